@@ -247,16 +247,16 @@ Global___StreamResultsRequest: _TypeAlias = StreamResultsRequest  # noqa: Y015
 
 @_typing.final
 class StreamResultsResponse(_message.Message):
-    """Some finished lines."""
+    """A piece of the finished lines."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DATA_FIELD_NUMBER: _builtins.int
     NEXT_OFFSET_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """Whole lines, each with its line feed."""
+    """The next bytes. Every line ends with a line feed, but a message may end within a line."""
     next_offset: _builtins.int
-    """The offset that goes on after these lines."""
+    """The offset that goes on after these bytes."""
     def __init__(
         self,
         *,

@@ -29,7 +29,7 @@ if _version_not_supported:
 class BatchServiceStub:
     """Creates batches and follows them.
 
-    There is no update and no delete: a batch is a record of work done, and goes by itself some time after its files.
+    There is no update and no delete: a batch is a record of work done.
     """
 
     def __init__(self, channel):
@@ -73,7 +73,7 @@ class BatchServiceStub:
 class BatchServiceServicer:
     """Creates batches and follows them.
 
-    There is no update and no delete: a batch is a record of work done, and goes by itself some time after its files.
+    There is no update and no delete: a batch is a record of work done.
     """
 
     def CreateBatch(self, request, context):
@@ -128,7 +128,7 @@ class BatchServiceServicer:
         """Streams finished lines while the batch runs, in the order in which they were made durable, as soon as they are. Each is a line of the
         output or of the error file; lines that never ran are only in the error file. Ends with OK when the batch has ended and all were sent.
 
-        Errors: BATCH_NOT_FOUND, RANGE_NOT_SATISFIABLE (an offset that was never given out), RESULTS_NOT_STREAMABLE (the batch ended more than an hour ago).
+        Errors: BATCH_NOT_FOUND, RANGE_NOT_SATISFIABLE (an offset beyond what is finished), RESULTS_NOT_STREAMABLE (the batch ended more than an hour ago).
         Safe to retry, and to resume with `offset` set to the last `next_offset` received.
 
         Over REST this is JSON Lines.
@@ -181,7 +181,7 @@ def add_BatchServiceServicer_to_server(servicer, server):
 class BatchService:
     """Creates batches and follows them.
 
-    There is no update and no delete: a batch is a record of work done, and goes by itself some time after its files.
+    There is no update and no delete: a batch is a record of work done.
     """
 
     @staticmethod

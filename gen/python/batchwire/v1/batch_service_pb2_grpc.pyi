@@ -30,7 +30,7 @@ GRPC_VERSION: str
 class BatchServiceStub:
     """Creates batches and follows them.
 
-    There is no update and no delete: a batch is a record of work done, and goes by itself some time after its files.
+    There is no update and no delete: a batch is a record of work done.
     """
 
     @_typing.overload
@@ -67,7 +67,7 @@ class BatchServiceStub:
     """Streams finished lines while the batch runs, in the order in which they were made durable, as soon as they are. Each is a line of the
     output or of the error file; lines that never ran are only in the error file. Ends with OK when the batch has ended and all were sent.
 
-    Errors: BATCH_NOT_FOUND, RANGE_NOT_SATISFIABLE (an offset that was never given out), RESULTS_NOT_STREAMABLE (the batch ended more than an hour ago).
+    Errors: BATCH_NOT_FOUND, RANGE_NOT_SATISFIABLE (an offset beyond what is finished), RESULTS_NOT_STREAMABLE (the batch ended more than an hour ago).
     Safe to retry, and to resume with `offset` set to the last `next_offset` received.
 
     Over REST this is JSON Lines.
@@ -77,7 +77,7 @@ class BatchServiceStub:
 class BatchServiceAsyncStub(BatchServiceStub):
     """Creates batches and follows them.
 
-    There is no update and no delete: a batch is a record of work done, and goes by itself some time after its files.
+    There is no update and no delete: a batch is a record of work done.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -111,7 +111,7 @@ class BatchServiceAsyncStub(BatchServiceStub):
     """Streams finished lines while the batch runs, in the order in which they were made durable, as soon as they are. Each is a line of the
     output or of the error file; lines that never ran are only in the error file. Ends with OK when the batch has ended and all were sent.
 
-    Errors: BATCH_NOT_FOUND, RANGE_NOT_SATISFIABLE (an offset that was never given out), RESULTS_NOT_STREAMABLE (the batch ended more than an hour ago).
+    Errors: BATCH_NOT_FOUND, RANGE_NOT_SATISFIABLE (an offset beyond what is finished), RESULTS_NOT_STREAMABLE (the batch ended more than an hour ago).
     Safe to retry, and to resume with `offset` set to the last `next_offset` received.
 
     Over REST this is JSON Lines.
@@ -120,7 +120,7 @@ class BatchServiceAsyncStub(BatchServiceStub):
 class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
     """Creates batches and follows them.
 
-    There is no update and no delete: a batch is a record of work done, and goes by itself some time after its files.
+    There is no update and no delete: a batch is a record of work done.
     """
 
     @_abc_1.abstractmethod
@@ -188,7 +188,7 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams finished lines while the batch runs, in the order in which they were made durable, as soon as they are. Each is a line of the
         output or of the error file; lines that never ran are only in the error file. Ends with OK when the batch has ended and all were sent.
 
-        Errors: BATCH_NOT_FOUND, RANGE_NOT_SATISFIABLE (an offset that was never given out), RESULTS_NOT_STREAMABLE (the batch ended more than an hour ago).
+        Errors: BATCH_NOT_FOUND, RANGE_NOT_SATISFIABLE (an offset beyond what is finished), RESULTS_NOT_STREAMABLE (the batch ended more than an hour ago).
         Safe to retry, and to resume with `offset` set to the last `next_offset` received.
 
         Over REST this is JSON Lines.

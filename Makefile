@@ -1,0 +1,82 @@
+# Batchwire's verbs. Every one that needs the environment sets it up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+help: ## List the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make the environment in .venv: the server, the client, the tools
+
+$(READY): locks/dev.txt pyproject.toml gen/python/pyproject.toml client/pyproject.toml server/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Batchwire needs Python 3.11 or newer; name one with PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement locks/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable gen/python --editable client --editable server
+	@touch $@
+
+demo: $(READY) ## Run examples/requests.jsonl on embedded defaults, start to finish
+	@$(BIN)/python examples/demo.py
+
+llm-demo: $(READY) $(VENV)/llm/.ready ## Run prompts through a small real model (fetches about 290 MB)
+	@$(BIN)/python examples/llm_demo.py
+
+serve: $(READY) ## Serve on 127.0.0.1:50051 (gRPC) and 127.0.0.1:8080 (REST), data in .batchwire
+	@$(BIN)/batchwire-server serve
+
+test: $(READY) $(VENV)/openai-1/.ready ## Run all tests
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory tests/e2e/node/node_modules; fi
+	$(BIN)/pytest
+
+# Two major versions of one SDK do not fit into one environment.
+$(VENV)/openai-1/.ready: locks/openai-1.txt $(READY)
+	$(BIN)/python -m pip install --quiet --require-hashes --target $(VENV)/openai-1 --upgrade --requirement locks/openai-1.txt
+	@touch $@
+
+$(VENV)/llm/.ready: locks/llm-demo.txt $(READY)
+	$(BIN)/python -m pip install --quiet --require-hashes --target $(VENV)/llm --upgrade --requirement locks/llm-demo.txt
+	@touch $@
+
+tests/e2e/node/node_modules: tests/e2e/node/package-lock.json
+	cd tests/e2e/node && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+bench: $(READY) ## Measure, as ratios against baselines of the same run
+	@$(BIN)/python -m bench
+
+gen: $(READY) ## Generate gen/python from proto/
+	$(BIN)/python gen/generate.py
+
+gen-check: $(READY) ## Check that the generated code is what proto/ says
+	$(BIN)/python gen/generate.py --check
+
+proto-check: $(READY) ## Lint proto/ and check that nothing released is broken
+	@$(BIN)/python gen/generate.py --image build/proto.binpb
+	cd proto && ../$(BIN)/buf lint ../build/proto.binpb
+	cd proto && ../$(BIN)/buf breaking ../build/proto.binpb --against released.binpb
+
+lint: $(READY) ## Check style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## Format the code
+	$(BIN)/ruff check --fix --quiet
+	$(BIN)/ruff format --quiet
+
+check: lint gen-check proto-check test ## Run all that CI runs
+
+lock: $(READY) ## Resolve the lock files anew
+	$(BIN)/uv lock --quiet
+	$(BIN)/uv export --quiet --all-packages --all-groups --no-emit-workspace --no-header --output-file locks/dev.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --upgrade --output-file locks/openai-1.txt locks/openai-1.in
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --upgrade --output-file locks/llm-demo.txt locks/llm-demo.in
+
+clean: ## Remove the environment and what was built
+	rm -rf $(VENV) build tests/e2e/node/node_modules
+
+.PHONY: help setup demo llm-demo serve test bench gen gen-check proto-check lint format check lock clean

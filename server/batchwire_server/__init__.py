@@ -1,0 +1,1 @@
+"""The Batchwire server: an OpenAI-compatible Batch API over gRPC and REST."""

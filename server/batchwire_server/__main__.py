@@ -1,0 +1,121 @@
+"""The `batchwire-server` command."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+# gRPC otherwise guards against forks, which never happen here, and logs about them.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+import click
+import uvloop
+from pydantic import ValidationError
+
+from batchwire_server import app
+from batchwire_server.settings import Settings, load
+
+_OPTIONS = {
+    "data_dir": click.option("--data-dir", type=click.Path(path_type=Path), help="Where SQLite and the blobs are."),
+    "database": click.option("--database", metavar="URL", help="SQLAlchemy URL of the database."),
+    "blobs": click.option("--blobs", metavar="DIR", help="Directory of the blobs."),
+    "grpc_listen": click.option("--grpc-listen", metavar="HOST:PORT", help="Address of the gRPC face; port 0: any."),
+    "http_listen": click.option("--http-listen", metavar="HOST:PORT", help="Address of the REST face; port 0: any."),
+    "api": click.option("--api", metavar="HOST:PORT", help="Address of the api to stand in front of."),
+    "upstream": click.option(
+        "--upstream", metavar="URL", multiple=True, help="Base URL of an inference server; may be repeated."
+    ),
+    "workers": click.option("--workers", type=int, help="Worker processes."),
+}
+_STORES = ("data_dir", "database", "blobs")
+
+
+def _options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds the named options, and `--config`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for name in reversed(names):
+            command = _OPTIONS[name](command)
+        config = click.option(
+            "--config",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="TOML file with all settings.",
+        )
+        return config(command)
+
+    return decorate
+
+
+def _load(config: Path | None, said: dict[str, Any]) -> Settings:
+    overrides = {name: value for name, value in said.items() if value is not None and value != ()}
+    try:
+        return load(config, overrides)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        raise click.UsageError("bad configuration\n  " + "\n  ".join(lines)) from error
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise click.UsageError(f"bad configuration: {error}") from error
+
+
+def _run(settings: Settings, role: Coroutine[Any, Any, None]) -> None:
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )
+    for noisy in ("alembic", "aiosqlite", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        uvloop.run(role)
+    except (app.ListenError, app.DataDirInUseError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="batchwire-server")
+def main() -> None:
+    """Runs Batchwire."""
+
+
+@main.command()
+@_options(*_STORES, "grpc_listen", "http_listen", "upstream", "workers")
+def serve(config: Path | None, **said: Any) -> None:
+    """Run all roles on this machine."""
+    settings = _load(config, said)
+    _run(settings, app.serve(settings))
+
+
+@main.command()
+@_options(*_STORES, "grpc_listen", "upstream")
+def api(config: Path | None, **said: Any) -> None:
+    """Run the gRPC face alone."""
+    settings = _load(config, said)
+    _run(settings, app.api(settings))
+
+
+@main.command()
+@_options("http_listen", "api")
+def gateway(config: Path | None, **said: Any) -> None:
+    """Run the REST face alone, in front of an api."""
+    settings = _load(config, said)
+    _run(settings, app.gateway(settings))
+
+
+@main.command()
+@_options(*_STORES, "upstream")
+@click.option("--name", help="Holder of its leases; a fresh one by default.")
+@click.option("--settings-from-stdin", is_flag=True, hidden=True, help="How `serve` starts its workers.")
+def worker(config: Path | None, name: str | None, *, settings_from_stdin: bool, **said: Any) -> None:
+    """Run a worker alone."""
+    if settings_from_stdin:
+        settings = Settings.model_validate_json(os.fdopen(os.dup(0), "rb", buffering=0).readline())
+    else:
+        settings = _load(config, said)
+    _run(settings, app.worker(settings, name, until_stdin_ends=settings_from_stdin))
+
+
+if __name__ == "__main__":
+    main()

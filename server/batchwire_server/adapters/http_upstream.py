@@ -1,0 +1,120 @@
+"""An inference server over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from time import time
+from urllib.parse import urlsplit
+
+import msgspec
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import ConnectError, ConnectTimeoutError, PyreqwestError, RequestTimeoutError
+
+from batchwire_server.core.errors import UnknownModelsError
+from batchwire_server.core.records import Model
+from batchwire_server.core.results import NoReply, NoReplyKind, Reply
+
+CONNECT_TIMEOUT_S = 10
+MODELS_TIMEOUT_S = 10
+
+
+class _Model(msgspec.Struct, frozen=True):
+    id: str
+    created: int | None = None
+    owned_by: str | None = None
+
+
+class _Models(msgspec.Struct, frozen=True):
+    data: list[_Model]
+
+
+_models = msgspec.json.Decoder(_Models)
+
+
+def normal_base_url(base_url: str) -> str:
+    """Returns the URL that `/chat/completions` and `/models` hang under: a bare host gets `/v1`, as OpenAI's clients expect."""
+    trimmed = base_url.rstrip("/")
+    return trimmed if urlsplit(trimmed).path else f"{trimmed}/v1"
+
+
+def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Returns the seconds that an answer asks to wait: `retry-after-ms` in milliseconds, `retry-after` in seconds or as a date."""
+    try:
+        if (milliseconds := headers.get("retry-after-ms")) is not None:
+            return max(0.0, float(milliseconds) / 1000)
+        if (seconds := headers.get("retry-after")) is None:
+            return None
+        if seconds.strip().replace(".", "", 1).isdigit():
+            return float(seconds)
+        return max(0.0, parsedate_to_datetime(seconds).timestamp() - now)
+    except ValueError:
+        return None
+
+
+class HttpUpstream:
+    """The Upstream behind an OpenAI-compatible base URL.
+
+    Args:
+        name: what the operator calls it.
+        base_url: such as `http://gpu-1:8000/v1`.
+        api_key: sent as a bearer token, where given.
+        timeout: seconds for a whole call.
+    """
+
+    def __init__(self, name: str, base_url: str, api_key: str | None, timeout: float) -> None:
+        self._name = name
+        self._base_url = normal_base_url(base_url)
+        builder = (
+            ClientBuilder()
+            .user_agent("batchwire")
+            .follow_redirects(enable=False)  # a redirected POST would arrive as a GET, or with the key elsewhere
+            .http1_only()
+            .tcp_nodelay(enabled=True)
+            .connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_S))
+            .timeout(timedelta(seconds=timeout))
+            .default_headers({"authorization": f"Bearer {api_key}"} if api_key else {})
+        )
+        self._client: Client = builder.build()
+
+    @property
+    def name(self) -> str:
+        """What the operator calls it."""
+        return self._name
+
+    async def call(self, endpoint: str, body: bytes) -> Reply | NoReply:
+        """Makes one call; never raises for what the upstream does."""
+        url = self._base_url + endpoint.removeprefix("/v1")
+        try:
+            request = self._client.post(url).header("content-type", "application/json").body_bytes(body).build()
+            response = await request.send()
+            status, content = response.status, bytes(await response.bytes())
+            return Reply(
+                status,
+                content,
+                response.get_header("x-request-id"),
+                None if status < 400 else parse_retry_after(response.headers, time()),
+            )
+        except (ConnectError, ConnectTimeoutError) as error:
+            return NoReply(NoReplyKind.UNREACHABLE, str(error))
+        except RequestTimeoutError as error:
+            return NoReply(NoReplyKind.TIMEOUT, str(error))
+        except PyreqwestError as error:
+            return NoReply(NoReplyKind.BROKEN, str(error))
+
+    async def models(self) -> list[Model]:
+        """Returns the models that it serves. Raises UnknownModelsError when it does not tell."""
+        try:
+            request = self._client.get(f"{self._base_url}/models").timeout(timedelta(seconds=MODELS_TIMEOUT_S))
+            response = await request.build().send()
+            if response.status != 200:
+                raise UnknownModelsError(f"{self._name} answered {response.status} to GET /models")
+            listed = _models.decode(bytes(await response.bytes())).data
+        except (PyreqwestError, msgspec.DecodeError) as error:
+            raise UnknownModelsError(f"{self._name} does not list its models: {error}") from error
+        return [Model(model.id, model.created or 0, model.owned_by or self._name) for model in listed]
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._client.close()

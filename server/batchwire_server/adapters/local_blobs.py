@@ -1,0 +1,127 @@
+"""Blobs in a directory: written to a temporary name, synced, renamed, and the directory synced."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from batchwire_server.core.errors import BlobNotFoundError
+
+BLOCK = 512 * 1024
+
+
+class LocalBlobWriter:
+    """A blob on its way, under a name that no key can have."""
+
+    def __init__(self, file: BinaryIO, temporary: Path, target: Path) -> None:
+        self._file = file
+        self._temporary = temporary
+        self._target = target
+
+    async def write(self, data: bytes) -> None:
+        """Appends bytes."""
+        await asyncio.to_thread(self._file.write, data)
+
+    async def commit(self) -> None:
+        """Makes all bytes durable, and the blob visible, at once."""
+        await asyncio.to_thread(self._publish)
+
+    def _publish(self) -> None:
+        os.fsync(self._file.fileno())
+        self._file.close()
+        made = not self._target.parent.exists()
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary.replace(self._target)
+        _sync_directory(self._target.parent)
+        if made:
+            _sync_directory(self._target.parent.parent)
+
+
+class LocalBlobs:
+    """The BlobStore over a directory, which any number of processes on this machine may share."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._temporary = root / "tmp"
+        self._temporary.mkdir(parents=True, exist_ok=True)
+
+    @asynccontextmanager
+    async def writer(self, key: str) -> AsyncIterator[LocalBlobWriter]:
+        """Opens a new blob for writing."""
+        temporary = self._temporary / secrets.token_hex(16)
+        file = await asyncio.to_thread(temporary.open, "xb", buffering=0)
+        try:
+            yield LocalBlobWriter(file, temporary, self._path(key))
+        finally:
+            file.close()
+            with suppress(FileNotFoundError):  # it has been published
+                temporary.unlink()
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Stores a small blob, durably."""
+        async with self.writer(key) as writer:
+            await writer.write(data)
+            await writer.commit()
+
+    async def read(self, key: str, start: int, end: int) -> bytes:
+        """Returns the bytes from `start` up to `end`, fewer where the blob ends. Raises BlobNotFoundError."""
+        return await asyncio.to_thread(self._read, key, start, end)
+
+    async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
+        """Yields the bytes from `start` up to `end` in blocks of half a MiB. Raises BlobNotFoundError."""
+        try:
+            file = await asyncio.to_thread(self._path(key).open, "rb", buffering=0)
+        except FileNotFoundError:
+            raise BlobNotFoundError(key) from None
+        with file:
+            file.seek(start)
+            left = None if end is None else end - start
+            while left is None or left > 0:
+                block = await asyncio.to_thread(file.read, BLOCK if left is None else min(BLOCK, left))
+                if not block:
+                    return
+                if left is not None:
+                    left -= len(block)
+                yield block
+
+    async def delete(self, keys: Collection[str]) -> None:
+        """Removes blobs; those that do not exist are passed over."""
+
+        def remove() -> None:
+            for key in keys:
+                self._path(key).unlink(missing_ok=True)
+
+        await asyncio.to_thread(remove)
+
+    async def delete_below(self, prefix: str) -> None:
+        """Removes all blobs whose key starts with `prefix` and a slash."""
+        await asyncio.to_thread(shutil.rmtree, self._path(prefix), ignore_errors=True)
+
+    def _path(self, key: str) -> Path:
+        return self._root / key
+
+    def _read(self, key: str, start: int, end: int) -> bytes:
+        try:
+            with self._path(key).open("rb", buffering=0) as file:
+                file.seek(start)
+                blocks = []
+                while start < end and (block := file.read(end - start)):
+                    blocks.append(block)
+                    start += len(block)
+        except FileNotFoundError:
+            raise BlobNotFoundError(key) from None
+        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""The schema's history, applied in order by alembic when a role starts."""

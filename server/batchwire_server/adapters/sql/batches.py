@@ -1,0 +1,137 @@
+"""Batches in SQL, and the one way in which their state moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from batchwire_server.adapters.sql.engine import Database
+from batchwire_server.adapters.sql.files import page_after
+from batchwire_server.adapters.sql.rows import batch_record, batch_values, segment_record
+from batchwire_server.adapters.sql.tables import BATCH, SEGMENT, TASK
+from batchwire_server.core.lifecycle import STAMPS, BatchStatus, predecessors
+from batchwire_server.core.ports import Page
+from batchwire_server.core.records import Batch, Segment, TaskKind
+
+
+def task_values(kind: TaskKind, batch: Batch, not_before: int, **more: Any) -> dict[str, Any]:
+    """Returns the columns of a new task of a batch."""
+    return {
+        "kind": str(kind),
+        "state": "ready",
+        "batch_id": batch.id,
+        "tenant": batch.tenant,
+        "model": None,
+        "deadline": batch.expires_at,
+        "not_before": not_before,
+        "epoch": 0,
+        "attempts": 0,
+        "shard": None,
+        **more,
+    }
+
+
+async def enter(
+    connection: AsyncConnection, batch_id: str, status: BatchStatus, now: int, **values: Any
+) -> Batch | None:
+    """Takes a batch to `status`, if it may go there from where it is; returns it as it then stands, else None."""
+    statement = (
+        update(BATCH)
+        .where(BATCH.c.id == batch_id, BATCH.c.status.in_([str(before) for before in predecessors(status)]))
+        .values({"status": str(status), STAMPS[status]: now, "revision": BATCH.c.revision + 1, **values})
+        .returning(BATCH)
+    )
+    row = (await connection.execute(statement)).first()
+    return batch_record(row) if row else None
+
+
+async def add_finalizing(connection: AsyncConnection, batch: Batch, now: int) -> None:
+    """Queues the last task of a batch, of which nothing runs any more."""
+    await connection.execute(insert(TASK).values(task_values(TaskKind.FINALIZE, batch, now)))
+
+
+async def wind_down(connection: AsyncConnection, batch_id: str, status: BatchStatus, now: int) -> bool:
+    """Ends a batch early, by `cancelling` or by `finalizing` it: what has not started will not, what has is left to its worker."""
+    if await enter(connection, batch_id, status, now) is None:
+        return False
+    unstarted = or_(
+        (TASK.c.kind == str(TaskKind.RUN)) & (TASK.c.state == "ready"), TASK.c.kind == str(TaskKind.VALIDATE)
+    )
+    drop = (
+        update(TASK)
+        .where(TASK.c.batch_id == batch_id, TASK.c.state != "done", unstarted)
+        .values(state="done", epoch=TASK.c.epoch + 1)
+        .returning(TASK.c.kind)
+    )
+    dropped = sum(row.kind == str(TaskKind.RUN) for row in await connection.execute(drop))
+    close = (
+        update(BATCH).where(BATCH.c.id == batch_id).values(open_shards=BATCH.c.open_shards - dropped).returning(BATCH)
+    )
+    batch = batch_record((await connection.execute(close)).one())
+    if not batch.open_shards:
+        await add_finalizing(connection, batch, now)
+    return True
+
+
+class SqlBatches:
+    """The BatchStore in SQL."""
+
+    _db: Database
+
+    async def add_batch(self, batch: Batch) -> Batch:
+        """See BatchStore."""
+        async with self._db.write() as connection:
+            now = await self._db.now(connection)
+            stored = replace(batch, created_at=now, expires_at=now + batch.window_seconds * 1000)
+            await connection.execute(insert(BATCH).values(batch_values(stored)))
+            tasks = [
+                task_values(TaskKind.VALIDATE, stored, now),
+                task_values(TaskKind.EXPIRE, stored, stored.expires_at),
+            ]
+            await connection.execute(insert(TASK).values(tasks))
+        return stored
+
+    async def get_batch(self, tenant: str, batch_id: str) -> Batch | None:
+        """See BatchStore."""
+        async with self._db.read() as connection:
+            query = select(BATCH).where(BATCH.c.tenant == tenant, BATCH.c.id == batch_id)
+            row = (await connection.execute(query)).first()
+        return batch_record(row) if row else None
+
+    async def list_batches(self, tenant: str, *, after: str, limit: int) -> Page[Batch] | None:
+        """See BatchStore."""
+        query = select(BATCH).where(BATCH.c.tenant == tenant)
+        async with self._db.read() as connection:
+            page = await page_after(connection, BATCH, query, tenant, after, limit, oldest_first=False)
+        return page and Page([batch_record(row) for row in page[0]], page[1])
+
+    async def cancel_batch(self, tenant: str, batch_id: str) -> None:
+        """See BatchStore."""
+        async with self._db.write() as connection:
+            owned = select(BATCH.c.id).where(BATCH.c.tenant == tenant, BATCH.c.id == batch_id)
+            if (await connection.execute(owned)).first():
+                await wind_down(connection, batch_id, BatchStatus.CANCELLING, await self._db.now(connection))
+
+    async def changed_batches(self, revisions: Mapping[str, int]) -> list[Batch]:
+        """See BatchStore."""
+        async with self._db.read() as connection:
+            rows = await connection.execute(select(BATCH.c.id, BATCH.c.revision).where(BATCH.c.id.in_(list(revisions))))
+            changed = [row.id for row in rows if row.revision != revisions[row.id]]
+            if not changed:
+                return []
+            return [batch_record(row) for row in await connection.execute(select(BATCH).where(BATCH.c.id.in_(changed)))]
+
+    async def segments_from(self, batch_id: str, offset: int, limit: int) -> list[Segment]:
+        """See BatchStore."""
+        query = (
+            select(SEGMENT)
+            .where(SEGMENT.c.batch_id == batch_id, SEGMENT.c.start + SEGMENT.c.bytes > offset)
+            .order_by(SEGMENT.c.start)
+            .limit(limit)
+        )
+        async with self._db.read() as connection:
+            return [segment_record(row) for row in await connection.execute(query)]

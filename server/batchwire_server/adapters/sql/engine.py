@@ -1,0 +1,97 @@
+"""What differs between databases, and nothing else: how to open one, its clock, its transactions, its word of change."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, event, literal_column, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+_CLOCKS = {
+    "sqlite": "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
+    "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+}
+
+BUSY_TIMEOUT_S = 30.0
+
+
+class Database:
+    """An open database.
+
+    Args:
+        url: an SQLAlchemy URL, such as `sqlite+aiosqlite:///batchwire.db`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.dialect = self.url.get_backend_name()
+        self.engine: AsyncEngine = (
+            _sqlite_engine(url) if self.dialect == "sqlite" else create_async_engine(url, pool_pre_ping=True)
+        )
+        self.clock: ColumnElement[int] = literal_column(_CLOCKS[self.dialect])
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Opens a transaction that only reads."""
+        async with self.engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Opens a transaction that writes: it commits when its context ends well."""
+        async with self.engine.connect() as connection:
+            await connection.execution_options(batchwire_writes=True)
+            async with connection.begin():
+                yield connection
+
+    async def now(self, connection: AsyncConnection) -> int:
+        """Returns the database's clock, in milliseconds since the epoch."""
+        return int((await connection.execute(select(self.clock))).scalar_one())
+
+    def for_update(self, query: Select[Any]) -> Select[Any]:
+        """Locks the rows that a query returns until the transaction ends, passing over those that others hold."""
+        return query.with_for_update(skip_locked=True)
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self.engine.dispose()
+
+
+def _sqlite_engine(url: str) -> AsyncEngine:
+    engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions begin where `begin` below says, not where sqlite3 guesses
+        cursor = connection.cursor()
+        # FULL: a commit survives a power cut, which NORMAL does not promise in WAL mode.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-8000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        # A reader that turns writer may fail as busy at once; one that begins as a writer waits its turn.
+        writes = connection.get_execution_options().get("batchwire_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+class SqliteDataVersion:
+    """SQLite's own change counter: it moves whenever any other connection, of any process, has committed."""
+
+    def __init__(self, path: str) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+
+    def read(self) -> int:
+        """Returns the counter: a look into shared memory, some microseconds."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()

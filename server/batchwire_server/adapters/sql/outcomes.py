@@ -1,0 +1,166 @@
+"""What workers report, in SQL: every write is fenced, and all that belongs together is one transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from batchwire_server.adapters.sql.batches import add_finalizing, enter, task_values, wind_down
+from batchwire_server.adapters.sql.engine import Database
+from batchwire_server.adapters.sql.files import insert_file
+from batchwire_server.adapters.sql.rows import batch_record, segment_record, task_record
+from batchwire_server.adapters.sql.tables import BATCH, SEGMENT, TASK
+from batchwire_server.adapters.sql.tasks import end_task
+from batchwire_server.core.errors import LeaseLostError
+from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.ports import Harvest, Leftovers, RunShard
+from batchwire_server.core.records import Batch, Fault, Segment, Shard, Task, TaskKind, total_usage
+
+
+class SqlOutcomes:
+    """The reporting part of the TaskQueue in SQL."""
+
+    _db: Database
+
+    async def batch_of(self, task: Task) -> Batch:
+        """See TaskQueue."""
+        async with self._db.read() as connection:
+            row = (await connection.execute(select(BATCH).where(BATCH.c.id == task.batch_id))).first()
+        if row is None:
+            raise LeaseLostError
+        return batch_record(row)
+
+    async def accept(self, task: Task, model: str | None, shards: Sequence[tuple[str, Shard]]) -> None:
+        """See TaskQueue."""
+        total = sum(shard.lines for _, shard in shards)
+        async with self._db.write() as connection:
+            await end_task(connection, task)
+            now = await self._db.now(connection)
+            values = {"model": model, "total": total, "open_shards": len(shards)}
+            batch = await enter(connection, str(task.batch_id), BatchStatus.IN_PROGRESS, now, **values)
+            if batch is None:
+                raise LeaseLostError
+            rows = [
+                task_values(TaskKind.RUN, batch, now, model=shard_model, shard=asdict(shard))
+                for shard_model, shard in shards
+            ]
+            await connection.execute(insert(TASK), rows)
+
+    async def reject(self, task: Task, faults: Sequence[Fault]) -> None:
+        """See TaskQueue."""
+        errors = [asdict(fault) for fault in faults]
+        async with self._db.write() as connection:
+            await end_task(connection, task)
+            now = await self._db.now(connection)
+            if await enter(connection, str(task.batch_id), BatchStatus.FAILED, now, errors=errors) is None:
+                raise LeaseLostError
+            await connection.execute(delete(TASK).where(TASK.c.batch_id == task.batch_id))
+
+    async def segments_of(self, task: Task) -> list[Segment]:
+        """See TaskQueue."""
+        async with self._db.read() as connection:
+            mine = (SEGMENT.c.batch_id == task.batch_id) & (SEGMENT.c.task_id == task.id)
+            rows = await connection.execute(select(SEGMENT).where(mine))
+            return [segment_record(row) for row in rows]
+
+    async def record(self, harvests: Sequence[Harvest]) -> set[int]:
+        """See TaskQueue."""
+        async with self._db.write() as connection:
+            ids = [harvest.task.id for harvest in harvests]
+            leased = select(TASK.c.id, TASK.c.epoch).where(TASK.c.id.in_(ids), TASK.c.state == "leased")
+            epochs = {row.id: row.epoch for row in await connection.execute(leased.with_for_update())}
+            of_batch: dict[str, list[Harvest]] = defaultdict(list)
+            for harvest in harvests:
+                if epochs.get(harvest.task.id) == harvest.task.epoch:
+                    of_batch[str(harvest.task.batch_id)].append(harvest)
+            keys = [harvest.segment.blob_key for harvest in harvests if harvest.segment]
+            known = set(
+                (await connection.execute(select(SEGMENT.c.blob_key).where(SEGMENT.c.blob_key.in_(keys)))).scalars()
+            )
+            # In one order everywhere, so that two workers never wait for each other.
+            for batch_id in sorted(of_batch):
+                await self._record_batch(connection, batch_id, of_batch[batch_id], known)
+        kept = {harvest.task.id for group in of_batch.values() for harvest in group}
+        return set(ids) - kept
+
+    async def _record_batch(
+        self, connection: AsyncConnection, batch_id: str, harvests: list[Harvest], known: set[str]
+    ) -> None:
+        # A segment that is known was recorded by a commit whose answer was lost.
+        segments = [
+            harvest.segment for harvest in harvests if harvest.segment and harvest.segment.blob_key not in known
+        ]
+        done = [harvest.task.id for harvest in harvests if harvest.done]
+        usage = total_usage(segment.usage for segment in segments)
+        size = sum(segment.bytes for segment in segments)
+        added = {
+            "completed": sum(segment.completed for segment in segments),
+            "failed": sum(segment.failed for segment in segments),
+            "result_bytes": size,
+            "revision": 1,
+            "open_shards": -len(done),
+            **asdict(usage),
+        }
+        grown = {name: BATCH.c[name] + value for name, value in added.items() if value}
+        statement = update(BATCH).where(BATCH.c.id == batch_id).values(grown).returning(BATCH)
+        batch = batch_record((await connection.execute(statement)).one())
+        if segments:
+            start = batch.result_bytes - size
+            rows: list[dict[str, Any]] = []
+            for segment in segments:
+                values = asdict(segment)
+                tokens = values.pop("usage")
+                rows.append({**values, **tokens, "batch_id": batch_id, "start": start})
+                start += segment.bytes
+            await connection.execute(insert(SEGMENT), rows)
+        if done:
+            ended = {"state": "done", "lease_owner": None, "lease_until": None}
+            await connection.execute(update(TASK).where(TASK.c.id.in_(done)).values(ended))
+            if not batch.open_shards:
+                now = await self._db.now(connection)
+                await enter(connection, batch_id, BatchStatus.FINALIZING, now)
+                await add_finalizing(connection, batch, now)
+
+    async def expire(self, task: Task) -> None:
+        """See TaskQueue."""
+        async with self._db.write() as connection:
+            await end_task(connection, task)
+            now = await self._db.now(connection)
+            await wind_down(connection, str(task.batch_id), BatchStatus.FINALIZING, now)
+
+    async def shards_of(self, batch_id: str) -> list[RunShard]:
+        """See TaskQueue."""
+        async with self._db.read() as connection:
+            segments: dict[int, list[Segment]] = defaultdict(list)
+            for row in await connection.execute(select(SEGMENT).where(SEGMENT.c.batch_id == batch_id)):
+                segments[row.task_id].append(segment_record(row))
+            query = select(TASK).where(TASK.c.batch_id == batch_id, TASK.c.kind == str(TaskKind.RUN))
+            tasks = [task_record(row, 0) for row in await connection.execute(query.order_by(TASK.c.id))]
+        shards = [RunShard(task.model, task.shard, segments[task.id]) for task in tasks if task.shard and task.model]
+        return sorted(shards, key=lambda run: run.shard.window)
+
+    async def finish(self, task: Task, status: BatchStatus, leftovers: Leftovers, lifetime: int) -> None:
+        """See TaskQueue."""
+        async with self._db.write() as connection:
+            await end_task(connection, task)
+            now = await self._db.now(connection)
+            for file in (leftovers.output, leftovers.error):
+                if file:
+                    await insert_file(connection, file, now, lifetime)
+            batch = await enter(
+                connection,
+                str(task.batch_id),
+                status,
+                now,
+                output_file_id=leftovers.output and leftovers.output.id,
+                error_file_id=leftovers.error and leftovers.error.id,
+                failed=BATCH.c.failed + leftovers.unrun,
+            )
+            if batch is None:
+                raise LeaseLostError
+            await connection.execute(delete(TASK).where(TASK.c.batch_id == task.batch_id))

@@ -1,0 +1,88 @@
+"""Between rows and records."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from sqlalchemy import Row
+
+from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.records import (
+    Batch,
+    Fault,
+    File,
+    Segment,
+    Shard,
+    Task,
+    TaskKind,
+    Upload,
+    UploadPart,
+    UploadStatus,
+    Usage,
+)
+
+USAGE = tuple(field.name for field in fields(Usage))
+_FILE = tuple(field.name for field in fields(File))
+_UPLOAD = tuple(field.name for field in fields(Upload))
+_PART = tuple(field.name for field in fields(UploadPart))
+_BATCH = tuple(field.name for field in fields(Batch) if field.name not in {"usage", "metadata", "errors", "status"})
+_SEGMENT = tuple(field.name for field in fields(Segment) if field.name != "usage")
+
+
+def _pick(row: Row[Any], names: tuple[str, ...]) -> dict[str, Any]:
+    mapping = row._mapping  # noqa: SLF001 - SQLAlchemy's documented way to a row's columns by name
+    return {name: mapping[name] for name in names}
+
+
+def file_record(row: Row[Any]) -> File:
+    """Reads a row of `file`."""
+    return File(**_pick(row, _FILE))
+
+
+def upload_record(row: Row[Any]) -> Upload:
+    """Reads a row of `upload`."""
+    values = _pick(row, _UPLOAD)
+    return Upload(**{**values, "status": UploadStatus(values["status"])})
+
+
+def part_record(row: Row[Any]) -> UploadPart:
+    """Reads a row of `upload_part`."""
+    return UploadPart(**_pick(row, _PART))
+
+
+def batch_record(row: Row[Any]) -> Batch:
+    """Reads a row of `batch`."""
+    more = _pick(row, ("metadata", "errors", "status"))
+    return Batch(
+        **_pick(row, _BATCH),
+        metadata=more["metadata"],
+        errors=tuple(Fault(**fault) for fault in more["errors"]),
+        status=BatchStatus(more["status"]),
+        usage=Usage(**_pick(row, USAGE)),
+    )
+
+
+def batch_values(batch: Batch) -> dict[str, Any]:
+    """Returns the columns of a batch."""
+    values = {name: getattr(batch, name) for name in _BATCH}
+    return {
+        **values,
+        "metadata": batch.metadata,
+        "errors": [asdict(fault) for fault in batch.errors],
+        "status": str(batch.status),
+        **asdict(batch.usage),
+    }
+
+
+def task_record(row: Row[Any], now: int) -> Task:
+    """Reads a row of `task` that was leased at `now`."""
+    values = _pick(row, ("id", "kind", "epoch", "attempts", "batch_id", "tenant", "model", "deadline", "shard"))
+    shard = values.pop("shard")
+    kind = TaskKind(values.pop("kind"))
+    return Task(**values, kind=kind, claimed_at=now, shard=Shard(**shard) if shard else None)
+
+
+def segment_record(row: Row[Any]) -> Segment:
+    """Reads a row of `segment`."""
+    return Segment(**_pick(row, _SEGMENT), usage=Usage(**_pick(row, USAGE)))

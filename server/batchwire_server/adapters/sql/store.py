@@ -1,0 +1,17 @@
+"""The SQL store: one object behind the store ports, each part in a file of its own."""
+
+from __future__ import annotations
+
+from batchwire_server.adapters.sql.batches import SqlBatches
+from batchwire_server.adapters.sql.engine import Database
+from batchwire_server.adapters.sql.files import SqlFiles
+from batchwire_server.adapters.sql.garbage import SqlGarbage
+from batchwire_server.adapters.sql.outcomes import SqlOutcomes
+from batchwire_server.adapters.sql.tasks import SqlTasks
+
+
+class SqlStore(SqlFiles, SqlBatches, SqlTasks, SqlOutcomes, SqlGarbage):
+    """FileStore, BatchStore, TaskQueue and GarbageStore over one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database

@@ -1,0 +1,167 @@
+"""The tables. Columns carry the names of the records' fields; times are milliseconds since the epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer, text
+from sqlmodel import Field, SQLModel
+
+BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER keys up by itself
+
+
+class FileRow(SQLModel, table=True):
+    """A file. A deleted row stays until no batch reads its blob."""
+
+    __tablename__ = "file"
+    __table_args__ = (Index("file_by_time", "tenant", "created_at", "id"), Index("file_by_key", "blob_key"))
+
+    id: str = Field(primary_key=True)
+    tenant: str
+    filename: str
+    purpose: str
+    bytes: int = Field(sa_type=BigInteger)
+    sha256: str
+    line_count: int | None = Field(sa_type=BigInteger)
+    blob_key: str
+    created_at: int = Field(sa_type=BigInteger)
+    expires_at: int | None = Field(sa_type=BigInteger)
+    deleted_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class UploadRow(SQLModel, table=True):
+    """A file on its way in."""
+
+    __tablename__ = "upload"
+
+    id: str = Field(primary_key=True)
+    tenant: str
+    filename: str
+    purpose: str
+    bytes: int = Field(sa_type=BigInteger)
+    lifetime: int | None
+    status: str
+    file_id: str | None
+    created_at: int = Field(sa_type=BigInteger)
+    expires_at: int = Field(sa_type=BigInteger)
+
+
+class UploadPartRow(SQLModel, table=True):
+    """A piece of an upload."""
+
+    __tablename__ = "upload_part"
+
+    id: str = Field(primary_key=True)
+    upload_id: str = Field(index=True)
+    bytes: int = Field(sa_type=BigInteger)
+    blob_key: str
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class BatchRow(SQLModel, table=True):
+    """A batch."""
+
+    __tablename__ = "batch"
+    __table_args__ = (Index("batch_by_time", "tenant", "created_at", "id"), Index("batch_by_input", "input_key"))
+
+    id: str = Field(primary_key=True)
+    tenant: str
+    endpoint: str
+    input_file_id: str
+    input_key: str | None
+    input_bytes: int = Field(sa_type=BigInteger)
+    completion_window: str
+    window_seconds: int
+    output_lifetime: int | None
+    labels: dict[str, str] = Field(
+        sa_column=Column("metadata", JSON, nullable=False)
+    )  # SQLModel keeps `metadata` to itself
+    status: str = Field(index=True)
+    model: str | None
+    errors: list[dict[str, Any]] = Field(sa_column=Column(JSON, nullable=False))
+    output_file_id: str | None
+    error_file_id: str | None
+    created_at: int = Field(sa_type=BigInteger)
+    expires_at: int = Field(sa_type=BigInteger)
+    in_progress_at: int | None = Field(sa_type=BigInteger)
+    finalizing_at: int | None = Field(sa_type=BigInteger)
+    completed_at: int | None = Field(sa_type=BigInteger)
+    failed_at: int | None = Field(sa_type=BigInteger)
+    expired_at: int | None = Field(sa_type=BigInteger)
+    cancelling_at: int | None = Field(sa_type=BigInteger)
+    cancelled_at: int | None = Field(sa_type=BigInteger)
+    total: int = Field(sa_type=BigInteger)
+    completed: int = Field(sa_type=BigInteger)
+    failed: int = Field(sa_type=BigInteger)
+    input_tokens: int = Field(sa_type=BigInteger)
+    cached_tokens: int = Field(sa_type=BigInteger)
+    output_tokens: int = Field(sa_type=BigInteger)
+    reasoning_tokens: int = Field(sa_type=BigInteger)
+    total_tokens: int = Field(sa_type=BigInteger)
+    open_shards: int
+    result_bytes: int = Field(sa_type=BigInteger)
+    revision: int = Field(sa_type=BigInteger)
+
+
+class TaskRow(SQLModel, table=True):
+    """A unit of leased work: `ready` (from `not_before` on), `leased`, or `done` and kept until its batch ends."""
+
+    __tablename__ = "task"
+    __table_args__ = (
+        Index(
+            "task_due",
+            "kind",
+            "not_before",
+            sqlite_where=text("state = 'ready'"),
+            postgresql_where=text("state = 'ready'"),
+        ),
+        Index(
+            "task_leased",
+            "lease_owner",
+            sqlite_where=text("state = 'leased'"),
+            postgresql_where=text("state = 'leased'"),
+        ),
+        # An id is part of the fence and of segments' rows: one that is free again must not be given to another task.
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BIG, primary_key=True, autoincrement=True))
+    kind: str
+    state: str
+    batch_id: str | None = Field(index=True)
+    tenant: str | None
+    model: str | None
+    deadline: int | None = Field(sa_type=BigInteger)
+    not_before: int = Field(sa_type=BigInteger)
+    lease_owner: str | None
+    lease_until: int | None = Field(sa_type=BigInteger)
+    epoch: int
+    attempts: int
+    shard: dict[str, int] | None = Field(sa_column=Column(JSON(none_as_null=True), nullable=True))
+
+
+class SegmentRow(SQLModel, table=True):
+    """Finished lines of a shard."""
+
+    __tablename__ = "segment"
+    __table_args__ = (Index("segment_by_start", "batch_id", "start"), {"sqlite_autoincrement": True})
+
+    id: int | None = Field(default=None, sa_column=Column(BIG, primary_key=True, autoincrement=True))
+    batch_id: str
+    task_id: int = Field(sa_type=BigInteger, index=True)
+    blob_key: str = Field(unique=True)
+    header_bytes: int
+    bytes: int = Field(sa_type=BigInteger)
+    start: int = Field(sa_type=BigInteger)
+    completed: int
+    failed: int
+    input_tokens: int = Field(sa_type=BigInteger)
+    cached_tokens: int = Field(sa_type=BigInteger)
+    output_tokens: int = Field(sa_type=BigInteger)
+    reasoning_tokens: int = Field(sa_type=BigInteger)
+    total_tokens: int = Field(sa_type=BigInteger)
+
+
+FILE, UPLOAD, UPLOAD_PART, BATCH, TASK, SEGMENT = (
+    SQLModel.metadata.tables[name] for name in ("file", "upload", "upload_part", "batch", "task", "segment")
+)

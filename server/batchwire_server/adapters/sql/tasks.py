@@ -1,0 +1,125 @@
+"""The queue in SQL: claim, lease, fence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import Update, and_, distinct, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from batchwire_server.adapters.sql.engine import Database
+from batchwire_server.adapters.sql.rows import task_record
+from batchwire_server.adapters.sql.tables import BATCH, TASK
+from batchwire_server.core.errors import LeaseLostError
+from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.ports import Held
+from batchwire_server.core.records import Task, TaskKind
+
+
+def fenced(task: Task | Held) -> Update:
+    """Starts an update of a task that touches no row once its epoch has moved on."""
+    return update(TASK).where(TASK.c.id == task.id, TASK.c.epoch == task.epoch, TASK.c.state == "leased")
+
+
+async def end_task(connection: AsyncConnection, task: Task) -> None:
+    """Marks a task as done. Raises LeaseLostError."""
+    if not (await connection.execute(fenced(task).values(state="done", lease_owner=None, lease_until=None))).rowcount:
+        raise LeaseLostError
+
+
+class SqlTasks:
+    """The leasing part of the TaskQueue in SQL."""
+
+    _db: Database
+
+    async def claim(
+        self, worker: str, kinds: Collection[TaskKind], *, ttl: float, full_models: Collection[str] = (), limit: int = 1
+    ) -> list[Task]:
+        """See TaskQueue."""
+        clock = self._db.clock
+        held = (
+            select(TASK.c.tenant, func.count().label("shards"))
+            .where(TASK.c.state == "leased", TASK.c.kind == str(TaskKind.RUN), TASK.c.lease_until > clock)
+            .group_by(TASK.c.tenant)
+            .subquery()
+        )
+        due = or_(
+            and_(TASK.c.state == "ready", TASK.c.not_before <= clock),
+            and_(TASK.c.state == "leased", TASK.c.lease_until <= clock),
+        )
+        query = (
+            select(TASK.c.id)
+            .outerjoin(held, held.c.tenant == TASK.c.tenant)
+            .where(TASK.c.kind.in_([str(kind) for kind in kinds]), due)
+            # The tenant with the fewest shards at work comes first, then whoever has the least time.
+            .order_by(func.coalesce(held.c.shards, 0), TASK.c.deadline, TASK.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True, of=TASK)
+        )
+        if full_models:
+            query = query.where(TASK.c.model.not_in(list(full_models)))
+        lease = (
+            update(TASK)
+            .where(TASK.c.id.in_(query))
+            .values(
+                state="leased",
+                lease_owner=worker,
+                lease_until=clock + int(ttl * 1000),
+                epoch=TASK.c.epoch + 1,
+                attempts=TASK.c.attempts + 1,
+            )
+            .returning(TASK, clock.label("now"))
+        )
+        async with self._db.write() as connection:
+            rows = (await connection.execute(lease)).all()
+        return sorted((task_record(row, row.now) for row in rows), key=lambda task: task.id)
+
+    async def renew(self, worker: str, ttl: float) -> None:
+        """See TaskQueue."""
+        statement = update(TASK).where(TASK.c.lease_owner == worker, TASK.c.state == "leased")
+        async with self._db.write() as connection:
+            await connection.execute(statement.values(lease_until=self._db.clock + int(ttl * 1000)))
+
+    async def held(self, worker: str) -> list[Held]:
+        """See TaskQueue."""
+        query = (
+            select(TASK.c.id, TASK.c.epoch, BATCH.c.status)
+            .outerjoin(BATCH, BATCH.c.id == TASK.c.batch_id)
+            .where(TASK.c.lease_owner == worker, TASK.c.state == "leased")
+        )
+        async with self._db.read() as connection:
+            return [
+                Held(row.id, row.epoch, BatchStatus(row.status) if row.status else None)
+                for row in await connection.execute(query)
+            ]
+
+    async def release(self, task: Task | Held, delay: float = 0.0) -> None:
+        """See TaskQueue."""
+        freed = {"state": "ready", "lease_owner": None, "lease_until": None}
+        async with self._db.write() as connection:
+            values = {**freed, "not_before": self._db.clock + int(delay * 1000)}
+            if not (await connection.execute(fenced(task).values(values))).rowcount:
+                raise LeaseLostError
+
+    async def release_worker(self, worker: str) -> int:
+        """See TaskQueue."""
+        owned = or_(TASK.c.lease_owner == worker, TASK.c.lease_owner.startswith(f"{worker}/", autoescape=True))
+        statement = update(TASK).where(TASK.c.state == "leased", owned)
+        async with self._db.write() as connection:
+            result = await connection.execute(statement.values(state="ready", lease_owner=None, lease_until=None))
+        return result.rowcount
+
+    async def complete(self, task: Task) -> None:
+        """See TaskQueue."""
+        async with self._db.write() as connection:
+            await end_task(connection, task)
+
+    async def model_shares(self) -> dict[str, int]:
+        """See TaskQueue."""
+        query = (
+            select(TASK.c.model, func.count(distinct(TASK.c.lease_owner)).label("workers"))
+            .where(TASK.c.state == "leased", TASK.c.kind == str(TaskKind.RUN), TASK.c.lease_until > self._db.clock)
+            .group_by(TASK.c.model)
+        )
+        async with self._db.read() as connection:
+            return {row.model: row.workers for row in await connection.execute(query)}

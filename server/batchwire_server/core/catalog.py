@@ -1,0 +1,91 @@
+"""Which upstream serves which model."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from batchwire_server.core.errors import UnknownModelsError
+from batchwire_server.core.ports import Upstream
+from batchwire_server.core.records import Model
+
+ANY_MODEL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An upstream, and what the operator says of it.
+
+    Attributes:
+        models: names of the models that it serves; `*` stands for any name at all; empty means that it is asked.
+        max_concurrency: calls in flight, over all workers, per model.
+    """
+
+    upstream: Upstream
+    models: tuple[str, ...] = ()
+    max_concurrency: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the upstreams serve, as far as is known.
+
+    Attributes:
+        models: by name.
+        routes: by model.
+        any_model: routes that take every name.
+        silent: names of upstreams that should say what they serve and never have.
+    """
+
+    models: dict[str, Model] = field(default_factory=dict)
+    routes: dict[str, list[Route]] = field(default_factory=dict)
+    any_model: list[Route] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+
+    def routes_of(self, model: str) -> list[Route]:
+        """Returns the routes that take a model's calls."""
+        return [*self.routes.get(model, ()), *self.any_model]
+
+
+class Catalog:
+    """Asks upstreams what they serve, and remembers it for a while. An upstream that has told once is believed while it is silent."""
+
+    def __init__(self, routes: Sequence[Route], max_age: float = 30.0) -> None:
+        self._routes = routes
+        self._max_age = max_age
+        self._told: dict[str, list[Model]] = {}
+        self._served = Served()
+        self._asked_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def read(self, max_age: float | None = None) -> Served:
+        """Returns what is served, no older than `max_age` seconds."""
+        limit = self._max_age if max_age is None else max_age
+        async with self._lock:
+            if time.monotonic() - self._asked_at > limit:
+                await asyncio.gather(*(self._ask(route) for route in self._routes if not route.models))
+                self._served = self._assemble()
+                self._asked_at = time.monotonic()
+        return self._served
+
+    async def _ask(self, route: Route) -> None:
+        try:
+            self._told[route.upstream.name] = await route.upstream.models()
+        except UnknownModelsError:
+            return
+
+    def _assemble(self) -> Served:
+        served = Served()
+        for route in self._routes:
+            name = route.upstream.name
+            if ANY_MODEL in route.models:
+                served.any_model.append(route)
+            if not route.models and name not in self._told:
+                served.silent.append(name)
+            named = [Model(model, 0, name) for model in route.models if model != ANY_MODEL]
+            for model in named or self._told.get(name, []):
+                served.models.setdefault(model.id, model)
+                served.routes.setdefault(model.id, []).append(route)
+        return served

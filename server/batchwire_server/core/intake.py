@@ -1,0 +1,157 @@
+"""Takes bytes in: stores, hashes and counts them while they stream by, holding little more than a block."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from types import TracebackType
+from typing import Self
+
+from batchwire_server.core.errors import file_too_large
+from batchwire_server.core.lines import looks_like_request
+from batchwire_server.core.ports import BlobStore, BlobWriter
+
+BLOCK = 1024 * 1024
+
+
+class Intake:
+    """One blob on its way in. Leaving its context without `commit` leaves nothing behind.
+
+    While a block is written and hashed, the next one is gathered.
+
+    Args:
+        blobs: where to.
+        key: the blob's key.
+        max_bytes: more than this raises BatchwireError.
+        max_line_bytes: how much of the first line is kept to look at.
+        with_md5: whether to compute the MD5 too.
+    """
+
+    def __init__(
+        self, blobs: BlobStore, key: str, *, max_bytes: int, max_line_bytes: int = 0, with_md5: bool = False
+    ) -> None:
+        self._opening = blobs.writer(key)
+        self._max_bytes = max_bytes
+        self._buffer = bytearray()
+        self._storing: asyncio.Task[None] | None = None
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None
+        self._lines = LineCounter(max_line_bytes)
+        self.size = 0
+
+    async def __aenter__(self) -> Self:
+        self._writer: BlobWriter = await self._opening.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._storing:
+            await asyncio.gather(self._storing, return_exceptions=True)
+        await self._opening.__aexit__(kind, error, trace)
+
+    async def write(self, data: bytes) -> None:
+        """Takes the next bytes. Raises BatchwireError when they are too many."""
+        self.size += len(data)
+        if self.size > self._max_bytes:
+            raise file_too_large(self._max_bytes)
+        self._buffer += data
+        if len(self._buffer) >= BLOCK:
+            await self._store()
+
+    async def settle(self) -> None:
+        """Says that no bytes follow; what the properties tell is of all bytes from here on."""
+        await self._store()
+        await self._settle()
+        self._lines.finish()
+
+    async def commit(self) -> None:
+        """Makes the blob durable and visible."""
+        await self.settle()
+        await self._writer.commit()
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 in hexadecimal digits."""
+        return self._sha256.hexdigest()
+
+    @property
+    def md5(self) -> str:
+        """The MD5 in hexadecimal digits, empty unless asked for."""
+        return self._md5.hexdigest() if self._md5 else ""
+
+    @property
+    def line_count(self) -> int:
+        """The lines that are not blank."""
+        return self._lines.count
+
+    def looks_like_requests(self) -> bool:
+        """Tells whether the first line that is not blank can be a batch's request."""
+        return self._lines.first is not None and looks_like_request(self._lines.first)
+
+    async def _store(self) -> None:
+        if not self._buffer:
+            return
+        await self._settle()
+        block = bytes(self._buffer)
+        self._buffer.clear()
+        self._storing = asyncio.create_task(self._store_block(block))
+
+    async def _store_block(self, block: bytes) -> None:
+        await asyncio.gather(self._writer.write(block), asyncio.to_thread(self._digest, block))
+
+    async def _settle(self) -> None:
+        if self._storing:
+            await self._storing
+            self._storing = None
+
+    def _digest(self, block: bytes) -> None:
+        self._sha256.update(block)
+        if self._md5:
+            self._md5.update(block)
+        self._lines.feed(block)
+
+
+class LineCounter:
+    """Counts the lines that are not blank, and keeps the first of them if it has at most `max_first` bytes.
+
+    `first` is None when there is none; a longer one is given as an empty object, for validation to find it too long.
+    """
+
+    def __init__(self, max_first: int) -> None:
+        self._max_first = max_first
+        self._filled = False  # whether the line that is being read has anything but white space so far
+        self._head = bytearray()
+        self.count = 0
+        self.first: bytes | None = None
+
+    def feed(self, block: bytes) -> None:
+        """Takes the next bytes."""
+        if self.first is None:
+            self._look_for_first(block)
+        *ended, rest = block.split(b"\n")
+        if ended:
+            self.count += bool(self._filled or ended[0].strip())
+            self.count += sum(1 for line in ended[1:] if line.strip())
+            self._filled = False
+        self._filled = self._filled or bool(rest.strip())
+
+    def finish(self) -> None:
+        """Says that no bytes follow; may be said twice."""
+        if self.first is None:
+            self._look_for_first(b"\n")
+        self.count += self._filled
+        self._filled = False
+
+    def _look_for_first(self, block: bytes) -> None:
+        for line in block.splitlines(keepends=True):
+            self._head += line
+            if len(self._head) > self._max_first:
+                self.first = b"{}"
+            elif line.endswith((b"\n", b"\r")):
+                if text := bytes(self._head).strip():
+                    self.first = text
+                self._head.clear()
+            if self.first is not None:
+                self._head.clear()
+                return

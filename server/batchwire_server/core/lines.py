@@ -1,0 +1,240 @@
+"""Input lines: how bytes become lines, and how a line becomes a call or an error.
+
+Lines end with LF (a CR before it goes with it), the last needs no end, blank lines are skipped but counted, and one byte order
+mark at the start is dropped. Bodies are never re-encoded: a line's body is a slice of the line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from batchwire_server.core.records import Fault
+
+_BOM = b"\xef\xbb\xbf"
+_BLANK = re.compile(rb"[ \t\r]*")
+
+MAX_CUSTOM_ID = 512
+
+
+@dataclass(frozen=True, slots=True)
+class RawLine:
+    """One line of the input that is not blank.
+
+    `text` is None when the line is longer than allowed; `offset` and `size` are in bytes and cover the line's end too.
+    """
+
+    number: int
+    offset: int
+    size: int
+    text: bytes | None
+
+
+class LineSplitter:
+    """Cuts a stream of blocks into lines, holding no more than one line that is within `max_bytes`."""
+
+    def __init__(self, max_bytes: int, *, first_line: int = 1, offset: int = 0) -> None:
+        self._max = max_bytes
+        self._number = first_line
+        self._offset = offset  # where the line that is being gathered begins
+        self._parts: list[bytes] = []
+        self._gathered = 0
+
+    def feed(self, block: bytes) -> Iterator[RawLine]:
+        """Yields the lines that end within `block`."""
+        start = 0
+        while (end := block.find(b"\n", start)) >= 0:
+            yield from self._line(block[start:end], ended=True)
+            start = end + 1
+        if start < len(block):
+            self._gather(block[start:])
+
+    def finish(self) -> Iterator[RawLine]:
+        """Yields the last line, if it has no end."""
+        if self._gathered:
+            yield from self._line(b"", ended=False)
+
+    def _gather(self, part: bytes) -> None:
+        self._gathered += len(part)
+        if self._gathered > self._max:
+            self._parts.clear()
+        else:
+            self._parts.append(part)
+
+    def _line(self, tail: bytes, *, ended: bool) -> Iterator[RawLine]:
+        length = self._gathered + len(tail)
+        text: bytes | None = None
+        if length <= self._max:
+            text = b"".join((*self._parts, tail)) if self._parts else tail
+        number, offset, size = self._number, self._offset, length + ended
+        self._number += 1
+        self._offset += size
+        self._parts.clear()
+        self._gathered = 0
+        if text is not None:
+            if not offset and text.startswith(_BOM):
+                text = text[len(_BOM) :]
+            if not text or _BLANK.fullmatch(text):
+                return
+        yield RawLine(number, offset, size, text)
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What validation looks at in a request's body; the rest is the upstream's business."""
+
+    model: str
+    stream: bool | None = None
+
+
+class CheckedLine(msgspec.Struct, frozen=True):
+    """A line that is as it should be, read for validation."""
+
+    custom_id: str
+    method: str
+    url: str
+    body: Head
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A line as it is run: the caller's own bytes, custom_id included."""
+
+    custom_id: msgspec.Raw
+    body: msgspec.Raw
+
+
+class _ModelOf(msgspec.Struct, frozen=True):
+    body: Head
+
+
+_checked = msgspec.json.Decoder(CheckedLine)
+_call = msgspec.json.Decoder(Call)
+_model_of = msgspec.json.Decoder(_ModelOf)
+_anything = msgspec.json.Decoder()
+
+
+def read_call(text: bytes) -> Call:
+    """Reads a line that validation has passed."""
+    return _call.decode(text)
+
+
+def read_model(text: bytes) -> str:
+    """Returns the model that a line names, one that validation has passed."""
+    return _model_of.decode(text).body.model
+
+
+def check_line(line: RawLine, endpoint: str, max_bytes: int) -> CheckedLine | list[Fault]:
+    """Returns the line's fields, or all that is wrong with it."""
+    if line.text is None:
+        message = f"This line is larger than the {max_bytes} byte maximum."
+        return [Fault("invalid_request", message, line=line.number)]
+    try:
+        if not line.text.isascii():
+            line.text.decode()  # the decoder below does not look into strings that it skips
+        checked = _checked.decode(line.text)
+    except UnicodeDecodeError:
+        return [_unparseable(line)]
+    except msgspec.DecodeError:
+        return _explain(line, endpoint)
+    if (
+        checked.method == "POST"
+        and checked.url == endpoint
+        and not checked.body.stream
+        and checked.body.model
+        and (0 < len(checked.custom_id) <= MAX_CUSTOM_ID)
+    ):
+        return checked
+    return _explain(line, endpoint)
+
+
+def _unparseable(line: RawLine) -> Fault:
+    return Fault("invalid_json_line", "This line is not parseable as valid JSON.", line=line.number)
+
+
+def _missing(param: str) -> tuple[str, str, str]:
+    return "missing_required_parameter", f"Missing required parameter: '{param}'.", param
+
+
+def _wrong_type(param: str, wanted: str, value: object) -> tuple[str, str, str]:
+    message = f"Invalid type for '{param}': expected {wanted}, but got {json_type(value)} instead."
+    return "invalid_type", message, param
+
+
+def _explain(line: RawLine, endpoint: str) -> list[Fault]:
+    """Finds all that is wrong with a line that is not as it should be."""
+    try:
+        value = _anything.decode(line.text or b"")
+    except msgspec.DecodeError:
+        return [_unparseable(line)]
+    if not isinstance(value, dict):
+        return [_unparseable(line)]
+    found = [*_custom_id_faults(value), *_target_faults(value, endpoint), *_body_faults(value)]
+    return [Fault(code, message, param, line.number) for code, message, param in found]
+
+
+def _custom_id_faults(value: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    custom_id = value.get("custom_id")
+    if custom_id is None or custom_id == "":
+        yield _missing("custom_id")
+    elif not isinstance(custom_id, str):
+        yield _wrong_type("custom_id", "a string", custom_id)
+    elif len(custom_id) > MAX_CUSTOM_ID:
+        message = f"Invalid 'custom_id': string too long. Expected a string with maximum length {MAX_CUSTOM_ID}."
+        yield "string_above_max_length", message, "custom_id"
+
+
+def _target_faults(value: dict[str, Any], endpoint: str) -> Iterator[tuple[str, str, str]]:
+    method, url = value.get("method"), value.get("url")
+    if method is None:
+        yield _missing("method")
+    elif method != "POST":
+        yield "invalid_value", f"Invalid value: '{method}'. Supported values are: 'POST'.", "method"
+    if url is None:
+        yield _missing("url")
+    elif url != endpoint:
+        yield "invalid_url", "The URL provided for this request does not match the batch endpoint.", "url"
+
+
+def _body_faults(value: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    body = value.get("body")
+    if body is None:
+        yield _missing("body")
+    elif not isinstance(body, dict):
+        yield _wrong_type("body", "an object", body)
+    else:
+        model, stream = body.get("model"), body.get("stream")
+        if model is None or model == "":
+            yield "invalid_request", "Model parameter is required.", "body.model"
+        elif not isinstance(model, str):
+            yield _wrong_type("body.model", "a string", model)
+        if stream is not None and not isinstance(stream, bool):
+            yield _wrong_type("body.stream", "a boolean", stream)
+        elif stream:
+            message = "Chat Completions: Streaming is not supported in the Batch API."
+            yield "streaming_unsupported", message, "body.stream"
+
+
+_JSON_TYPES: dict[type, str] = {
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a decimal",
+    list: "an array",
+    dict: "an object",
+}
+
+
+def json_type(value: object) -> str:
+    """Names a decoded value's JSON type as OpenAI's messages do."""
+    return _JSON_TYPES.get(type(value), "null")
+
+
+def looks_like_request(line: bytes) -> bool:
+    """Tells whether a file's first line that is not blank is a JSON object: all that an upload checks of its content."""
+    try:
+        return isinstance(_anything.decode(line.removeprefix(_BOM)), dict)
+    except msgspec.DecodeError:
+        return False

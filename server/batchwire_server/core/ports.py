@@ -1,0 +1,267 @@
+"""What the server needs of the world outside: the truth, the bytes, the upstreams, and word of change.
+
+Every method may raise what its adapter's driver raises when the world is out of order; the errors named here are those that are part of the
+port. Stores are one object in practice, kept apart here by duty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.records import (
+    Batch,
+    Fault,
+    File,
+    Model,
+    Segment,
+    Shard,
+    Task,
+    TaskKind,
+    Upload,
+    UploadPart,
+)
+from batchwire_server.core.results import NoReply, Reply
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some of a list, and whether there is more after it."""
+
+    items: list[T]
+    has_more: bool
+
+
+class BlobWriter(Protocol):
+    """Bytes on their way into a blob. Leaving its context without `commit` leaves nothing behind."""
+
+    async def write(self, data: bytes) -> None:
+        """Appends bytes."""
+
+    async def commit(self) -> None:
+        """Makes all bytes durable, and the blob visible under its key, at once."""
+
+
+class BlobStore(Protocol):
+    """Immutable bytes under keys of our own making: words of `[A-Za-z0-9_-]`, joined by slashes."""
+
+    def writer(self, key: str) -> AbstractAsyncContextManager[BlobWriter]:
+        """Opens a new blob for writing."""
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Stores a small blob, durably."""
+
+    async def read(self, key: str, start: int, end: int) -> bytes:
+        """Returns the bytes from `start` up to `end`, fewer where the blob ends. Raises BlobNotFoundError."""
+
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
+        """Yields the bytes from `start` up to `end` in blocks of some hundred KiB. Raises BlobNotFoundError."""
+
+    async def delete(self, keys: Collection[str]) -> None:
+        """Removes blobs; those that do not exist are passed over."""
+
+    async def delete_below(self, prefix: str) -> None:
+        """Removes all blobs whose key starts with `prefix` and a slash."""
+
+
+class FileStore(Protocol):
+    """Files and uploads. A file that is deleted or past its time is as if it never was."""
+
+    async def add_file(self, file: File, lifetime: int | None) -> File:
+        """Stores a file that lives `lifetime` seconds, or until it is deleted; returns it with its times."""
+
+    async def get_file(self, tenant: str, file_id: str) -> File | None:
+        """Returns a tenant's file."""
+
+    async def list_files(
+        self, tenant: str, *, purpose: str, after: str, limit: int, oldest_first: bool
+    ) -> Page[File] | None:
+        """Returns a page of a tenant's files, or None when `after` is not one of them. Empty strings do not filter."""
+
+    async def delete_file(self, tenant: str, file_id: str) -> bool:
+        """Makes a file unreachable; tells whether there was one."""
+
+    async def add_upload(self, upload: Upload, open_for: int) -> Upload:
+        """Stores an upload that takes parts for `open_for` seconds; returns it with its times."""
+
+    async def get_upload(self, tenant: str, upload_id: str) -> Upload | None:
+        """Returns a tenant's upload; one past its time is `expired`."""
+
+    async def add_part(self, part: UploadPart) -> UploadPart:
+        """Stores a part; returns it with its time."""
+
+    async def get_parts(self, upload_id: str) -> list[UploadPart]:
+        """Returns the parts of an upload."""
+
+    async def complete_upload(self, upload: Upload, file: File, lifetime: int | None) -> Upload | None:
+        """Stores the file and completes the upload in one step. Returns None when the upload is no longer pending."""
+
+    async def cancel_upload(self, tenant: str, upload_id: str) -> bool:
+        """Cancels an upload; tells whether it was pending."""
+
+
+class BatchStore(Protocol):
+    """Batches, as callers see them."""
+
+    async def add_batch(self, batch: Batch) -> Batch:
+        """Stores a batch with the tasks that start it and that end it in time; returns it with its times."""
+
+    async def get_batch(self, tenant: str, batch_id: str) -> Batch | None:
+        """Returns a tenant's batch."""
+
+    async def list_batches(self, tenant: str, *, after: str, limit: int) -> Page[Batch] | None:
+        """Returns a page of a tenant's batches, newest first, or None when `after` is not one of them."""
+
+    async def cancel_batch(self, tenant: str, batch_id: str) -> None:
+        """Takes a batch that is validating or in progress to `cancelling`; leaves others as they are."""
+
+    async def changed_batches(self, revisions: Mapping[str, int]) -> list[Batch]:
+        """Returns those of the named batches whose revision is another than the given one."""
+
+    async def segments_from(self, batch_id: str, offset: int, limit: int) -> list[Segment]:
+        """Returns segments that hold finished lines at or after `offset`, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A task that a worker still holds, and where its batch stands."""
+
+    id: int
+    epoch: int
+    batch_status: BatchStatus | None
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What a worker has to report of one shard: perhaps a segment, perhaps that it is done."""
+
+    task: Task
+    segment: Segment | None
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunShard:
+    """A shard that nobody runs any more, and what was recorded of it."""
+
+    model: str
+    shard: Shard
+    segments: list[Segment]
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What a batch leaves: its files, where there is something to leave, and how many of its lines never ran."""
+
+    output: File | None
+    error: File | None
+    unrun: int
+
+
+class TaskQueue(Protocol):
+    """The queue. Whatever takes a Task is fenced: it raises LeaseLostError when the task's epoch has moved on."""
+
+    async def claim(
+        self, worker: str, kinds: Collection[TaskKind], *, ttl: float, full_models: Collection[str] = (), limit: int = 1
+    ) -> list[Task]:
+        """Leases tasks that are due for `ttl` seconds, the most urgent first. Shards of `full_models` are left for others."""
+
+    async def renew(self, worker: str, ttl: float) -> None:
+        """Makes all leases of a worker last `ttl` seconds from now."""
+
+    async def held(self, worker: str) -> list[Held]:
+        """Returns what a worker holds, and where the batches stand."""
+
+    async def release(self, task: Task | Held, delay: float = 0.0) -> None:
+        """Gives a task back, to be claimed again after `delay` seconds."""
+
+    async def release_worker(self, worker: str) -> int:
+        """Gives back all that a worker holds, and that workers below it (`worker/…`) hold; returns how many."""
+
+    async def complete(self, task: Task) -> None:
+        """Ends a task that has nothing to report."""
+
+    async def model_shares(self) -> dict[str, int]:
+        """Returns how many workers hold shards of each model just now."""
+
+    async def batch_of(self, task: Task) -> Batch:
+        """Returns the batch that a task works for."""
+
+    async def accept(self, task: Task, model: str | None, shards: Sequence[tuple[str, Shard]]) -> None:
+        """Ends validation well: the batch is in progress, its shards are in the queue."""
+
+    async def reject(self, task: Task, faults: Sequence[Fault]) -> None:
+        """Ends validation badly: the batch has failed."""
+
+    async def segments_of(self, task: Task) -> list[Segment]:
+        """Returns what was recorded of a shard."""
+
+    async def record(self, harvests: Sequence[Harvest]) -> set[int]:
+        """Records finished lines and shards in one step; returns the ids of tasks whose lease was lost, of which nothing is recorded.
+
+        When the last shard of a batch is done, the batch goes on to its finalizing. Recording the same segment again changes nothing.
+        """
+
+    async def expire(self, task: Task) -> None:
+        """Ends a batch's time: what has not started will not."""
+
+    async def shards_of(self, batch_id: str) -> list[RunShard]:
+        """Returns the shards of a batch by window."""
+
+    async def finish(self, task: Task, status: BatchStatus, leftovers: Leftovers, lifetime: int) -> None:
+        """Ends a batch: its files and its last state appear in one step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What nothing needs any more.
+
+    Attributes:
+        files: ids, and the keys of their blobs.
+        uploads: ids of uploads whose parts are of no more use.
+        batches: ids of batches whose segments are of no more use.
+    """
+
+    files: dict[str, str]
+    uploads: list[str]
+    batches: list[str]
+
+
+class GarbageStore(Protocol):
+    """Rows past their time."""
+
+    async def garbage(self, limit: int, result_lifetime: int) -> Garbage:
+        """Returns what nothing needs any more, at most `limit` of a kind.
+
+        A file that was deleted or is past its time, once no batch still reads it; the parts of an upload that has ended; the segments of
+        a batch that ended `result_lifetime` seconds ago.
+        """
+
+    async def forget(self, garbage: Garbage) -> None:
+        """Removes the rows of garbage whose blobs are gone."""
+
+
+class ChangeFeed(Protocol):
+    """Word that something in the database has changed, whoever changed it."""
+
+    async def wait(self, seen: int, timeout: float) -> int:
+        """Waits until the change counter is another than `seen`, or `timeout` seconds; returns the counter."""
+
+
+class Upstream(Protocol):
+    """An inference server."""
+
+    @property
+    def name(self) -> str:
+        """What the operator calls it."""
+
+    async def call(self, endpoint: str, body: bytes) -> Reply | NoReply:
+        """Makes one call; never raises for what the upstream does. `endpoint` is one such as `/v1/chat/completions`."""
+
+    async def models(self) -> list[Model]:
+        """Returns the models that it serves. Raises UnknownModelsError when it does not tell."""

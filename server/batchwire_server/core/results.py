@@ -1,0 +1,130 @@
+"""Finished lines: what an upstream said, or why nothing was, as a line of the output or of the error file.
+
+The bytes of an answer go into the line as they came; only the line feeds and carriage returns between its tokens are taken out, which
+JSON allows nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from batchwire_server.core.records import Usage
+
+_encode = msgspec.json.encode
+_NEWLINES = b"\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an upstream answered. `retry_after` is in seconds, when it asked for that."""
+
+    status: int
+    body: bytes
+    request_id: str | None = None
+    retry_after: float | None = None
+
+
+class NoReplyKind(StrEnum):
+    """Why an upstream did not answer."""
+
+    UNREACHABLE = "unreachable"  # no connection came about: the call was never sent
+    BROKEN = "broken"  # the connection broke, or what came was no HTTP
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """An upstream that did not answer."""
+
+    kind: NoReplyKind
+    message: str
+
+
+class _Details(msgspec.Struct, frozen=True):
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct, frozen=True):
+    # Chat and completions say prompt and completion, responses say input and output; embeddings have no answer's tokens.
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    usage: _Usage | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+_NO_USAGE = Usage()
+
+
+def read_usage(body: bytes) -> Usage | None:
+    """Returns the tokens that an answer says it used, zeros where it does not say; None when the body is no JSON in UTF-8."""
+    try:
+        if not body.isascii():
+            body.decode()  # the decoder does not look into strings that it skips
+        usage = _answer.decode(body).usage
+    except msgspec.ValidationError:
+        return _NO_USAGE  # well-formed, but of another shape
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if usage is None:
+        return _NO_USAGE
+    read = usage.input_tokens or usage.prompt_tokens or 0
+    written = usage.output_tokens or usage.completion_tokens or 0
+    read_details = usage.input_tokens_details or usage.prompt_tokens_details
+    written_details = usage.output_tokens_details or usage.completion_tokens_details
+    return Usage(
+        input_tokens=read,
+        cached_tokens=(read_details and read_details.cached_tokens) or 0,
+        output_tokens=written,
+        reasoning_tokens=(written_details and written_details.reasoning_tokens) or 0,
+        total_tokens=usage.total_tokens or read + written,
+    )
+
+
+def wrapped(reply: Reply) -> bytes:
+    """Returns an error body around an answer that is no JSON, such as a proxy's page."""
+    text = reply.body.decode(errors="replace")[:4096]
+    kind = "server_error" if reply.status >= 500 else "invalid_request_error"
+    return _encode({"error": {"message": text, "type": kind, "param": None, "code": None}})
+
+
+def answered_line(line_id: str, custom_id: bytes, reply: Reply) -> bytes:
+    """Returns the line of an answer, whatever its status. `custom_id` is JSON, quotes and all, and so must the reply's body be."""
+    request_id = _encode(reply.request_id or line_id.replace("batch_req_", "req_", 1))
+    return b'{"id":"%b","custom_id":%b,"response":{"status_code":%d,"request_id":%b,"body":%b},"error":null}\n' % (
+        line_id.encode(),
+        custom_id,
+        reply.status,
+        request_id,
+        reply.body.translate(None, _NEWLINES),
+    )
+
+
+Unanswered = Literal["batch_expired", "batch_cancelled", "request_timeout", "server_error"]
+
+UNANSWERED: dict[Unanswered, str] = {
+    "batch_expired": "This request could not be executed before the completion window expired.",
+    "batch_cancelled": "This request was not executed because the batch was cancelled.",
+    "request_timeout": "The upstream did not answer in time.",
+    "server_error": "The upstream could not be reached or broke off.",
+}
+
+
+def unanswered_line(line_id: str, custom_id: bytes, code: Unanswered) -> bytes:
+    """Returns the line of a request that got no answer."""
+    error = _encode({"code": code, "message": UNANSWERED[code]})
+    return b'{"id":"%b","custom_id":%b,"response":null,"error":%b}\n' % (line_id.encode(), custom_id, error)

@@ -1,0 +1,126 @@
+"""Validates a batch's input while it streams by, and cuts it into shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from batchwire_server.core.catalog import Served
+from batchwire_server.core.limits import Limits
+from batchwire_server.core.lines import CheckedLine, LineSplitter, RawLine, check_line
+from batchwire_server.core.records import Fault
+from batchwire_server.core.shards import ShardCutter
+
+MAX_FAULTS = 100
+
+
+def cannot_find_file(file_id: str, tenant: str) -> Fault:
+    """The fault of a batch whose input does not exist."""
+    message = f"Cannot find file {file_id}, or organization {tenant} does not have access to it."
+    return Fault("invalid_request", message, "file_id")
+
+
+class InputCheck:
+    """Collects the shards of an input, and all that is wrong with it.
+
+    Attributes:
+        models: the models that lines name.
+        undecided: those of them that a silent upstream may or may not serve.
+    """
+
+    def __init__(self, endpoint: str, input_bytes: int, served: Served, limits: Limits, *, mixed_models: bool) -> None:
+        self._endpoint = endpoint
+        self._served = served
+        self._limits = limits
+        self._mixed_models = mixed_models
+        self._splitter = LineSplitter(limits.max_line_bytes)
+        self._cutter = ShardCutter(input_bytes)
+        self._seen: set[int] = set()
+        self._faults: list[Fault] = []
+        self._fault_count = 0
+        self._lines = 0
+        self.models: dict[str, None] = {}
+        self.undecided: set[str] = set()
+
+    def feed(self, block: bytes) -> bool:
+        """Takes the next bytes; returns whether more are wanted."""
+        for line in self._splitter.feed(block):
+            self._check(line)
+        return self._lines <= self._limits.max_lines
+
+    def finish(self) -> None:
+        """Says that no bytes follow."""
+        for line in self._splitter.finish():
+            self._check(line)
+        self._cutter.close()
+        if not self._lines:
+            message = "The input file is empty. Please ensure that the batch contains at least one request."
+            self._add([Fault("empty_file", message)])
+        elif self._lines > self._limits.max_lines:
+            message = f"The input file contains more than the {self._limits.max_lines} requests that a batch may have."
+            self._add([Fault("too_many_tasks", message)])
+
+    @property
+    def shards(self) -> ShardCutter:
+        """The shards so far."""
+        return self._cutter
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What is wrong: the first hundred faults, and one more that counts the rest."""
+        rest = self._fault_count - len(self._faults)
+        if not rest:
+            return self._faults
+        summary = Fault("more_errors", f"{rest} more errors were found, {self._fault_count} in all.")
+        return [*self._faults, summary]
+
+    def _add(self, faults: Iterable[Fault]) -> None:
+        for fault in faults:
+            self._fault_count += 1
+            if len(self._faults) < MAX_FAULTS:
+                self._faults.append(fault)
+
+    def _check(self, line: RawLine) -> None:
+        self._lines += 1
+        checked = check_line(line, self._endpoint, self._limits.max_line_bytes)
+        if isinstance(checked, list):
+            self._add(checked)
+            return
+        self._check_id(line, checked)
+        model = checked.body.model
+        if model not in self.models:
+            self._meet(line, model)
+        elif model not in self._served.models and not self._served.any_model:
+            self._miss(line, model)
+        if not self._fault_count:
+            self._cutter.add(model, line.number, line.offset, line.size)
+
+    def _check_id(self, line: RawLine, checked: CheckedLine) -> None:
+        # A hash in place of the string: a million ids would not be held in memory for their text's sake. Two of a million strings share
+        # a 64-bit hash once in forty million files.
+        digest = hash(checked.custom_id)
+        if digest in self._seen:
+            message = (
+                f"The custom_id '{checked.custom_id}' for this request is a duplicate of another request. "
+                "The custom_id parameter must be unique for each request in a batch."
+            )
+            self._add([Fault("duplicate_custom_id", message, "custom_id", line.number)])
+        self._seen.add(digest)
+
+    def _meet(self, line: RawLine, model: str) -> None:
+        if self.models and not self._mixed_models:
+            message = (
+                f"The model '{model}' for this request does not match the rest of the batch. "
+                "Each batch must contain requests for a single model."
+            )
+            self._add([Fault("mismatched_model", message, "body.model", line.number)])
+            return
+        self.models[model] = None
+        if model not in self._served.models and not self._served.any_model:
+            self._miss(line, model)
+
+    def _miss(self, line: RawLine, model: str) -> None:
+        if self._served.silent:
+            self.undecided.add(model)
+            return
+        message = f"The provided model '{model}' is not supported by the Batch API."
+        self._add([Fault("model_not_found", message, "body.model", line.number)])

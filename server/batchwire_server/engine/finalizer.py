@@ -1,0 +1,149 @@
+"""Handles `finalize`: merges what was recorded into the two files, in the order of the input, and ends the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from itertools import groupby
+
+from batchwire_server.core import ids
+from batchwire_server.core.errors import LeaseLostError
+from batchwire_server.core.intake import Intake
+from batchwire_server.core.lifecycle import BatchStatus, outcome
+from batchwire_server.core.lines import LineSplitter, read_call
+from batchwire_server.core.ports import BlobStore, Leftovers, RunShard, TaskQueue
+from batchwire_server.core.records import Batch, File, Segment, Task
+from batchwire_server.core.results import Unanswered, unanswered_line
+from batchwire_server.core.segments import SegmentHeader, Slice, decode_header, merge
+
+SMALL_SEGMENT = 1024 * 1024
+"""A segment up to this size is read at once, a larger one slice by slice."""
+
+NO_LIMIT = 1 << 62
+
+
+class _Source:
+    """A segment that is being merged."""
+
+    def __init__(self, segment: Segment, blobs: BlobStore) -> None:
+        self._segment = segment
+        self._blobs = blobs
+        self._data: bytes | None = None
+        self.header = SegmentHeader([], [], [])
+
+    async def open(self) -> None:
+        segment = self._segment
+        small = segment.bytes <= SMALL_SEGMENT
+        end = segment.header_bytes + (segment.bytes if small else 0)
+        read = await self._blobs.read(segment.blob_key, 0, end)
+        self.header = decode_header(read[: segment.header_bytes])
+        self._data = read[segment.header_bytes :] if small else None
+
+    async def read(self, start: int, end: int) -> bytes:
+        if self._data is not None:
+            return self._data[start:end]
+        skipped = self._segment.header_bytes
+        return await self._blobs.read(self._segment.blob_key, skipped + start, skipped + end)
+
+
+class _ResultFile:
+    """One of the two files, which comes to be with its first line."""
+
+    def __init__(self, batch: Batch, name: str, blobs: BlobStore, stack: AsyncExitStack) -> None:
+        self._batch = batch
+        self._name = name
+        self._blobs = blobs
+        self._stack = stack
+        self._id = ids.file_id()
+        self._intake: Intake | None = None
+
+    @property
+    def _key(self) -> str:
+        return f"files/{self._id}"
+
+    async def write(self, data: bytes) -> None:
+        if self._intake is None:
+            opening = Intake(self._blobs, self._key, max_bytes=NO_LIMIT)
+            self._intake = await self._stack.enter_async_context(opening)
+        await self._intake.write(data)
+
+    async def commit(self) -> File | None:
+        """Makes the file's bytes durable; returns what its row will say, or None when it has no line."""
+        if self._intake is None:
+            return None
+        await self._intake.commit()
+        return File(
+            id=self._id,
+            tenant=self._batch.tenant,
+            filename=f"{self._batch.id}_{self._name}.jsonl",
+            purpose="batch_output",
+            bytes=self._intake.size,
+            sha256=self._intake.sha256,
+            line_count=self._intake.line_count,
+            blob_key=self._key,
+        )
+
+
+class Finalizer:
+    """Ends batches.
+
+    Args:
+        default_lifetime: seconds that the files are kept, unless the batch says otherwise.
+    """
+
+    def __init__(self, queue: TaskQueue, blobs: BlobStore, *, default_lifetime: int, max_line_bytes: int) -> None:
+        self._queue = queue
+        self._blobs = blobs
+        self._default_lifetime = default_lifetime
+        self._max_line_bytes = max_line_bytes
+
+    async def __call__(self, task: Task) -> None:
+        """Ends a batch. Raises LeaseLostError, and then leaves no file behind."""
+        batch = await self._queue.batch_of(task)
+        unrun = 0
+        async with AsyncExitStack() as stack:
+            output = _ResultFile(batch, "output", self._blobs, stack)
+            errors = _ResultFile(batch, "error", self._blobs, stack)
+            shards = await self._queue.shards_of(batch.id)
+            for _, window in groupby(shards, key=lambda run: run.shard.window):
+                unrun += await self._merge_window(batch, list(window), output, errors)
+            leftovers = Leftovers(await output.commit(), await errors.commit(), unrun)
+        status = outcome(batch.status, unrun, validated=batch.in_progress_at is not None)
+        lifetime = batch.output_lifetime or self._default_lifetime
+        try:
+            await self._queue.finish(task, status, leftovers, lifetime)
+        except LeaseLostError:
+            await self._blobs.delete([file.blob_key for file in (leftovers.output, leftovers.error) if file])
+            raise
+
+    async def _merge_window(
+        self, batch: Batch, shards: Sequence[RunShard], output: _ResultFile, errors: _ResultFile
+    ) -> int:
+        """Writes the lines of one piece of the input; returns how many of them never ran."""
+        sources = [_Source(segment, self._blobs) for run in shards for segment in run.segments]
+        for source in sources:
+            await source.open()
+        ran = {number for source in sources for number in source.header.lines}
+        unrun: dict[int, bytes] = {}
+        if len(ran) < sum(run.shard.lines for run in shards):
+            unrun = await self._unrun_lines(batch, shards, ran)
+        for step in merge([source.header for source in sources], list(unrun)):
+            if isinstance(step, Slice):
+                file = output if step.ok else errors
+                await file.write(await sources[step.source].read(step.start, step.end))
+            else:
+                await errors.write(unrun[step])
+        return len(unrun)
+
+    async def _unrun_lines(self, batch: Batch, shards: Iterable[RunShard], ran: set[int]) -> dict[int, bytes]:
+        """Returns the error lines of those lines of a piece that never ran."""
+        code: Unanswered = "batch_cancelled" if batch.status is BatchStatus.CANCELLING else "batch_expired"
+        shard = next(iter(shards)).shard
+        piece = await self._blobs.read(batch.input_key or "", shard.offset, shard.offset + shard.length)
+        splitter = LineSplitter(self._max_line_bytes, first_line=shard.first_line, offset=shard.offset)
+        lines: dict[int, bytes] = {}
+        for line in (*splitter.feed(piece), *splitter.finish()):
+            if line.number not in ran:
+                custom_id = bytes(read_call(line.text or b"").custom_id)
+                lines[line.number] = unanswered_line(ids.line_id(batch.id, line.number), custom_id, code)
+        return lines

@@ -1,0 +1,135 @@
+"""Makes finished lines durable: about once a second, and at once when a shard is done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from batchwire_server.core.ports import BlobStore, Harvest, TaskQueue
+from batchwire_server.core.records import Segment, total_usage
+from batchwire_server.core.segments import encode_segment
+from batchwire_server.engine.shard_run import ShardRun
+
+log = logging.getLogger(__name__)
+
+MAX_SEGMENT_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is being recorded of a run: the same, under the same key, however often it takes."""
+
+    run: ShardRun
+    harvest: Harvest
+    lines: int
+    over: bool
+
+
+class Journal:
+    """Writes segments of all runs together, bytes first, then one transaction.
+
+    Args:
+        queue, blobs: where to.
+        interval: seconds between writes.
+        on_closed: called with each run that is over, because it is done or because its lease was lost.
+    """
+
+    def __init__(
+        self, queue: TaskQueue, blobs: BlobStore, interval: float, on_closed: Callable[[ShardRun], None]
+    ) -> None:
+        self._queue = queue
+        self._blobs = blobs
+        self._interval = interval
+        self._on_closed = on_closed
+        self._runs: dict[int, ShardRun] = {}
+        self._pending: dict[int, _Entry] = {}
+        self._numbers: dict[int, int] = {}
+        self._wake = asyncio.Event()
+        self._writing = asyncio.Lock()
+
+    def add(self, run: ShardRun) -> None:
+        """Takes charge of a run."""
+        self._runs[run.task.id] = run
+        self._numbers[run.task.id] = 0
+        self.note(run)
+
+    def note(self, run: ShardRun) -> None:
+        """Takes note of a run's progress."""
+        if run.settled or run.finished_bytes >= MAX_SEGMENT_BYTES:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Writes until cancelled."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._interval)
+            self._wake.clear()
+            try:
+                await self.write()
+            except Exception:
+                log.exception("finished lines could not be made durable; trying again")
+                await asyncio.sleep(self._interval)
+                self._wake.set()
+
+    async def write(self) -> None:
+        """Makes all that has finished durable. Raises what the store or the blobs raise; nothing is lost then."""
+        async with self._writing:
+            for run in [run for run in self._runs.values() if run.aborted]:
+                self._close(run)
+            due = [run for run in self._runs.values() if run.finished or run.settled]
+            prepared = await asyncio.gather(*(self._prepare(run) for run in due), return_exceptions=True)
+            entries = [entry for entry in prepared if isinstance(entry, _Entry)]
+            lost = await self._queue.record([entry.harvest for entry in entries]) if entries else set()
+            for entry in entries:
+                self._recorded(entry, lost=entry.run.task.id in lost)
+            for error in prepared:
+                if isinstance(error, BaseException):
+                    raise error
+
+    async def _prepare(self, run: ShardRun) -> _Entry:
+        """Stores a run's next segment, unless one still waits to be recorded."""
+        task = run.task
+        if task.id in self._pending:
+            return self._pending[task.id]
+        lines = list(run.finished)
+        entry = _Entry(run, Harvest(task, None, run.done), len(lines), over=run.settled)
+        if lines:
+            number = self._numbers[task.id]
+            self._numbers[task.id] = number + 1
+            header, data = encode_segment(lines)
+            failed = sum(not line.ok for line in lines)
+            segment = Segment(
+                task_id=task.id,
+                blob_key=f"segments/{task.batch_id}/{task.id}-{task.epoch}-{number}",
+                header_bytes=len(header),
+                bytes=len(data),
+                completed=len(lines) - failed,
+                failed=failed,
+                usage=total_usage(line.usage for line in lines),
+            )
+            await self._blobs.put(segment.blob_key, header + data)
+            entry.harvest = Harvest(task, segment, entry.harvest.done)
+        self._pending[task.id] = entry
+        return entry
+
+    def _recorded(self, entry: _Entry, *, lost: bool) -> None:
+        run = entry.run
+        self._pending.pop(run.task.id, None)
+        if lost:
+            run.abort()
+        else:
+            run.finished_bytes -= sum(len(line.text) for line in run.finished[: entry.lines])
+            del run.finished[: entry.lines]
+        if lost or entry.over:
+            self._close(run)
+        elif run.settled:
+            self._wake.set()
+
+    def _close(self, run: ShardRun) -> None:
+        self._runs.pop(run.task.id, None)
+        self._pending.pop(run.task.id, None)
+        self._numbers.pop(run.task.id, None)
+        self._on_closed(run)

@@ -1,0 +1,220 @@
+"""Lanes: which line is called next, where, and how many at a time.
+
+Lines of one model wait in one queue. Each upstream that serves the model takes from it through a lane of its own, which has slots; a slot takes
+the next line the moment its call ends. A line that must be called again waits outside the slots. Models never wait for each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import count
+
+from batchwire_server.core.adaptive import AdaptiveLimit
+from batchwire_server.core.ports import Upstream
+from batchwire_server.core.results import NoReply, NoReplyKind, Reply, read_usage
+from batchwire_server.core.retry import RetryPolicy, decide
+from batchwire_server.engine.shard_run import Job
+
+log = logging.getLogger(__name__)
+
+FIRST_LIMIT = 16
+AHEAD_S = 0.5
+"""How much work, by the time it takes, is claimed ahead of the slots."""
+
+
+class Lane:
+    """One upstream's slots for one model."""
+
+    def __init__(self, upstream: Upstream, queue: ModelQueue, cap: int) -> None:
+        self._upstream = upstream
+        self._queue = queue
+        self._paused_until = 0.0
+        self._slots: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self.in_flight = 0
+        self.limit = AdaptiveLimit(FIRST_LIMIT, cap)
+
+    @property
+    def upstream(self) -> Upstream:
+        """The upstream."""
+        return self._upstream
+
+    def pump(self) -> None:
+        """Opens slots for as many lines as wait, up to the limit."""
+        if self._closed or time.monotonic() < self._paused_until:
+            return
+        for _ in range(min(self.limit.value - self.in_flight, self._queue.ready)):
+            self.in_flight += 1
+            slot = asyncio.create_task(self._slot())
+            self._slots.add(slot)
+            slot.add_done_callback(self._slots.discard)
+
+    async def _slot(self) -> None:
+        """Takes lines and calls, until none waits or the limit has shrunk."""
+        me = asyncio.current_task()
+        assert me is not None
+        try:
+            while self._may_go_on() and (job := self._queue.pop()) is not None:
+                job.run.take_off(me)
+                era = self.limit.era
+                try:
+                    result = await self._upstream.call(job.run.endpoint, job.body)
+                except asyncio.CancelledError:
+                    job.run.drop(me)
+                    if not job.run.stopped:
+                        raise
+                    me.uncancel()  # the line was cut off, not the slot
+                    continue
+                except Exception as error:  # a fault of ours must not cost a slot
+                    log.exception("the call to %s failed", self._upstream.name)
+                    result = NoReply(NoReplyKind.BROKEN, str(error))
+                self._judge(me, job, result, era)
+        finally:
+            self.in_flight -= 1
+            self._queue.pump()
+
+    def _may_go_on(self) -> bool:
+        return not self._closed and self.in_flight <= self.limit.value and time.monotonic() >= self._paused_until
+
+    def _judge(self, call: asyncio.Task[None], job: Job, result: Reply | NoReply, era: int) -> None:
+        """Makes a result final, or has its line called again."""
+        usage = read_usage(result.body) if isinstance(result, Reply) else None
+        if isinstance(result, Reply) and usage is None and 200 <= result.status < 300:
+            result = NoReply(NoReplyKind.BROKEN, "the answer is not JSON")
+        again = decide(result, job.attempts, job.refusals, self._queue.policy)
+        if again is None:
+            self.limit.succeeded(self.in_flight)
+            self._queue.finished += 1
+            job.run.land(call, job, result, usage)
+            return
+        if again.pushback:
+            self.limit.pushed_back(era)
+        if again.pause:
+            self._paused_until = max(self._paused_until, time.monotonic() + again.pause)
+            asyncio.get_running_loop().call_later(again.pause, self._queue.pump)
+        job.attempts += again.counted
+        job.refusals += not again.counted
+        job.run.retry(call)
+        self._queue.delay(job, again.delay)
+
+    async def close(self) -> None:
+        """Cuts off all calls."""
+        self._closed = True
+        slots = list(self._slots)
+        for slot in slots:
+            slot.cancel()
+        await asyncio.gather(*slots, return_exceptions=True)
+
+
+class ModelQueue:
+    """The lines of one model that wait, and the lanes that take them.
+
+    Tenants take turns; the lines of one tenant go in the order in which they came.
+
+    Args:
+        policy: how failed calls are made again.
+        may_call: whether the worker's leases still hold; without that no call is made.
+        on_hunger: called when there is room for another shard.
+    """
+
+    def __init__(self, policy: RetryPolicy, may_call: Callable[[], bool], on_hunger: Callable[[], None]) -> None:
+        self.policy = policy
+        self.lanes: list[Lane] = []
+        self.finished = 0
+        self.ready = 0
+        self._may_call = may_call
+        self._on_hunger = on_hunger
+        self._tenants: dict[str, deque[Job]] = {}
+        self._turns: deque[str] = deque()
+        self._delayed: list[tuple[float, int, Job]] = []
+        self._order = count()
+        self._timer: asyncio.TimerHandle | None = None
+        self._rate = 0.0
+        self._measured = (time.monotonic(), 0)
+
+    def push(self, jobs: Iterable[Job]) -> None:
+        """Adds lines at the end."""
+        for job in jobs:
+            self._tenant(job).append(job)
+            self.ready += 1
+        self.pump()
+
+    def delay(self, job: Job, seconds: float) -> None:
+        """Adds a line that comes to the front after some seconds."""
+        heapq.heappush(self._delayed, (time.monotonic() + seconds, next(self._order), job))
+        self._set_timer()
+
+    def pop(self) -> Job | None:
+        """Takes the next line whose run is still fed."""
+        while self._turns and self._may_call():
+            tenant = self._turns[0]
+            waiting = self._tenants[tenant]
+            job = waiting.popleft()
+            self.ready -= 1
+            self._turns.rotate(-1)
+            if not waiting:
+                self._turns.remove(tenant)
+                del self._tenants[tenant]
+            if job.run.stopped:
+                continue
+            if self.wanted:
+                self._on_hunger()
+            return job
+        return None
+
+    def pump(self) -> None:
+        """Lets every lane open the slots that it may."""
+        if not self._may_call():
+            return
+        for lane in self.lanes:
+            lane.pump()
+
+    @property
+    def wanted(self) -> int:
+        """How many more lines are wanted so that no slot runs dry before the next claim."""
+        slots = sum(lane.limit.value for lane in self.lanes)
+        return max(0, slots + int(self._rate * AHEAD_S) - self.ready)
+
+    def measure(self) -> None:
+        """Takes the rate of finished lines since the last measurement; called about once a second."""
+        now, (then, before) = time.monotonic(), self._measured
+        if now > then:
+            self._rate = (self.finished - before) / (now - then)
+            self._measured = (now, self.finished)
+
+    def _tenant(self, job: Job) -> deque[Job]:
+        tenant = job.run.batch.tenant
+        if tenant not in self._tenants:
+            self._tenants[tenant] = deque()
+            self._turns.append(tenant)
+        return self._tenants[tenant]
+
+    def _set_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._delayed:
+            delay = max(0.0, self._delayed[0][0] - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
+
+    def _wake(self) -> None:
+        now = time.monotonic()
+        while self._delayed and self._delayed[0][0] <= now:
+            job = heapq.heappop(self._delayed)[2]
+            if not job.run.stopped:
+                self._tenant(job).appendleft(job)
+                self.ready += 1
+        self._set_timer()
+        self.pump()
+
+    async def close(self) -> None:
+        """Cuts off all calls."""
+        if self._timer:
+            self._timer.cancel()
+        for lane in self.lanes:
+            await lane.close()

@@ -1,0 +1,91 @@
+"""Keeps a worker's leases, and knows when they can no longer be relied on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from batchwire_server.core.ports import Held, TaskQueue
+
+log = logging.getLogger(__name__)
+
+CHECK_S = 0.5
+MARGIN = 0.8
+"""The part of a lease's time after which the worker stops by itself, long before another may take over."""
+
+
+class Leases:
+    """Renews what a worker holds, and looks at where it stands.
+
+    Args:
+        queue: where the leases are.
+        worker: the holder's name.
+        ttl: seconds that a lease lasts.
+        beat: seconds between renewals.
+        holding: returns the epochs of the tasks that the worker believes to hold.
+        on_held: called about twice a second with what it does hold.
+        on_lost: called with a task that it no longer holds.
+        on_stale: called when the leases may run out before they can be renewed.
+    """
+
+    def __init__(
+        self,
+        queue: TaskQueue,
+        worker: str,
+        *,
+        ttl: float,
+        beat: float,
+        holding: Callable[[], Mapping[int, int]],
+        on_held: Callable[[Held], None],
+        on_lost: Callable[[int], None],
+        on_stale: Callable[[], None],
+    ) -> None:
+        self._queue = queue
+        self._worker = worker
+        self._ttl = ttl
+        self._beat = beat
+        self._holding = holding
+        self._on_held = on_held
+        self._on_lost = on_lost
+        self._on_stale = on_stale
+        self._renewed = time.monotonic()
+
+    @property
+    def hold(self) -> bool:
+        """Whether the leases can be relied on."""
+        return time.monotonic() < self._renewed + self._ttl * MARGIN
+
+    async def run(self) -> None:
+        """Renews until cancelled."""
+        watching = asyncio.create_task(self._watch_clock())
+        try:
+            while True:
+                try:
+                    await self._check()
+                except Exception:
+                    log.exception("the leases could not be renewed; trying again")
+                await asyncio.sleep(CHECK_S)
+        finally:
+            watching.cancel()
+
+    async def _check(self) -> None:
+        started = time.monotonic()
+        if started >= self._renewed + self._beat:
+            await self._queue.renew(self._worker, self._ttl)
+            self._renewed = started
+        believed = dict(self._holding())
+        held = {entry.id: entry for entry in await self._queue.held(self._worker)}
+        for task_id, epoch in believed.items():
+            if task_id not in held or held[task_id].epoch != epoch:
+                self._on_lost(task_id)
+            else:
+                self._on_held(held[task_id])
+
+    async def _watch_clock(self) -> None:
+        """Notices, whatever the database does, that the leases have not been renewed in time."""
+        while True:
+            await asyncio.sleep(CHECK_S / 2)
+            if not self.hold:
+                self._on_stale()

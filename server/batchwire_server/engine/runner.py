@@ -1,0 +1,163 @@
+"""Handles `run`: takes shards in, and follows what becomes of their batches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from batchwire_server.core.catalog import Catalog, Route
+from batchwire_server.core.errors import UnknownModelsError
+from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.ports import BlobStore, TaskQueue
+from batchwire_server.core.records import Task
+from batchwire_server.core.retry import RetryPolicy
+from batchwire_server.core.segments import decode_header
+from batchwire_server.engine.journal import Journal
+from batchwire_server.engine.lanes import Lane, ModelQueue
+from batchwire_server.engine.shard_run import ShardRun, lines_to_run
+
+log = logging.getLogger(__name__)
+
+SHARD_LINES = 512
+MAX_SHARDS_AT_ONCE = 4
+
+
+class Runner:
+    """All shards that a worker holds.
+
+    Args:
+        queue, blobs, catalog: the world.
+        policy: how failed calls are made again.
+        flush_interval: seconds between writes of finished lines.
+        cancel_grace: seconds that calls in flight may go on after their batch was cancelled.
+        max_line_bytes: as in validation.
+        may_call: whether the worker's leases still hold.
+        on_room: called when another shard could be taken in.
+    """
+
+    def __init__(
+        self,
+        queue: TaskQueue,
+        blobs: BlobStore,
+        catalog: Catalog,
+        *,
+        policy: RetryPolicy,
+        flush_interval: float,
+        cancel_grace: float,
+        max_line_bytes: int,
+        may_call: Callable[[], bool],
+        on_room: Callable[[], None],
+    ) -> None:
+        self._queue = queue
+        self._blobs = blobs
+        self._catalog = catalog
+        self._policy = policy
+        self._cancel_grace = cancel_grace
+        self._max_line_bytes = max_line_bytes
+        self._may_call = may_call
+        self._on_room = on_room
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._models: dict[str, ModelQueue] = {}
+        self._routes: dict[Lane, Route] = {}
+        self.journal = Journal(queue, blobs, flush_interval, self._closed)
+        self.runs: dict[int, ShardRun] = {}
+
+    async def start(self, task: Task) -> None:
+        """Takes a shard in. Raises UnknownModelsError when no upstream serves its model just now, and LeaseLostError."""
+        batch = await self._queue.batch_of(task)
+        run = ShardRun(task, batch, self.journal.note)
+        if batch.status is not BatchStatus.IN_PROGRESS:
+            run.stop()
+            self._add(run)
+            return
+        assert task.shard
+        assert task.model
+        assert task.deadline
+        assert batch.input_key
+        routes = (await self._catalog.read()).routes_of(task.model)
+        if not routes:
+            raise UnknownModelsError(f"no upstream serves {task.model} just now")
+        shard = task.shard
+        done: set[int] = set()
+        for segment in await self._queue.segments_of(task):
+            header = await self._blobs.read(segment.blob_key, 0, segment.header_bytes)
+            done.update(decode_header(header).lines)
+        piece = await self._blobs.read(batch.input_key, shard.offset, shard.offset + shard.length)
+        jobs = run.jobs(lines_to_run(piece, task, shard, done, self._max_line_bytes))
+        self._add(run)
+        time_left = (task.deadline - task.claimed_at) / 1000
+        self._timers[task.id] = asyncio.get_running_loop().call_later(time_left, run.cut)
+        self._model_queue(task.model, routes).push(jobs)
+
+    def _add(self, run: ShardRun) -> None:
+        self.runs[run.task.id] = run
+        self.journal.add(run)
+
+    def _closed(self, run: ShardRun) -> None:
+        self.runs.pop(run.task.id, None)
+        if timer := self._timers.pop(run.task.id, None):
+            timer.cancel()
+        self._on_room()
+
+    def _model_queue(self, model: str, routes: Iterable[Route]) -> ModelQueue:
+        queue = self._models.get(model)
+        if queue is None:
+            queue = self._models[model] = ModelQueue(self._policy, self._may_call, self._on_room)
+        known = {lane.upstream.name for lane in queue.lanes}
+        for route in routes:
+            if route.upstream.name not in known:
+                lane = Lane(route.upstream, queue, route.max_concurrency)
+                queue.lanes.append(lane)
+                self._routes[lane] = route
+        return queue
+
+    @property
+    def full_models(self) -> list[str]:
+        """The models whose queues want no more lines."""
+        return [model for model, queue in self._models.items() if not queue.wanted]
+
+    @property
+    def wanted_shards(self) -> int:
+        """How many shards to claim at once."""
+        most = max((queue.wanted for queue in self._models.values()), default=0)
+        return max(1, min(MAX_SHARDS_AT_ONCE, -(-most // SHARD_LINES)))
+
+    def share(self, workers: Mapping[str, int]) -> None:
+        """Divides each model's slots among the workers that run it."""
+        for model, queue in self._models.items():
+            for lane in queue.lanes:
+                lane.limit.cap = max(1, self._routes[lane].max_concurrency // max(1, workers.get(model, 1)))
+            queue.measure()
+            queue.pump()
+
+    def follow(self, task_id: int, status: BatchStatus | None) -> None:
+        """Takes note of where a shard's batch stands."""
+        run = self.runs.get(task_id)
+        if run is None or run.stopped or status is BatchStatus.IN_PROGRESS:
+            return
+        if status is BatchStatus.CANCELLING:
+            run.stop()
+            if timer := self._timers.pop(task_id, None):
+                timer.cancel()
+            left = max(0.0, self._cancel_grace)
+            self._timers[task_id] = asyncio.get_running_loop().call_later(left, run.cut)
+        else:
+            run.cut()
+
+    async def hand_over(self, grace: float) -> None:
+        """Starts no more lines, gives those in flight `grace` seconds, and makes durable what has finished."""
+        for run in self.runs.values():
+            run.hand_over()
+        if flying := {call for run in self.runs.values() for call in run.flying}:
+            await asyncio.wait(flying, timeout=grace)
+        for run in list(self.runs.values()):
+            run.cut()
+        for queue in self._models.values():
+            await queue.close()
+        await self.journal.write()
+
+    def abandon(self) -> None:
+        """Ends all: the leases could not be renewed in time."""
+        for run in list(self.runs.values()):
+            run.abort()

@@ -1,0 +1,152 @@
+"""A shard while it runs: its lines on their way, and those that have finished and wait to be made durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+
+from batchwire_server.core import ids
+from batchwire_server.core.lines import LineSplitter, RawLine, read_call, read_model
+from batchwire_server.core.records import Batch, Shard, Task, Usage
+from batchwire_server.core.results import (
+    NoReply,
+    NoReplyKind,
+    Reply,
+    Unanswered,
+    answered_line,
+    unanswered_line,
+    wrapped,
+)
+from batchwire_server.core.segments import FinishedLine
+
+
+class Job:
+    """One line on its way."""
+
+    __slots__ = ("attempts", "body", "custom_id", "number", "refusals", "run")
+
+    def __init__(self, run: ShardRun, number: int, custom_id: bytes, body: bytes) -> None:
+        self.run = run
+        self.number = number
+        self.custom_id = custom_id
+        self.body = body
+        self.attempts = 0
+        self.refusals = 0
+
+
+class ShardRun:
+    """The lines of a shard that a worker holds.
+
+    A run is fed until `stop`, and settled when none of its lines waits or is in flight. After `abort` nothing that still comes in counts.
+
+    Args:
+        task: the leased shard.
+        batch: whose it is.
+        on_progress: called when a line has finished, and when the run has settled.
+    """
+
+    def __init__(self, task: Task, batch: Batch, on_progress: Callable[[ShardRun], None]) -> None:
+        self.task = task
+        self.batch = batch
+        self.endpoint = batch.endpoint
+        self.waiting = 0
+        self.flying: set[asyncio.Task[None]] = set()
+        self.stopped = False
+        self.aborted = False
+        self.handed_over = False
+        self.finished: list[FinishedLine] = []
+        self.finished_bytes = 0
+        self._on_progress = on_progress
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will come of this run."""
+        return not self.flying and (self.stopped or not self.waiting)
+
+    @property
+    def done(self) -> bool:
+        """Whether the shard is over for everybody, not only for this worker."""
+        return self.settled and not (self.handed_over and self.waiting)
+
+    def jobs(self, lines: Iterable[RawLine]) -> list[Job]:
+        """Makes jobs of lines."""
+        made = []
+        for line in lines:
+            call = read_call(line.text or b"")
+            made.append(Job(self, line.number, bytes(call.custom_id), bytes(call.body)))
+        self.waiting += len(made)
+        return made
+
+    def take_off(self, call: asyncio.Task[None]) -> None:
+        """Takes note that a line is in flight, within the task `call`."""
+        self.waiting -= 1
+        self.flying.add(call)
+
+    def retry(self, call: asyncio.Task[None]) -> None:
+        """Takes note that a line has come back and waits again."""
+        self.flying.discard(call)
+        self.waiting += 1
+        if self.stopped:
+            self._on_progress(self)
+
+    def land(self, call: asyncio.Task[None], job: Job, result: Reply | NoReply, usage: Usage | None) -> None:
+        """Takes a line's final result. `usage` is None when a reply is no JSON."""
+        self.flying.discard(call)
+        if self.aborted:
+            return
+        line_id = ids.line_id(self.batch.id, job.number)
+        if isinstance(result, NoReply):
+            code: Unanswered = "request_timeout" if result.kind is NoReplyKind.TIMEOUT else "server_error"
+            text, ok = unanswered_line(line_id, job.custom_id, code), False
+        else:
+            ok = 200 <= result.status < 300
+            if usage is None:
+                result = Reply(result.status, wrapped(result), result.request_id)
+            text = answered_line(line_id, job.custom_id, result)
+        self.finished.append(FinishedLine(job.number, text, ok, usage or Usage()))
+        self.finished_bytes += len(text)
+        self._on_progress(self)
+
+    def drop(self, call: asyncio.Task[None]) -> None:
+        """Takes note that a line in flight was cut off."""
+        self.flying.discard(call)
+        self._on_progress(self)
+
+    def stop(self) -> None:
+        """Ends feeding: lines in flight may still come in."""
+        self.stopped = True
+        self._on_progress(self)
+
+    def cut(self) -> None:
+        """Ends feeding, and the lines in flight too; what has finished still counts."""
+        self.stop()
+        for call in list(self.flying):
+            call.cancel()
+
+    def hand_over(self) -> None:
+        """Ends feeding, with the rest of the lines left for another worker."""
+        self.handed_over = True
+        self.stop()
+
+    def abort(self) -> None:
+        """Ends all: another worker holds the shard now."""
+        self.aborted = True
+        self.cut()
+
+
+def lines_to_run(piece: bytes, task: Task, shard: Shard, done: set[int], max_line_bytes: int) -> Iterator[RawLine]:
+    """Returns the lines of a shard that have no result yet.
+
+    Args:
+        piece: the bytes of the input that hold the shard.
+        task: names the shard's model.
+        shard: where the piece stands.
+        done: numbers of the lines that have a result.
+        max_line_bytes: as in validation.
+    """
+    splitter = LineSplitter(max_line_bytes, first_line=shard.first_line, offset=shard.offset)
+    lines = [*splitter.feed(piece), *splitter.finish()]
+    shared = len(lines) != shard.lines  # other models have lines in this piece too
+    for line in lines:
+        if line.number not in done and not (shared and read_model(line.text or b"") != task.model):
+            yield line

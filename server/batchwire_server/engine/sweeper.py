@@ -1,0 +1,38 @@
+"""Handles `sweep`: removes what nothing needs any more, in small steps, for ever."""
+
+from __future__ import annotations
+
+from batchwire_server.core.ports import BlobStore, GarbageStore, TaskQueue
+from batchwire_server.core.records import Task
+
+STEP = 100
+
+
+class Sweeper:
+    """Sweeps.
+
+    Args:
+        interval: seconds between sweeps.
+        result_lifetime: seconds that the finished lines of an ended batch can still be streamed.
+    """
+
+    def __init__(
+        self, queue: TaskQueue, store: GarbageStore, blobs: BlobStore, *, interval: float, result_lifetime: int
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._blobs = blobs
+        self._interval = interval
+        self._result_lifetime = result_lifetime
+
+    async def __call__(self, task: Task) -> None:
+        """Sweeps one step: bytes first, so that a crash leaves rows that are found again. Raises LeaseLostError."""
+        garbage = await self._store.garbage(STEP, self._result_lifetime)
+        await self._blobs.delete(list(garbage.files.values()))
+        for upload in garbage.uploads:
+            await self._blobs.delete_below(f"uploads/{upload}")
+        for batch in garbage.batches:
+            await self._blobs.delete_below(f"segments/{batch}")
+        await self._store.forget(garbage)
+        more = max(len(garbage.files), len(garbage.uploads), len(garbage.batches)) == STEP
+        await self._queue.release(task, 0.0 if more else self._interval)

@@ -1,0 +1,63 @@
+"""Handles `validate`: reads the whole input once, then accepts or rejects the batch."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+from batchwire_server.core.catalog import Catalog
+from batchwire_server.core.errors import BlobNotFoundError, UnknownModelsError
+from batchwire_server.core.limits import Limits
+from batchwire_server.core.ports import BlobStore, TaskQueue
+from batchwire_server.core.records import Task
+from batchwire_server.core.validation import InputCheck, cannot_find_file
+
+FRESH_S = 2.0
+
+
+class Validator:
+    """Validates batches.
+
+    Args:
+        mixed_models: whether the lines of a batch may name several models.
+    """
+
+    def __init__(
+        self, queue: TaskQueue, blobs: BlobStore, catalog: Catalog, limits: Limits, *, mixed_models: bool
+    ) -> None:
+        self._queue = queue
+        self._blobs = blobs
+        self._catalog = catalog
+        self._limits = limits
+        self._mixed_models = mixed_models
+
+    async def __call__(self, task: Task) -> None:
+        """Validates a batch. Raises UnknownModelsError when it cannot be decided now, and LeaseLostError."""
+        batch = await self._queue.batch_of(task)
+        missing = cannot_find_file(batch.input_file_id, batch.tenant)
+        if batch.input_key is None:
+            await self._queue.reject(task, [missing])
+            return
+        try:
+            check = await self._read(batch.endpoint, batch.input_key, batch.input_bytes)
+        except BlobNotFoundError:
+            await self._queue.reject(task, [missing])
+            return
+        if check.faults:
+            await self._queue.reject(task, check.faults)
+        elif check.undecided:
+            raise UnknownModelsError(f"no upstream that answers serves {', '.join(sorted(check.undecided))}")
+        else:
+            model = next(iter(check.models)) if len(check.models) == 1 else None
+            await self._queue.accept(task, model, check.shards.shards)
+
+    async def _read(self, endpoint: str, key: str, size: int) -> InputCheck:
+        served = await self._catalog.read(FRESH_S)
+        check = InputCheck(endpoint, size, served, self._limits, mixed_models=self._mixed_models)
+        async with aclosing(self._blobs.stream(key)) as blocks:
+            async for block in blocks:
+                # In a thread, so that calls in flight and heartbeats go on meanwhile.
+                if not await asyncio.to_thread(check.feed, block):
+                    break
+        check.finish()
+        return check

@@ -1,0 +1,213 @@
+"""A worker: claims what is due, hands it to its handler, and keeps its leases."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+
+from batchwire_server.core.errors import LeaseLostError, UnknownModelsError
+from batchwire_server.core.ports import ChangeFeed, Held, TaskQueue
+from batchwire_server.core.records import Task, TaskKind
+from batchwire_server.engine.leases import Leases
+from batchwire_server.engine.runner import Runner
+
+log = logging.getLogger(__name__)
+
+HANDLERS_AT_ONCE = 4
+IDLE_S = 1.0
+LOOK_S = 5.0
+SHARE_S = 1.0
+UNKNOWN_MODELS_DELAY_S = 5.0
+FAILURE_DELAY_S = 60.0
+
+Handler = Callable[[Task], Awaitable[None]]
+
+
+class Worker:
+    """Does the work of the queue.
+
+    Args:
+        name: the holder of its leases; no two workers share one.
+        queue: the work.
+        changes: says when there may be more of it.
+        handlers: what to do with each kind but `run`.
+        make_runner: makes the handler of `run`, given whether leases hold and what to call when there is room.
+        ttl, beat: seconds that a lease lasts, and between renewals.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        queue: TaskQueue,
+        changes: ChangeFeed,
+        handlers: Mapping[TaskKind, Handler],
+        make_runner: Callable[[Callable[[], bool], Callable[[], None]], Runner],
+        *,
+        ttl: float,
+        beat: float,
+    ) -> None:
+        self._name = name
+        self._queue = queue
+        self._changes = changes
+        self._handlers = handlers
+        self._ttl = ttl
+        self._wake = asyncio.Event()
+        self._handling: dict[int, tuple[Task, asyncio.Task[None]]] = {}
+        self._starting: dict[int, int] = {}
+        self._runner = make_runner(lambda: self._leases.hold, self._wake.set)
+        self._looked = time.monotonic()
+        self._leases = Leases(
+            queue,
+            name,
+            ttl=ttl,
+            beat=beat,
+            holding=self._holding,
+            on_held=self._held,
+            on_lost=self._lost,
+            on_stale=self._stale,
+        )
+
+    async def run(self, stop: asyncio.Event, grace: float) -> None:
+        """Works until `stop` is set; then hands over what it holds within about `grace` seconds."""
+        # What this name held before, it has forgotten.
+        await self._queue.release_worker(self._name)
+        background = [
+            asyncio.create_task(self._runner.journal.run()),
+            asyncio.create_task(self._leases.run()),
+            asyncio.create_task(self._share()),
+        ]
+        claiming = asyncio.create_task(self._claim_forever())
+        try:
+            await stop.wait()
+            claiming.cancel()
+            await asyncio.gather(claiming, return_exceptions=True)
+            await self._drain(grace)
+        finally:
+            for task in (claiming, *background):
+                task.cancel()
+            await asyncio.gather(claiming, *background, return_exceptions=True)
+        await self._queue.release_worker(self._name)
+
+    async def _drain(self, grace: float) -> None:
+        handling = [running for _, running in self._handling.values()]
+        if handling:
+            await asyncio.wait(handling, timeout=grace)
+        for running in handling:
+            running.cancel()
+        await asyncio.gather(*handling, return_exceptions=True)
+        await self._runner.hand_over(grace)
+
+    async def _claim_forever(self) -> None:
+        seen = 0
+        while True:
+            self._wake.clear()
+            try:
+                await self._release_forgotten()
+                claimed = await self._claim()
+            except Exception:
+                log.exception("no work could be claimed; trying again")
+                await asyncio.sleep(IDLE_S)
+                continue
+            if not claimed:
+                seen = await self._wait(seen)
+
+    async def _release_forgotten(self) -> None:
+        """Gives back what this name holds and nothing here works on, such as a task whose giving back had failed.
+
+        Claims are made one after the other by the loop that calls this, so that none is under way now.
+        """
+        if time.monotonic() < self._looked + LOOK_S:
+            return
+        held = await self._queue.held(self._name)
+        for forgotten in [entry for entry in held if entry.id not in self._holding()]:
+            with suppress(LeaseLostError):
+                await self._queue.release(forgotten)
+        self._looked = time.monotonic()
+
+    async def _wait(self, seen: int) -> int:
+        """Waits for a change, or for room."""
+        change = asyncio.create_task(self._changes.wait(seen, IDLE_S))
+        room = asyncio.create_task(self._wake.wait())
+        done, pending = await asyncio.wait({change, room}, return_when=asyncio.FIRST_COMPLETED)
+        for waiting in pending:
+            waiting.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        return change.result() if change in done else seen
+
+    async def _claim(self) -> bool:
+        """Claims what there is room for; tells whether there was anything."""
+        claimed: list[Task] = []
+        if not self._leases.hold:
+            return False
+        if room := HANDLERS_AT_ONCE - len(self._handling):
+            claimed += await self._queue.claim(self._name, list(self._handlers), ttl=self._ttl, limit=room)
+        claimed += await self._queue.claim(
+            self._name,
+            [TaskKind.RUN],
+            ttl=self._ttl,
+            full_models=self._runner.full_models,
+            limit=self._runner.wanted_shards,
+        )
+        self._starting = {task.id: task.epoch for task in claimed}
+        for task in claimed:
+            if task.kind is TaskKind.RUN:
+                await self._guard(task, self._runner.start)
+            else:
+                running = asyncio.create_task(self._handle(task))
+                self._handling[task.id] = (task, running)
+        self._starting.clear()
+        return bool(claimed)
+
+    async def _handle(self, task: Task) -> None:
+        try:
+            await self._guard(task, self._handlers[task.kind])
+        finally:
+            del self._handling[task.id]
+            self._wake.set()
+
+    async def _guard(self, task: Task, handler: Handler) -> None:
+        """Runs a handler; gives the task back when it fails."""
+        try:
+            await handler(task)
+        except LeaseLostError:
+            log.warning("task %d (%s) has another owner now", task.id, task.kind)
+        except UnknownModelsError as error:
+            log.warning("task %d (%s) waits: %s", task.id, task.kind, error)
+            await self._give_back(task, UNKNOWN_MODELS_DELAY_S)
+        except Exception:
+            log.exception("task %d (%s) failed; it will be tried again", task.id, task.kind)
+            await self._give_back(task, min(FAILURE_DELAY_S, 2.0 ** min(task.attempts, 6) / 2))
+
+    async def _give_back(self, task: Task, delay: float) -> None:
+        with suppress(LeaseLostError):
+            await self._queue.release(task, delay)
+
+    async def _share(self) -> None:
+        """Divides slots among workers, and measures rates."""
+        while True:
+            await asyncio.sleep(SHARE_S)
+            try:
+                self._runner.share(await self._queue.model_shares())
+            except Exception:
+                log.exception("the slots could not be divided; trying again")
+
+    def _holding(self) -> dict[int, int]:
+        handled = {task.id: task.epoch for task, _ in self._handling.values()}
+        return self._starting | handled | {run.task.id: run.task.epoch for run in self._runner.runs.values()}
+
+    def _held(self, held: Held) -> None:
+        self._runner.follow(held.id, held.batch_status)
+
+    def _lost(self, task_id: int) -> None:
+        if entry := self._handling.get(task_id):
+            entry[1].cancel()
+        if run := self._runner.runs.get(task_id):
+            run.abort()
+
+    def _stale(self) -> None:
+        self._runner.abandon()
+        for _, running in self._handling.values():
+            running.cancel()

@@ -1,0 +1,130 @@
+"""Builds the parts of the server from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from batchwire_server.adapters.changes import PolledChanges
+from batchwire_server.adapters.echo import EchoUpstream
+from batchwire_server.adapters.http_upstream import HttpUpstream
+from batchwire_server.adapters.local_blobs import LocalBlobs
+from batchwire_server.adapters.sql import Database, SqlStore
+from batchwire_server.adapters.sql.engine import SqliteDataVersion
+from batchwire_server.adapters.sql.migrate import migrate
+from batchwire_server.core.catalog import Catalog, Route
+from batchwire_server.core.limits import Limits
+from batchwire_server.core.records import TaskKind
+from batchwire_server.core.retry import RetryPolicy
+from batchwire_server.engine.finalizer import Finalizer
+from batchwire_server.engine.runner import Runner
+from batchwire_server.engine.sweeper import Sweeper
+from batchwire_server.engine.validator import Validator
+from batchwire_server.engine.worker import Handler, Worker
+from batchwire_server.rpc.server import UseCases
+from batchwire_server.service.batches import Batches
+from batchwire_server.service.files import Files
+from batchwire_server.service.models import Models
+from batchwire_server.service.results import Results
+from batchwire_server.service.uploads import Uploads
+from batchwire_server.service.watches import Watches
+from batchwire_server.settings import Settings, UpstreamSettings, secret
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The adapters, opened."""
+
+    store: SqlStore
+    blobs: LocalBlobs
+    changes: PolledChanges
+    catalog: Catalog
+
+
+def limits(settings: Settings) -> Limits:
+    """Returns what callers may ask for."""
+    said = settings.limits
+    return Limits(
+        max_file_bytes=said.max_file_bytes,
+        max_part_bytes=said.max_part_bytes,
+        max_line_bytes=said.max_line_bytes,
+        max_lines=said.max_lines,
+        endpoints=said.endpoints,
+        require_jsonl_name=said.require_jsonl_name,
+        batch_file_lifetime=said.batch_file_lifetime,
+        upload_lifetime=said.upload_lifetime,
+    )
+
+
+def _http_upstream(said: UpstreamSettings) -> HttpUpstream:
+    name = said.name or urlsplit(said.base_url).netloc or said.base_url
+    return HttpUpstream(name, said.base_url, secret(said.api_key_env), said.timeout)
+
+
+@asynccontextmanager
+async def open_world(settings: Settings) -> AsyncIterator[World]:
+    """Opens the adapters, and brings the schema up to date."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        database = Database(settings.database_url)
+        stack.push_async_callback(database.close)
+        await migrate(database)
+        version = SqliteDataVersion(database.url.database or "")
+        stack.callback(version.close)
+        changes = PolledChanges(version.read)
+        stack.push_async_callback(changes.close)
+        routes = []
+        for said in settings.all_upstreams:
+            upstream = _http_upstream(said)
+            stack.push_async_callback(upstream.close)
+            routes.append(Route(upstream, said.models, said.max_concurrency))
+        if not routes:
+            routes.append(Route(EchoUpstream()))
+        yield World(SqlStore(database), LocalBlobs(settings.blob_dir), changes, Catalog(routes))
+
+
+def use_cases(settings: Settings, world: World) -> UseCases:
+    """Builds what the role api stands in front of."""
+    allowed = limits(settings)
+    files = Files(world.store, world.blobs, allowed)
+    return UseCases(
+        files=files,
+        uploads=Uploads(world.store, world.blobs, files, allowed),
+        batches=Batches(world.store, world.store, allowed),
+        watches=Watches(world.store, world.changes),
+        results=Results(world.store, world.blobs, world.changes),
+        models=Models(world.catalog),
+    )
+
+
+def worker(settings: Settings, world: World, name: str) -> Worker:
+    """Builds the role worker."""
+    work, allowed = settings.work, limits(settings)
+    store, blobs = world.store, world.blobs
+    handlers: Mapping[TaskKind, Handler] = {
+        TaskKind.VALIDATE: Validator(store, blobs, world.catalog, allowed, mixed_models=settings.limits.mixed_models),
+        TaskKind.EXPIRE: store.expire,
+        TaskKind.FINALIZE: Finalizer(
+            store, blobs, default_lifetime=allowed.batch_file_lifetime, max_line_bytes=allowed.max_line_bytes
+        ),
+        TaskKind.SWEEP: Sweeper(
+            store, store, blobs, interval=work.sweep_interval, result_lifetime=settings.limits.result_lifetime
+        ),
+    }
+
+    def make_runner(may_call: Callable[[], bool], on_room: Callable[[], None]) -> Runner:
+        return Runner(
+            store,
+            blobs,
+            world.catalog,
+            policy=RetryPolicy(work.max_attempts, work.retry_base, work.retry_cap),
+            flush_interval=work.flush_interval,
+            cancel_grace=work.cancel_grace,
+            max_line_bytes=allowed.max_line_bytes,
+            may_call=may_call,
+            on_room=on_room,
+        )
+
+    return Worker(name, store, world.changes, handlers, make_runner, ttl=work.lease_ttl, beat=work.heartbeat)

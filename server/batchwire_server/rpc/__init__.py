@@ -1,0 +1,1 @@
+"""The gRPC face: the generated protocol in front of the use cases."""

@@ -1,0 +1,69 @@
+"""BatchService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from batchwire import v1
+from grpc import aio
+
+from batchwire_server.rpc.convert import batch_message, lifetime
+from batchwire_server.rpc.tenants import tenant_of
+from batchwire_server.service.batches import Batches, BatchSpec
+from batchwire_server.service.results import Results
+from batchwire_server.service.watches import Watches
+
+Context = aio.ServicerContext[Any, Any]
+
+
+class BatchServicer(v1.BatchServiceServicer):
+    """BatchService over the use cases of batches."""
+
+    def __init__(self, batches: Batches, watches: Watches, results: Results) -> None:
+        self._batches = batches
+        self._watches = watches
+        self._results = results
+
+    async def CreateBatch(self, request: v1.CreateBatchRequest, context: Context) -> v1.Batch:
+        """See BatchService."""
+        spec = BatchSpec(
+            input_file_id=request.input_file_id,
+            endpoint=request.endpoint,
+            completion_window=request.completion_window,
+            metadata=dict(request.metadata),
+            output_lifetime=lifetime(request, "output_expires_after"),
+        )
+        return batch_message(await self._batches.create(tenant_of(context), spec))
+
+    async def GetBatch(self, request: v1.GetBatchRequest, context: Context) -> v1.Batch:
+        """See BatchService."""
+        return batch_message(await self._batches.get(tenant_of(context), request.batch_id))
+
+    async def ListBatches(self, request: v1.ListBatchesRequest, context: Context) -> v1.ListBatchesResponse:
+        """See BatchService."""
+        limit = request.limit if request.HasField("limit") else None
+        page = await self._batches.list(tenant_of(context), limit=limit, after=request.after)
+        batches = [batch_message(batch) for batch in page.items]
+        ends = {"first_id": batches[0].id, "last_id": batches[-1].id} if batches else {}
+        return v1.ListBatchesResponse(data=batches, has_more=page.has_more, **ends)
+
+    async def CancelBatch(self, request: v1.CancelBatchRequest, context: Context) -> v1.Batch:
+        """See BatchService."""
+        return batch_message(await self._batches.cancel(tenant_of(context), request.batch_id))
+
+    async def WatchBatch(self, request: v1.WatchBatchRequest, context: Context) -> AsyncIterator[v1.Batch]:
+        """See BatchService."""
+        async with aclosing(self._watches.watch(tenant_of(context), request.batch_id)) as snapshots:
+            async for batch in snapshots:
+                yield batch_message(batch)
+
+    async def StreamResults(
+        self, request: v1.StreamResultsRequest, context: Context
+    ) -> AsyncIterator[v1.StreamResultsResponse]:
+        """See BatchService."""
+        stream = self._results.stream(tenant_of(context), request.batch_id, request.offset)
+        async with aclosing(stream) as pieces:
+            async for piece in pieces:
+                yield v1.StreamResultsResponse(data=piece.data, next_offset=piece.next_offset)

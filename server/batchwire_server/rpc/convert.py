@@ -1,0 +1,124 @@
+"""Between records and the protocol's messages."""
+
+from __future__ import annotations
+
+from batchwire import v1
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.records import Batch, File, Model, UploadPart, UploadStatus
+from batchwire_server.service.files import FileSpec, check_lifetime
+from batchwire_server.service.uploads import UploadState
+
+BATCH_STATUSES = {status: v1.BatchStatus.Value(f"BATCH_STATUS_{status.name}") for status in BatchStatus}
+UPLOAD_STATUSES = {status: v1.UploadStatus.Value(f"UPLOAD_STATUS_{status.name}") for status in UploadStatus}
+_STAMPS = (
+    "created_at",
+    "in_progress_at",
+    "expires_at",
+    "finalizing_at",
+    "completed_at",
+    "failed_at",
+    "expired_at",
+    "cancelling_at",
+    "cancelled_at",
+)
+
+
+def timestamp(milliseconds: int | None) -> Timestamp | None:
+    """Returns an instant, or None for one that is not set."""
+    if milliseconds is None:
+        return None
+    seconds, rest = divmod(milliseconds, 1000)
+    return Timestamp(seconds=seconds, nanos=rest * 1_000_000)
+
+
+def file_message(file: File) -> v1.File:
+    """Returns the message of a file."""
+    return v1.File(
+        id=file.id,
+        bytes=file.bytes,
+        created_at=timestamp(file.created_at),
+        expires_at=timestamp(file.expires_at),
+        filename=file.filename,
+        purpose=file.purpose,
+        status=v1.FILE_STATUS_PROCESSED,
+        sha256=file.sha256,
+        line_count=file.line_count,
+    )
+
+
+def file_spec(spec: v1.UploadFileSpec) -> FileSpec:
+    """Reads what an uploader says. Raises BatchwireError for an expiry that is not allowed."""
+    return FileSpec(
+        filename=spec.filename,
+        purpose=spec.purpose,
+        lifetime=lifetime(spec, "expires_after"),
+        bytes=spec.bytes if spec.HasField("bytes") else None,
+        sha256=spec.sha256,
+    )
+
+
+def lifetime(message: v1.UploadFileSpec | v1.CreateUploadRequest | v1.CreateBatchRequest, field: str) -> int | None:
+    """Returns the seconds of a message's expiry policy, or None where it has none. Raises BatchwireError."""
+    if not message.HasField(field):  # type: ignore[arg-type]  # the stubs know each message's own fields only
+        return None
+    policy: v1.ExpiresAfter = getattr(message, field)
+    return check_lifetime(field, policy.anchor, policy.seconds)
+
+
+def upload_message(state: UploadState) -> v1.Upload:
+    """Returns the message of an upload."""
+    upload = state.upload
+    return v1.Upload(
+        id=upload.id,
+        bytes=upload.bytes,
+        created_at=timestamp(upload.created_at),
+        expires_at=timestamp(upload.expires_at),
+        filename=upload.filename,
+        purpose=upload.purpose,
+        status=UPLOAD_STATUSES[upload.status],
+        file=file_message(state.file) if state.file else None,
+    )
+
+
+def part_message(part: UploadPart) -> v1.UploadPart:
+    """Returns the message of a part."""
+    return v1.UploadPart(id=part.id, created_at=timestamp(part.created_at), upload_id=part.upload_id)
+
+
+def batch_message(batch: Batch) -> v1.Batch:
+    """Returns the message of a batch."""
+    usage = batch.usage
+    return v1.Batch(
+        id=batch.id,
+        endpoint=batch.endpoint,
+        model=batch.model,
+        errors=[
+            v1.BatchError(code=fault.code, message=fault.message, param=fault.param, line=fault.line)
+            for fault in batch.errors
+        ],
+        input_file_id=batch.input_file_id,
+        completion_window=batch.completion_window,
+        status=BATCH_STATUSES[batch.status],
+        output_file_id=batch.output_file_id,
+        error_file_id=batch.error_file_id,
+        **{name: timestamp(getattr(batch, name)) for name in _STAMPS},
+        request_counts=v1.RequestCounts(total=batch.total, completed=batch.completed, failed=batch.failed),
+        usage=v1.Usage(
+            input_tokens=usage.input_tokens,
+            input_tokens_details=v1.InputTokensDetails(cached_tokens=usage.cached_tokens),
+            output_tokens=usage.output_tokens,
+            output_tokens_details=v1.OutputTokensDetails(reasoning_tokens=usage.reasoning_tokens),
+            total_tokens=usage.total_tokens,
+        ),
+        metadata=batch.metadata,
+        output_expires_after=(
+            v1.ExpiresAfter(anchor="created_at", seconds=batch.output_lifetime) if batch.output_lifetime else None
+        ),
+    )
+
+
+def model_message(model: Model) -> v1.Model:
+    """Returns the message of a model."""
+    return v1.Model(id=model.id, created=timestamp(model.created * 1000), owned_by=model.owned_by)

@@ -1,0 +1,40 @@
+"""Between the core's errors and gRPC's statuses: one table."""
+
+from __future__ import annotations
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from batchwire_server.core.errors import BatchwireError, Reason
+
+DOMAIN = "batchwire.dev"
+DETAILS_KEY = "grpc-status-details-bin"
+
+CODES: dict[Reason, grpc.StatusCode] = {
+    Reason.MISSING_REQUIRED_PARAMETER: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.INVALID_VALUE: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.INVALID_TYPE: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.ABOVE_MAX_LENGTH: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.INVALID_FILE_FORMAT: grpc.StatusCode.INVALID_ARGUMENT,
+    # Not RESOURCE_EXHAUSTED, which clients retry.
+    Reason.FILE_TOO_LARGE: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.CONTENT_MISMATCH: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.FILE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.BATCH_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.UPLOAD_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.MODEL_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.BATCH_NOT_CANCELLABLE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.UPLOAD_NOT_PENDING: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.RANGE_NOT_SATISFIABLE: grpc.StatusCode.OUT_OF_RANGE,
+    Reason.RESULTS_NOT_STREAMABLE: grpc.StatusCode.FAILED_PRECONDITION,
+}
+
+
+def status_details(error: BatchwireError) -> bytes:
+    """Returns the `google.rpc.Status` of an error, as it goes into the trailing metadata."""
+    info = Any()
+    info.Pack(ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.details))
+    status = Status(code=CODES[error.reason].value[0], message=error.message, details=[info])
+    return bytes(status.SerializeToString())

@@ -1,0 +1,79 @@
+"""What every call has in common: errors become statuses, and what was not foreseen is logged, and told without detail."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from batchwire_server.core.errors import BatchwireError
+from batchwire_server.rpc.errors import CODES, DETAILS_KEY, status_details
+
+log = logging.getLogger(__name__)
+
+Context = aio.ServicerContext[Any, Any]
+
+
+@asynccontextmanager
+async def translated(context: Context, method: str) -> AsyncIterator[None]:
+    """Ends the call with the status of an error that is raised within."""
+    try:
+        yield
+    except BatchwireError as error:
+        trailing = ((DETAILS_KEY, status_details(error)),)
+        await context.abort(CODES[error.reason], error.message, trailing)
+    except aio.AbortError:
+        raise
+    except Exception:
+        metadata = dict(context.invocation_metadata() or ())
+        request_id = metadata.get("x-request-id") or f"req_{secrets.token_hex(16)}"
+        log.exception("%s failed, request %s", method, request_id)
+        await context.abort(
+            grpc.StatusCode.INTERNAL, f"Internal error; the server's log has more under {request_id!r}."
+        )
+
+
+class ErrorInterceptor(aio.ServerInterceptor):
+    """Wraps every handler in `translated`."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """See grpc.aio.ServerInterceptor."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith("/batchwire."):
+            return handler  # health and reflection translate their own
+        wrap = _wrap_stream if handler.response_streaming else _wrap_unary
+        names = {True: "stream", False: "unary"}
+        kind = f"{names[handler.request_streaming]}_{names[handler.response_streaming]}"
+        make = getattr(grpc, f"{kind}_rpc_method_handler")
+        behaviour = wrap(getattr(handler, kind), method)
+        wrapped: grpc.RpcMethodHandler[Any, Any] = make(
+            behaviour, handler.request_deserializer, handler.response_serializer
+        )
+        return wrapped
+
+
+def _wrap_unary(behaviour: Callable[[Any, Context], Awaitable[Any]], method: str) -> Any:
+    async def call(request: Any, context: Context) -> Any:
+        async with translated(context, method):
+            return await behaviour(request, context)
+
+    return call
+
+
+def _wrap_stream(behaviour: Callable[[Any, Context], AsyncIterator[Any]], method: str) -> Any:
+    async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+        async with translated(context, method):
+            async for message in behaviour(request, context):
+                yield message
+
+    return call

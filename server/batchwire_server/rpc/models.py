@@ -1,0 +1,28 @@
+"""ModelService."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchwire import v1
+from grpc import aio
+
+from batchwire_server.rpc.convert import model_message
+from batchwire_server.service.models import Models
+
+Context = aio.ServicerContext[Any, Any]
+
+
+class ModelServicer(v1.ModelServiceServicer):
+    """ModelService over the use cases of models."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    async def ListModels(self, request: v1.ListModelsRequest, context: Context) -> v1.ListModelsResponse:
+        """See ModelService."""
+        return v1.ListModelsResponse(data=[model_message(model) for model in await self._models.list()])
+
+    async def GetModel(self, request: v1.GetModelRequest, context: Context) -> v1.Model:
+        """See ModelService."""
+        return model_message(await self._models.get(request.model_id))

@@ -1,0 +1,85 @@
+"""The gRPC server: the services, health, reflection, and how it lives and ends."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from batchwire import v1
+from batchwire.v1 import batch_service_pb2, file_service_pb2, model_service_pb2, upload_service_pb2
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from batchwire_server.rpc.batches import BatchServicer
+from batchwire_server.rpc.files import FileServicer
+from batchwire_server.rpc.interceptor import ErrorInterceptor
+from batchwire_server.rpc.models import ModelServicer
+from batchwire_server.rpc.uploads import UploadServicer
+from batchwire_server.service.batches import Batches
+from batchwire_server.service.files import Files
+from batchwire_server.service.models import Models
+from batchwire_server.service.results import Results
+from batchwire_server.service.uploads import Uploads
+from batchwire_server.service.watches import Watches
+
+OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # A client that watches a quiet batch may ping as often as every ten seconds.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+    ("grpc.so_reuseport", 0),  # two servers on one port are a mistake, not a cluster
+)
+
+SERVICES = tuple(
+    module.DESCRIPTOR.services_by_name[name].full_name
+    for module, name in (
+        (file_service_pb2, "FileService"),
+        (upload_service_pb2, "UploadService"),
+        (batch_service_pb2, "BatchService"),
+        (model_service_pb2, "ModelService"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """What the services stand in front of."""
+
+    files: Files
+    uploads: Uploads
+    batches: Batches
+    watches: Watches
+    results: Results
+    models: Models
+
+
+class RpcServer:
+    """The gRPC server of the role api."""
+
+    def __init__(self, use_cases: UseCases) -> None:
+        self._server = aio.server(interceptors=[ErrorInterceptor()], options=OPTIONS)
+        self._health = health.aio.HealthServicer()
+        v1.add_FileServiceServicer_to_server(FileServicer(use_cases.files), self._server)
+        v1.add_UploadServiceServicer_to_server(UploadServicer(use_cases.uploads), self._server)
+        batches = BatchServicer(use_cases.batches, use_cases.watches, use_cases.results)
+        v1.add_BatchServiceServicer_to_server(batches, self._server)
+        v1.add_ModelServiceServicer_to_server(ModelServicer(use_cases.models), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+
+    async def start(self, address: str) -> int:
+        """Listens at `host:port`; returns the port, which port 0 leaves to the system."""
+        port = self._server.add_insecure_port(address)
+        await self._server.start()
+        for service in ("", *SERVICES):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Takes no new calls, tells so by its health, and gives calls in flight `grace` seconds."""
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(0)
+        await self._server.stop(grace)

@@ -1,0 +1,1 @@
+"""The use cases: what callers can have done, whatever they call through."""

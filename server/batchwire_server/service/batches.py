@@ -1,0 +1,117 @@
+"""Batches: created, listed, cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from batchwire_server.core import ids
+from batchwire_server.core.errors import (
+    above_max_length,
+    batch_not_cancellable,
+    batch_not_found,
+    invalid_value,
+    missing_parameter,
+    unsupported_value,
+)
+from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.limits import Limits
+from batchwire_server.core.ports import BatchStore, FileStore, Page
+from batchwire_server.core.records import Batch
+from batchwire_server.core.windows import parse_window
+from batchwire_server.service.files import check_limit, unknown_after
+
+LIST_LIMIT = 100
+LIST_DEFAULT = 20
+METADATA_PAIRS = 16
+METADATA_KEY = 64
+METADATA_VALUE = 512
+
+_NOT_CANCELLABLE = {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSpec:
+    """What a caller wants to have run. `output_lifetime` is in seconds."""
+
+    input_file_id: str
+    endpoint: str
+    completion_window: str
+    metadata: dict[str, str] = field(default_factory=dict)
+    output_lifetime: int | None = None
+
+
+def check_metadata(metadata: Mapping[str, str]) -> None:
+    """Raises BatchwireError for metadata past its limits."""
+    if len(metadata) > METADATA_PAIRS:
+        message = f"Invalid 'metadata': too many properties. Expected at most {METADATA_PAIRS}, but got {len(metadata)} instead."
+        raise above_max_length("metadata", message)
+    for key, value in metadata.items():
+        if len(key) > METADATA_KEY:
+            message = f"Invalid key in 'metadata': '{key[:METADATA_KEY]}…' is longer than {METADATA_KEY} characters."
+            raise above_max_length("metadata", message)
+        if len(value) > METADATA_VALUE:
+            message = (
+                f"Invalid 'metadata.{key}': string too long. Expected a string with maximum length {METADATA_VALUE}, "
+                f"but got a string with length {len(value)} instead."
+            )
+            raise above_max_length(f"metadata.{key}", message)
+
+
+class Batches:
+    """The use cases of batches."""
+
+    def __init__(self, batches: BatchStore, files: FileStore, limits: Limits) -> None:
+        self._batches = batches
+        self._files = files
+        self._limits = limits
+
+    async def create(self, tenant: str, spec: BatchSpec) -> Batch:
+        """Creates a batch. Raises BatchwireError; a file that does not exist fails the batch later instead."""
+        for param in ("input_file_id", "endpoint", "completion_window"):
+            if not getattr(spec, param):
+                raise missing_parameter(param)
+        if spec.endpoint not in self._limits.endpoints:
+            raise unsupported_value("endpoint", spec.endpoint, self._limits.endpoints)
+        window = parse_window(spec.completion_window)
+        check_metadata(spec.metadata)
+        file = await self._files.get_file(tenant, spec.input_file_id)
+        if file and file.purpose != "batch":
+            message = f"Invalid value: the file '{file.id}' has purpose '{file.purpose}', and must have 'batch'."
+            raise invalid_value("input_file_id", message)
+        batch = Batch(
+            id=ids.batch_id(),
+            tenant=tenant,
+            endpoint=spec.endpoint,
+            input_file_id=spec.input_file_id,
+            input_key=file.blob_key if file else None,
+            input_bytes=file.bytes if file else 0,
+            completion_window=spec.completion_window,
+            window_seconds=window,
+            output_lifetime=spec.output_lifetime,
+            metadata=dict(spec.metadata),
+        )
+        return await self._batches.add_batch(batch)
+
+    async def get(self, tenant: str, batch_id: str) -> Batch:
+        """Returns a batch. Raises BatchwireError."""
+        batch = await self._batches.get_batch(tenant, batch_id)
+        if batch is None:
+            raise batch_not_found(batch_id)
+        return batch
+
+    async def list(self, tenant: str, *, limit: int | None = None, after: str = "") -> Page[Batch]:
+        """Returns a page of batches, newest first. Raises BatchwireError."""
+        size = check_limit(limit, LIST_LIMIT, LIST_DEFAULT)
+        page = await self._batches.list_batches(tenant, after=after, limit=size)
+        if page is None:
+            raise unknown_after(after)
+        return page
+
+    async def cancel(self, tenant: str, batch_id: str) -> Batch:
+        """Asks for a batch to end early. Raises BatchwireError."""
+        await self._batches.cancel_batch(tenant, batch_id)
+        batch = await self.get(tenant, batch_id)
+        if batch.status in _NOT_CANCELLABLE:
+            raise batch_not_cancellable(batch.status)
+        return batch

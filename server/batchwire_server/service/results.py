@@ -1,0 +1,69 @@
+"""Finished lines of a batch that may still be running."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from batchwire_server.core.errors import (
+    BlobNotFoundError,
+    batch_not_found,
+    range_not_satisfiable,
+    results_not_streamable,
+)
+from batchwire_server.core.lifecycle import TERMINAL
+from batchwire_server.core.ports import BatchStore, BlobStore, ChangeFeed
+
+SEGMENTS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some bytes of the finished lines, and the offset after them."""
+
+    data: bytes
+    next_offset: int
+
+
+class Results:
+    """Streams finished lines in the order in which they became durable."""
+
+    def __init__(self, store: BatchStore, blobs: BlobStore, changes: ChangeFeed) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._changes = changes
+
+    async def stream(self, tenant: str, batch_id: str, offset: int = 0) -> AsyncGenerator[Piece, None]:
+        """Yields finished lines from `offset` on, until the batch has ended. Raises BatchwireError."""
+        seen = 0
+        while True:
+            batch = await self._store.get_batch(tenant, batch_id)
+            if batch is None:
+                raise batch_not_found(batch_id)
+            if not 0 <= offset <= batch.result_bytes:
+                raise range_not_satisfiable(batch.result_bytes)
+            while offset < batch.result_bytes:
+                try:
+                    started = offset
+                    async with aclosing(self._recorded(batch_id, offset)) as pieces:
+                        async for piece in pieces:
+                            offset = piece.next_offset
+                            yield piece
+                except BlobNotFoundError:
+                    raise results_not_streamable(batch.status) from None
+                if offset == started:
+                    raise results_not_streamable(batch.status)
+            if batch.status in TERMINAL:
+                return
+            seen = await self._changes.wait(seen, 1.0)
+
+    async def _recorded(self, batch_id: str, offset: int) -> AsyncGenerator[Piece, None]:
+        for segment in await self._store.segments_from(batch_id, offset, SEGMENTS_AT_ONCE):
+            if segment.start > offset:
+                return
+            start = segment.header_bytes + offset - segment.start
+            async with aclosing(self._blobs.stream(segment.blob_key, start)) as blocks:
+                async for block in blocks:
+                    offset += len(block)
+                    yield Piece(block, offset)

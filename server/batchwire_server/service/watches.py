@@ -1,0 +1,91 @@
+"""Watching: snapshots of batches as they change, however many look on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+
+from batchwire_server.core.errors import batch_not_found
+from batchwire_server.core.lifecycle import TERMINAL
+from batchwire_server.core.ports import BatchStore, ChangeFeed
+from batchwire_server.core.records import Batch
+
+REPEAT_S = 15.0
+GATHER_S = 0.05
+"""Changes that come within this time share a snapshot."""
+
+
+class _Topic:
+    """A batch that somebody watches."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.watchers = 0
+        self.changed = asyncio.Event()
+
+    def publish(self, batch: Batch) -> None:
+        self.batch = batch
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Watches:
+    """Asks the store once per change for all watchers together.
+
+    Args:
+        store: the batches.
+        changes: says when to ask.
+        repeat: seconds after which an unchanged snapshot is sent again.
+    """
+
+    def __init__(self, store: BatchStore, changes: ChangeFeed, repeat: float = REPEAT_S) -> None:
+        self._store = store
+        self._changes = changes
+        self._repeat = repeat
+        self._topics: dict[str, _Topic] = {}
+        self._following: asyncio.Task[None] | None = None
+
+    async def watch(self, tenant: str, batch_id: str) -> AsyncGenerator[Batch, None]:
+        """Yields a batch as it is, then as it changes, until it has ended. Raises BatchwireError."""
+        batch = await self._store.get_batch(tenant, batch_id)
+        if batch is None:
+            raise batch_not_found(batch_id)
+        topic = self._topics.setdefault(batch_id, _Topic(batch))
+        topic.watchers += 1
+        if self._following is None or self._following.done():
+            self._following = asyncio.create_task(self._follow())
+        try:
+            while True:
+                changed = topic.changed
+                if topic.batch.revision > batch.revision:
+                    batch = topic.batch
+                yield batch
+                if batch.status in TERMINAL:
+                    return
+                if topic.batch.revision <= batch.revision:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(changed.wait(), self._repeat)
+        finally:
+            topic.watchers -= 1
+            if not topic.watchers and self._topics.get(batch_id) is topic:
+                del self._topics[batch_id]
+
+    async def _follow(self) -> None:
+        seen = 0
+        while self._topics:
+            seen = await self._changes.wait(seen, 1.0)
+            revisions: dict[str, int] = defaultdict(int)
+            revisions.update({batch_id: topic.batch.revision for batch_id, topic in self._topics.items()})
+            for batch in await self._store.changed_batches(revisions):
+                if topic := self._topics.get(batch.id):
+                    topic.publish(batch)
+            await asyncio.sleep(GATHER_S)
+
+    async def close(self) -> None:
+        """Stops asking."""
+        if self._following:
+            self._following.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._following

@@ -1,0 +1,148 @@
+"""Configuration: the only reader of the environment and of the configuration file.
+
+The command line beats the environment (`BATCHWIRE_…`), which beats the file (TOML), which beats the defaults here. Nested settings are
+`BATCHWIRE_LIMITS__MAX_LINES` in the environment and `[limits]` in the file.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from batchwire_server.core.limits import ENDPOINTS, MIB
+
+
+class Section(BaseModel):
+    """A table of the file; an unknown key is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UpstreamSettings(Section):
+    """An inference server."""
+
+    name: str = Field("", description="What to call it; its host and port when empty.")
+    base_url: str = Field(description="Such as `http://gpu-1:8000/v1`; a URL without a path gets `/v1`.")
+    api_key_env: str = Field("", description="Environment variable that holds its key.")
+    models: tuple[str, ...] = Field(
+        (), description='Names of its models; `["*"]` for any name at all; empty: it is asked (`GET /models`).'
+    )
+    max_concurrency: int = Field(256, ge=1, description="Calls in flight per model, over all workers.")
+    timeout: float = Field(600.0, gt=0, description="Seconds for a whole call.")
+
+
+class LimitSettings(Section):
+    """What callers may ask for."""
+
+    max_file_bytes: int = Field(200 * MIB, ge=1, description="Of a file.")
+    max_part_bytes: int = Field(64 * MIB, ge=1, description="Of one part of an upload.")
+    max_line_bytes: int = Field(16 * MIB, ge=1, description="Of one line of a batch's input.")
+    max_lines: int = Field(50_000, ge=1, description="Of a batch's input.")
+    endpoints: tuple[str, ...] = Field(ENDPOINTS, description="What a batch may call.")
+    require_jsonl_name: bool = Field(
+        True, description="Whether a batch's input must be named `*.jsonl`, as OpenAI wants it."
+    )
+    mixed_models: bool = Field(True, description="Whether the lines of a batch may name several models.")
+    batch_file_lifetime: int = Field(30 * 86400, ge=1, description="Seconds that a batch's files are kept by default.")
+    upload_lifetime: int = Field(3600, ge=1, description="Seconds that an upload takes parts.")
+    result_lifetime: int = Field(
+        3600, ge=0, description="Seconds after its end that a batch's results can be streamed."
+    )
+
+
+class WorkSettings(Section):
+    """How workers go about it. Times in seconds."""
+
+    lease_ttl: float = Field(15.0, gt=0, description="How long a lease lasts.")
+    heartbeat: float = Field(5.0, gt=0, description="Time between its renewals.")
+    flush_interval: float = Field(1.0, gt=0, description="Time between writes of finished lines.")
+    cancel_grace: float = Field(600.0, ge=0, description="How long calls in flight may go on after a cancel.")
+    drain_grace: float = Field(20.0, ge=0, description="How long calls in flight may go on after SIGTERM.")
+    sweep_interval: float = Field(60.0, gt=0, description="Time between sweeps.")
+    max_attempts: int = Field(5, ge=1, description="Calls of a line that an upstream takes and fails.")
+    retry_base: float = Field(0.5, gt=0, description="The first delay before a line is called again.")
+    retry_cap: float = Field(60.0, gt=0, description="The longest such delay.")
+
+
+class Settings(BaseSettings):
+    """All settings."""
+
+    model_config = SettingsConfigDict(env_prefix="BATCHWIRE_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(Path(".batchwire"), description="Where SQLite and the blobs are, unless said otherwise.")
+    database: str = Field("", description="SQLAlchemy URL; empty: SQLite under the data directory.")
+    blobs: str = Field("", description="Directory of the blobs; empty: under the data directory.")
+    grpc_listen: str = Field("127.0.0.1:50051", description="HOST:PORT of the gRPC face; port 0: any.")
+    http_listen: str = Field("127.0.0.1:8080", description="HOST:PORT of the REST face; port 0: any.")
+    api: str = Field("127.0.0.1:50051", description="HOST:PORT of the api that a gateway of its own speaks to.")
+    workers: int = Field(1, ge=0, description="Worker processes of `serve`.")
+    upstream: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Base URLs, for upstreams that need no more said."
+    )
+    upstreams: tuple[UpstreamSettings, ...] = Field(
+        (), description="Inference servers; with none, the built-in `echo`."
+    )
+    limits: LimitSettings = LimitSettings()
+    work: WorkSettings = WorkSettings()
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @field_validator("upstream", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [url.strip() for url in value.split(",") if url.strip()] if isinstance(value, str) else value
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy URL."""
+        return self.database or f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'batchwire.db'}"
+
+    @property
+    def blob_dir(self) -> Path:
+        """The directory of the blobs."""
+        return Path(self.blobs) if self.blobs else self.data_dir / "blobs"
+
+    @property
+    def all_upstreams(self) -> tuple[UpstreamSettings, ...]:
+        """The inference servers, however they were named."""
+        return (*self.upstreams, *(UpstreamSettings(base_url=url) for url in self.upstream))
+
+
+def load(config: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
+    """Reads the configuration. Raises pydantic.ValidationError, OSError and tomllib.TOMLDecodeError for a bad one.
+
+    Args:
+        config: the TOML file; `BATCHWIRE_CONFIG` names one otherwise.
+        overrides: what the command line says.
+    """
+    path = config or (Path(found) if (found := os.environ.get("BATCHWIRE_CONFIG")) else None)
+    in_file = tomllib.loads(path.read_text()) if path else {}
+
+    class Loaded(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, in_file)
+
+    return Settings.model_construct(**dict(Loaded(**(overrides or {}))))
+
+
+def secret(variable: str) -> str | None:
+    """Returns the value of an environment variable that a setting names."""
+    return os.environ.get(variable) if variable else None
