@@ -1,0 +1,40 @@
+"""The Batchwire client for Python: `Client` for code that may block, `AsyncClient` for asyncio, and their errors."""
+
+from batchwire_client._aio.client import AsyncClient
+from batchwire_client._patience import Backoff, Patience
+from batchwire_client._sync.client import Client
+from batchwire_client._words import status_word
+from batchwire_client.errors import (
+    BatchwireError,
+    Conflict,
+    CorruptDownload,
+    DeadlineExceeded,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    RequestError,
+    ServerError,
+    ServerUnavailable,
+    Unauthenticated,
+)
+
+__all__ = [
+    "AsyncClient",
+    "Backoff",
+    "BatchwireError",
+    "Client",
+    "Conflict",
+    "CorruptDownload",
+    "DeadlineExceeded",
+    "InvalidRequest",
+    "NotFound",
+    "Patience",
+    "PermissionDenied",
+    "RateLimited",
+    "RequestError",
+    "ServerError",
+    "ServerUnavailable",
+    "Unauthenticated",
+    "status_word",
+]

@@ -1,0 +1,12 @@
+"""The `batchwire` command."""
+
+from batchwire_client._cli.program import program
+
+
+def main() -> None:
+    """Runs the command line and exits with its code."""
+    program(prog_name="batchwire")
+
+
+if __name__ == "__main__":
+    main()

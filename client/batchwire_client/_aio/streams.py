@@ -1,0 +1,64 @@
+"""Reads streams across broken connections."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol, TypeVar
+
+import grpc
+
+from batchwire_client._cursors import Cursor
+from batchwire_client._failures import translated
+from batchwire_client._patience import Patience
+from batchwire_client.errors import BatchwireError, ServerUnavailable
+
+Q = TypeVar("Q")
+M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
+T = TypeVar("T")
+
+
+class Stream(Protocol[M_co]):
+    """A call whose answer is many messages."""
+
+    def __aiter__(self) -> AsyncIterator[M_co]:
+        """The messages."""
+
+    def cancel(self) -> object:
+        """Ends the call."""
+
+
+async def follow(dial: Callable[[Q], Stream[M]], cursor: Cursor[Q, M, T], patience: Patience) -> AsyncIterator[T]:
+    """What the cursor takes from the stream; dials again where it broke, as long as patience lasts."""
+    pauses = patience.calls.pauses()
+    while not cursor.complete():
+        call = dial(cursor.request())
+        messages = aiter(call)
+        try:
+            while (message := await _next(messages, patience.silence)) is not None:
+                pauses = patience.streams.pauses()
+                item = cursor.take(message)
+                if item is not None:
+                    yield item
+                if cursor.complete():
+                    return
+            if cursor.may_end():
+                return
+            broken: BatchwireError = ServerUnavailable("the stream ended before its time")
+        except grpc.RpcError as error:
+            broken = translated(error)
+        except ServerUnavailable as error:
+            broken = error
+        finally:
+            call.cancel()
+        pause = next(pauses, None)
+        if pause is None or not isinstance(broken, ServerUnavailable):
+            raise broken
+        await asyncio.sleep(pause)
+
+
+async def _next(messages: AsyncIterator[M], silence: float) -> M | None:
+    try:
+        async with asyncio.timeout(silence):
+            return await anext(messages, None)
+    except TimeoutError:
+        raise ServerUnavailable(f"the stream was silent for {silence:g} s") from None

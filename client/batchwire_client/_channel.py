@@ -1,0 +1,35 @@
+"""The connection to the server."""
+
+import grpc
+
+from batchwire_client._settings import Settings
+
+_MEBIBYTE = 1024 * 1024
+
+OPTIONS: tuple[tuple[str, int | str], ...] = (
+    ("grpc.primary_user_agent", "batchwire-python"),
+    ("grpc.max_receive_message_length", 64 * _MEBIBYTE),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # gRPC would wait up to two minutes between dials, longer than this library's own pauses
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+
+
+def sync_channel(settings: Settings) -> grpc.Channel:
+    """A channel for blocking calls."""
+    if settings.secure:
+        return grpc.secure_channel(settings.target, _credentials(settings), options=OPTIONS)
+    return grpc.insecure_channel(settings.target, options=OPTIONS)
+
+
+def async_channel(settings: Settings) -> grpc.aio.Channel:
+    """A channel for calls on the running event loop."""
+    if settings.secure:
+        return grpc.aio.secure_channel(settings.target, _credentials(settings), options=OPTIONS)
+    return grpc.aio.insecure_channel(settings.target, options=OPTIONS)
+
+
+def _credentials(settings: Settings) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(root_certificates=settings.root_certificates)

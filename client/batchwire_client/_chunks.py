@@ -1,0 +1,94 @@
+"""Cutting bytes: into messages of a good size, into parts, into lines. No I/O here."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+KIBIBYTE = 1024
+CHUNK_BYTES = 512 * KIBIBYTE
+
+Piece = bytes | bytearray | memoryview
+
+# Told after each message: bytes handed over so far, and bytes in all where that is known.
+Progress = Callable[[int, int | None], None]
+
+
+class Chunker:
+    """Joins small pieces and splits large ones, so that every chunk but the last has the same size."""
+
+    def __init__(self, size: int = CHUNK_BYTES) -> None:
+        self._size = size
+        self._held = bytearray()
+
+    def feed(self, piece: Piece) -> Iterator[bytes]:
+        """The full chunks that are there with this piece. Raises TypeError when it is text."""
+        rest = memoryview(piece)
+        while len(self._held) + len(rest) >= self._size:
+            missing = self._size - len(self._held)
+            yield bytes(self._held) + bytes(rest[:missing])
+            self._held.clear()
+            rest = rest[missing:]
+        self._held += rest
+
+    def last(self) -> Iterator[bytes]:
+        """What is left after the last piece."""
+        if self._held:
+            yield bytes(self._held)
+            self._held.clear()
+
+
+def chunked(pieces: Iterable[Piece], size: int = CHUNK_BYTES) -> Iterator[bytes]:
+    """The same bytes in chunks of one size; the last may be shorter."""
+    chunker = Chunker(size)
+    for piece in pieces:
+        yield from chunker.feed(piece)
+    yield from chunker.last()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a file: `length` bytes from `offset` on."""
+
+    number: int
+    offset: int
+    length: int
+
+
+def parts_of(size: int, part_size: int) -> list[Part]:
+    """The parts that make a file of `size` bytes, in order."""
+    if part_size < 1:
+        msg = f"part_size must be at least 1, not {part_size}"
+        raise ValueError(msg)
+    offsets = range(0, size, part_size)
+    return [Part(number, offset, min(part_size, size - offset)) for number, offset in enumerate(offsets)]
+
+
+class Lines:
+    """Cuts a stream of bytes into its lines, without their line feeds. Blank lines are left out."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that end in this data."""
+        *whole, self._held = (self._held + data).split(b"\n")
+        return [line for line in whole if line.strip()]
+
+    def last(self) -> list[bytes]:
+        """The line that the stream ended in, when no line feed closed it."""
+        held, self._held = self._held, b""
+        return [held] if held.strip() else []
+
+
+def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a stream of bytes, without their line feeds; blank lines are left out."""
+    lines = Lines()
+    for piece in pieces:
+        yield from lines.feed(piece)
+    yield from lines.last()
+
+
+def parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The JSON object in each line."""
+    return map(json.loads, lines)

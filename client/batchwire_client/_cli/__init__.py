@@ -1,0 +1,1 @@
+"""The `batchwire` command, one duty per file."""

@@ -1,0 +1,62 @@
+"""What a client is told, and the only place that reads the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from batchwire_client._patience import Patience
+
+DEFAULT_TARGET = "127.0.0.1:50051"
+DEFAULT_TIMEOUT = 30.0
+
+_SCHEMES = {"http": False, "grpc": False, "https": True, "grpcs": True}
+_TLS_PORT = ":443"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a client needs to know to make calls."""
+
+    target: str
+    secure: bool
+    root_certificates: bytes | None
+    metadata: tuple[tuple[str, str | bytes], ...] = field(repr=False)  # holds the API key
+    timeout: float
+    patience: Patience
+
+
+def resolve(
+    target: str | None = None,
+    *,
+    api_key: str | None = None,
+    secure: bool | None = None,
+    root_certificates: bytes | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    patience: Patience | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Settings:
+    """The settings that the arguments mean; what is not given comes from the environment, then from the defaults."""
+    named = target or environment.get("BATCHWIRE_TARGET") or DEFAULT_TARGET
+    key = (api_key or environment.get("BATCHWIRE_API_KEY") or "").strip()
+    address, scheme_says = _without_scheme(named)
+    if secure is None:
+        secure = scheme_says if scheme_says is not None else bool(root_certificates) or address.endswith(_TLS_PORT)
+    return Settings(
+        target=address,
+        secure=secure,
+        root_certificates=root_certificates,
+        metadata=(("authorization", f"Bearer {key}"),) if key else (),
+        timeout=timeout,
+        patience=patience or Patience(),
+    )
+
+
+def _without_scheme(target: str) -> tuple[str, bool | None]:
+    """The address in a target, and whether its scheme asks for TLS; names that gRPC resolves itself pass as they are."""
+    parts = urlsplit(target) if "://" in target else None
+    if parts is None or parts.scheme not in _SCHEMES:
+        return target, None
+    secure = _SCHEMES[parts.scheme]
+    default_port = _TLS_PORT if secure else ":80"
+    return (parts.netloc if parts.port else parts.netloc + default_port), secure

@@ -1,0 +1,147 @@
+"""The batches of a blocking client."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import grpc
+from batchwire import v1
+
+from batchwire_client import _messages
+from batchwire_client._chunks import lines_of, parsed
+from batchwire_client._cursors import ResultsCursor, WatchCursor
+from batchwire_client._outputs import error_file_of, output_file_of
+from batchwire_client._sync.calls import Calls
+from batchwire_client._sync.files import Files
+
+
+class Batches:
+    """Creates batches and follows them."""
+
+    def __init__(self, channel: grpc.Channel, calls: Calls, files: Files) -> None:
+        self._stub = v1.BatchServiceStub(channel)
+        self._calls = calls
+        self._files = files
+
+    def create(
+        self,
+        input_file: str | v1.File,
+        endpoint: str = "/v1/chat/completions",
+        *,
+        completion_window: str = "24h",
+        metadata: Mapping[str, str] | None = None,
+        output_expires_after: int | None = None,
+    ) -> v1.Batch:
+        """Creates a batch and returns at once. Not repeated: a second call would make a second batch.
+
+        Args:
+            input_file: A file of purpose "batch", or its id.
+            endpoint: The path that every line calls.
+            completion_window: The time given: a whole number and s, m, h or d, up to "336h".
+            metadata: At most 16 pairs, keys to 64 characters, values to 512.
+            output_expires_after: Seconds from their creation after which output and error file are deleted, from 3600
+                to 2592000; by default 30 days.
+
+        Raises:
+            InvalidRequest: The server does not take one of the arguments. Wrong lines show later, in the batch's `errors`.
+        """
+        request = _messages.create_batch(input_file, endpoint, completion_window, metadata, output_expires_after)
+        return self._calls.once(self._stub.CreateBatch, request)
+
+    def get(self, batch_id: str) -> v1.Batch:
+        """Returns a batch as it is now. Raises NotFound."""
+        return self._calls.safely(self._stub.GetBatch, v1.GetBatchRequest(batch_id=batch_id))
+
+    def list(self, *, page_size: int | None = None) -> Iterator[v1.Batch]:
+        """Gives all batches of the caller, newest first; pages are fetched as they are needed.
+
+        Args:
+            page_size: Batches per call to the server, from 1 to 100; by default 20.
+        """
+        after: str | None = ""
+        while after is not None:
+            page = self._calls.safely(self._stub.ListBatches, v1.ListBatchesRequest(limit=page_size, after=after))
+            yield from page.data
+            after = _messages.next_page(page)
+
+    def cancel(self, batch_id: str) -> v1.Batch:
+        """Asks for a batch to end early and returns it as it now stands. Raises NotFound, or Conflict when it has ended."""
+        return self._calls.safely(self._stub.CancelBatch, v1.CancelBatchRequest(batch_id=batch_id))
+
+    def watch(self, batch_id: str, *, repeats: bool = False) -> Iterator[v1.Batch]:
+        """Gives the batch as it is now, then after each change, and ends after the snapshot of a terminal status.
+
+        A connection that breaks or goes silent is dialled again.
+
+        Args:
+            batch_id: Id of the batch.
+            repeats: Also give the snapshots in which nothing changed, which the server sends as a sign of life.
+
+        Raises:
+            NotFound: There is no such batch.
+            ServerUnavailable: The server could not be reached for too long.
+        """
+        return self._calls.follow(self._stub.WatchBatch, WatchCursor(batch_id, repeats=repeats))
+
+    def wait(self, batch_id: str, timeout: float | None = None) -> v1.Batch:
+        """Waits until a batch has ended, well or not, and returns it.
+
+        Args:
+            batch_id: Id of the batch.
+            timeout: Seconds to wait at most; by default without end.
+
+        Raises:
+            DeadlineExceeded: The batch had not ended by then; it goes on.
+            NotFound: There is no such batch.
+            ServerUnavailable: The server could not be reached for too long.
+        """
+        snapshots = self._calls.follow(self._stub.WatchBatch, WatchCursor(batch_id, repeats=False), timeout)
+        return deque(snapshots, maxlen=1).pop()
+
+    def stream_results(self, batch_id: str, *, offset: int = 0) -> Iterator[v1.StreamResultsResponse]:
+        """Gives finished lines while the batch runs, in the order in which they finished, and ends with the batch.
+
+        Each message holds the next bytes in `data`, perhaps ending within a line, and in `next_offset` where a later call goes on.
+
+        Args:
+            batch_id: Id of the batch.
+            offset: Where to go on: the last `next_offset`; by default from the first finished line.
+
+        Raises:
+            NotFound: There is no such batch.
+            Conflict: The batch ended more than an hour ago; read its files.
+            InvalidRequest: An offset beyond what is finished.
+        """
+        return self._calls.follow(self._stub.StreamResults, ResultsCursor(batch_id, offset))
+
+    def results(self, batch_id: str) -> Iterator[dict[str, Any]]:
+        """Gives the finished lines of `stream_results`, parsed: `{"id", "custom_id", "response", "error"}`."""
+        return parsed(lines_of(message.data for message in self.stream_results(batch_id)))
+
+    def output(self, batch: str | v1.Batch) -> Iterator[dict[str, Any]]:
+        """Gives the lines of an ended batch's output file, parsed, in the order of the input; none when there is no such file.
+
+        Args:
+            batch: The batch, or its id.
+
+        Raises:
+            ValueError: The batch has not ended.
+        """
+        return self._lines(output_file_of(self._described(batch)))
+
+    def errors(self, batch: str | v1.Batch) -> Iterator[dict[str, Any]]:
+        """Gives the lines of an ended batch's error file, parsed, in the order of the input; none when there is no such file.
+
+        Args:
+            batch: The batch, or its id.
+
+        Raises:
+            ValueError: The batch has not ended.
+        """
+        return self._lines(error_file_of(self._described(batch)))
+
+    def _described(self, batch: str | v1.Batch) -> v1.Batch:
+        return self.get(batch) if isinstance(batch, str) else batch
+
+    def _lines(self, file_id: str | None) -> Iterator[dict[str, Any]]:
+        return parsed(lines_of(self._files.download(file_id))) if file_id is not None else iter(())

@@ -1,0 +1,78 @@
+"""Reads streams across broken connections."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+import grpc
+
+from batchwire_client._cursors import Cursor
+from batchwire_client._deadline import Deadline
+from batchwire_client._failures import translated
+from batchwire_client._patience import Patience
+from batchwire_client._sync.silence import SilenceGuard
+from batchwire_client.errors import BatchwireError, ServerUnavailable
+
+Q = TypeVar("Q")
+M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
+T = TypeVar("T")
+
+
+class Stream(Protocol[M_co]):
+    """A call whose answer is many messages."""
+
+    def __iter__(self) -> Iterator[M_co]:
+        """The messages."""
+
+    def cancel(self) -> object:
+        """Ends the call."""
+
+
+def follow(
+    dial: Callable[[Q], Stream[M]], cursor: Cursor[Q, M, T], patience: Patience, deadline: Deadline
+) -> Iterator[T]:
+    """What the cursor takes from the stream; dials again where it broke, as long as patience lasts."""
+    pauses = patience.calls.pauses()
+    while not cursor.complete():
+        try:
+            for message in _messages(dial(cursor.request()), patience.silence):
+                pauses = patience.streams.pauses()
+                item = cursor.take(message)
+                if item is not None:
+                    yield item
+                if cursor.complete():
+                    return
+            if cursor.may_end():
+                return
+            broken: BatchwireError = ServerUnavailable("the stream ended before its time")
+        except grpc.RpcError as error:
+            broken = translated(error)
+        except ServerUnavailable as error:
+            broken = error
+        pause = next(pauses, None)
+        if pause is None or not isinstance(broken, ServerUnavailable):
+            raise broken
+        time.sleep(deadline.cut(pause))
+
+
+def _messages(call: Stream[M], silence: float) -> Iterator[M]:
+    messages = iter(call)
+    try:
+        with SilenceGuard(call, silence) as guard:
+            while True:
+                guard.waiting()
+                try:
+                    message = next(messages)
+                except StopIteration:
+                    return
+                except grpc.RpcError:
+                    if guard.tripped:
+                        raise ServerUnavailable(f"the stream was silent for {silence:g} s") from None
+                    raise
+                guard.heard()
+                yield message
+    finally:
+        call.cancel()

@@ -1,0 +1,20 @@
+"""Runs the `batchwire` command in this process."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from click.testing import Result
+
+LINES = b"".join(b'{"custom_id":"%d","method":"POST","url":"/v1/embeddings","body":{}}\n' % n for n in range(4))
+
+Batchwire = Callable[..., Result]
+
+
+def json_lines(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}

@@ -1,0 +1,76 @@
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import cast
+
+import pytest
+from batchwire_client import AsyncClient, Backoff, Client, Patience
+from batchwire_client._cli.program import program
+from click.testing import CliRunner, Result
+
+from tests.unit.client.both import Driven
+from tests.unit.client.commands import LINES, Batchwire
+from tests.unit.client.fake_server import FakeServer
+
+HASTE = Patience(calls=Backoff(first=0.01, tries=3), streams=Backoff(first=0.01, tries=4), silence=30)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BATCHWIRE_TARGET", "BATCHWIRE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer() as fake:
+        yield fake
+
+
+@pytest.fixture(params=["sync", "async"])
+def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., Client]]:
+    """Makes clients of either kind, in a hurry unless told otherwise."""
+    with ExitStack() as stack:
+        runner = stack.enter_context(asyncio.Runner()) if request.param == "async" else None
+
+        def connected(target: str, *, api_key: str | None = None, patience: Patience = HASTE) -> Client:
+            if runner is None:
+                return stack.enter_context(Client(target, api_key=api_key, patience=patience))
+
+            async def made() -> AsyncClient:
+                return AsyncClient(target, api_key=api_key, patience=patience)
+
+            client = runner.run(made())
+            stack.callback(lambda: runner.run(client.close()))
+            return cast("Client", Driven(client, runner))
+
+        yield connected
+
+
+@pytest.fixture
+def client(connect: Callable[..., Client], server: FakeServer) -> Client:
+    """A client of either kind, connected to the server."""
+    return connect(server.target)
+
+
+@pytest.fixture
+def batchwire(server: FakeServer) -> Batchwire:
+    """Runs the command against the server, in this process."""
+
+    def run(*args: object) -> Result:
+        return CliRunner().invoke(program, ["--target", server.target, *map(str, args)])
+
+    return run
+
+
+@pytest.fixture
+def requests(tmp_path: Path) -> Path:
+    path = tmp_path / "requests.jsonl"
+    path.write_bytes(LINES)
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out.jsonl"

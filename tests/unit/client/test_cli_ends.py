@@ -1,0 +1,66 @@
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from batchwire import v1
+from batchwire_client._cli.program import program
+from click.testing import CliRunner
+
+from tests.unit.client.commands import LINES, Batchwire
+from tests.unit.client.fake_server import FakeServer
+from tests.unit.client.plans import waits_for
+
+
+def test_a_refusal_ends_with_3_and_its_reason(batchwire: Batchwire) -> None:
+    result = batchwire("get", "batch_x")
+    assert result.exit_code == 3
+    assert result.stderr == "Error: no batch batch_x (BATCH_NOT_FOUND)\n"
+
+
+def test_an_unreachable_server_ends_with_4() -> None:
+    result = CliRunner().invoke(program, ["--target", "127.0.0.1:1", "models"])
+    assert result.exit_code == 4
+    assert result.stdout == ""
+
+
+def test_the_help_tells_the_exit_codes() -> None:
+    result = CliRunner().invoke(program, ["--help"])
+    assert "130  interrupted" in result.stdout
+    assert "4  the server could not be reached" in result.stdout
+
+
+def test_the_environment_names_server_and_key(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHWIRE_TARGET", server.target)
+    monkeypatch.setenv("BATCHWIRE_API_KEY", "sk-env")
+    assert CliRunner().invoke(program, ["models"]).exit_code == 0
+    assert server.metadata["authorization"] == "Bearer sk-env"
+    CliRunner().invoke(program, ["--api-key", "sk-arg", "models"])
+    assert server.metadata["authorization"] == "Bearer sk-arg"
+
+
+@pytest.mark.parametrize("verb", ["run", "watch"])
+def test_an_interrupt_leaves_the_batch_running_and_says_how_to_resume(
+    server: FakeServer, requests: Path, out: Path, verb: str
+) -> None:
+    server.plan = waits_for(threading.Event())
+    subject = str(requests) if verb == "run" else server.start(LINES).id
+    command = [sys.executable, "-m", "batchwire_client", "--target", server.target, verb, subject, "-o", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = ""
+        while "in_progress" not in said:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+    (batch,) = server.batches.values()
+    assert process.returncode == 130
+    assert f"batchwire watch {batch.id} --output {out}" in stderr
+    assert "Traceback" not in stderr
+    assert stdout == ""
+    assert batch.status == v1.BATCH_STATUS_IN_PROGRESS
+    assert not out.exists()
