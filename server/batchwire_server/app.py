@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 CHANNEL_OPTIONS = (("grpc.max_receive_message_length", 64 * 1024 * 1024),)
 RPC_GRACE_S = 5.0
+BACKLOG = 2048
 
 
 class ListenError(Exception):
@@ -117,6 +118,7 @@ async def running_gateway(settings: Settings, api: str) -> AsyncIterator[str]:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(BACKLOG)  # callers may come as soon as the address is known
     except OSError as error:
         listening.close()
         raise ListenError(f"cannot listen at {settings.http_listen}: {error.strerror}") from error

@@ -135,7 +135,7 @@ def check_line(line: RawLine, endpoint: str, max_bytes: int) -> CheckedLine | li
         if not line.text.isascii():
             line.text.decode()  # the decoder below does not look into strings that it skips
         checked = _checked.decode(line.text)
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, RecursionError):
         return [_unparseable(line)]
     except msgspec.DecodeError:
         return _explain(line, endpoint)
@@ -236,5 +236,5 @@ def looks_like_request(line: bytes) -> bool:
     """Tells whether a file's first line that is not blank is a JSON object: all that an upload checks of its content."""
     try:
         return isinstance(_anything.decode(line.removeprefix(_BOM)), dict)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False

@@ -6,6 +6,7 @@ JSON allows nowhere else.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -67,7 +68,9 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 _answer = msgspec.json.Decoder(_Answer)
+_anything = msgspec.json.Decoder(msgspec.Raw)
 _NO_USAGE = Usage()
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 def read_usage(body: bytes) -> Usage | None:
@@ -75,10 +78,8 @@ def read_usage(body: bytes) -> Usage | None:
     try:
         if not body.isascii():
             body.decode()  # the decoder does not look into strings that it skips
-        usage = _answer.decode(body).usage
-    except msgspec.ValidationError:
-        return _NO_USAGE  # well-formed, but of another shape
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        usage = _decode_usage(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if usage is None:
         return _NO_USAGE
@@ -93,6 +94,19 @@ def read_usage(body: bytes) -> Usage | None:
         reasoning_tokens=(written_details and written_details.reasoning_tokens) or 0,
         total_tokens=usage.total_tokens or read + written,
     )
+
+
+def _decode_usage(body: bytes) -> _Usage | None:
+    try:
+        return _answer.decode(body).usage
+    except msgspec.ValidationError:
+        _anything.decode(body)  # of another shape, then; but the decoder stopped where it saw that
+        return None
+    except msgspec.DecodeError:
+        # The decoder refuses half a surrogate pair, which JSON allows and models do answer when cut off within a character.
+        if (mended := _SURROGATE.sub(rb"\\u003f", body)) == body:
+            raise
+        return _decode_usage(mended)
 
 
 def wrapped(reply: Reply) -> bytes:

@@ -1,0 +1,143 @@
+"""A mock inference server: OpenAI's chat shape, latency as asked for, and a log of every call. Tests use it too.
+
+python -m bench.upstream --low 0.005 --high 0.05    prints its port, serves until its standard input ends
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+MODEL = "mock"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to answer: a status, a body, more headers; `drop` closes the connection instead."""
+
+    status: int = 200
+    body: bytes = b"{}"
+    headers: dict[str, str] = field(default_factory=dict)
+    drop: bool = False
+
+
+Behaviour = Callable[[dict[str, Any]], Awaitable[Answer]]
+
+
+def completion(request: dict[str, Any]) -> bytes:
+    """Returns a chat completion that repeats the last message."""
+    text = request["messages"][-1]["content"]
+    tokens = len(text.split())
+    return json.dumps(
+        {
+            "id": "chatcmpl-mock",
+            "object": "chat.completion",
+            "created": 1,
+            "model": request["model"],
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": tokens, "completion_tokens": tokens, "total_tokens": 2 * tokens},
+        }
+    ).encode()
+
+
+class MockUpstream:
+    """Serves on a free port of 127.0.0.1 while its context lasts.
+
+    Args:
+        low, high: seconds between which an answer's latency is drawn.
+        behaviour: decides answers instead.
+        models: what `GET /v1/models` lists.
+
+    Attributes:
+        calls: the last message of every call, in the order in which they came in.
+        most_at_once: the highest number of calls that were in flight together.
+    """
+
+    def __init__(
+        self,
+        low: float = 0.0,
+        high: float = 0.0,
+        behaviour: Behaviour | None = None,
+        models: tuple[str, ...] = (MODEL,),
+    ) -> None:
+        self._low, self._high = low, high
+        self._behaviour = behaviour or self._repeat
+        self._models = models
+        self._random = random.Random(7)
+        self._in_flight = 0
+        self.calls: list[str] = []
+        self.most_at_once = 0
+
+    async def _repeat(self, request: dict[str, Any]) -> Answer:
+        if self._high:
+            await asyncio.sleep(self._random.uniform(self._low, self._high))
+        return Answer(body=completion(request))
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=64 * 1024 * 1024, backlog=1024)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+
+    @property
+    def base_url(self) -> str:
+        """What to give as `--upstream`."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                first, *lines = head.split("\r\n")
+                headers = {key.lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                answer = await self._answer(first, body)
+                if answer.drop:
+                    return
+                fields = {"content-type": "application/json", "content-length": str(len(answer.body)), **answer.headers}
+                text = "".join(f"{key}: {value}\r\n" for key, value in fields.items())
+                writer.write(f"HTTP/1.1 {answer.status} Mock\r\n{text}\r\n".encode() + answer.body)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):  # asyncio logs a cancelled handler
+            return
+        finally:
+            writer.close()
+
+    async def _answer(self, first: str, body: bytes) -> Answer:
+        if first.startswith("GET"):
+            listed = [{"id": model, "object": "model", "created": 1, "owned_by": "mock"} for model in self._models]
+            return Answer(body=json.dumps({"object": "list", "data": listed}).encode())
+        request = json.loads(body)
+        self.calls.append(request["messages"][-1]["content"])
+        self._in_flight += 1
+        self.most_at_once = max(self.most_at_once, self._in_flight)
+        try:
+            return await self._behaviour(request)
+        finally:
+            self._in_flight -= 1
+
+
+async def main() -> None:
+    """Serves until the standard input ends."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--low", type=float, default=0.0)
+    parser.add_argument("--high", type=float, default=0.0)
+    arguments = parser.parse_args()
+    async with MockUpstream(arguments.low, arguments.high) as upstream:
+        print(upstream.port, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,47 @@
+"""OpenAI: the reference. Objects have exactly the keys that OpenAI's own have, so that strict clients find nothing else."""
+
+from typing import Any
+
+from batchwire_server.rest.errors import ApiError
+from batchwire_server.rest.render import Shape
+
+from .base import Dialect
+
+
+def _object(word: str, **more: Any) -> dict[str, Any]:
+    return {"object": word, **more}
+
+
+def _error_list(errors: list[Any]) -> dict[str, Any] | None:
+    return _object("list", data=errors) if errors else None
+
+
+def _or_null(value: dict[str, str]) -> dict[str, str] | None:
+    return value or None
+
+
+def _envelope(error: ApiError) -> dict[str, Any]:
+    return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+
+
+OPENAI = Dialect(
+    prefix="/v1",
+    shape=Shape(
+        constants={
+            "Batch": _object("batch"),
+            "DeleteFileResponse": _object("file"),
+            "File": _object("file", status_details=None),
+            "ListBatchesResponse": _object("list"),
+            "ListFilesResponse": _object("list"),
+            "ListModelsResponse": _object("list"),
+            "Model": _object("model"),
+            "Upload": _object("upload"),
+            "UploadPart": _object("upload.part"),
+        },
+        # Ours alone. A file's SHA-256 is the ETag of its content.
+        hidden=frozenset({"Batch.output_expires_after", "File.line_count", "File.sha256"}),
+        never_null=frozenset({"InputTokensDetails", "OutputTokensDetails", "RequestCounts", "Usage"}),
+        reshaped={"Batch.errors": _error_list, "Batch.metadata": _or_null},
+    ),
+    error=_envelope,
+)

@@ -1,0 +1,175 @@
+"""Errors of a call as HTTP knows them: what a failed RPC, or the gateway's own refusal, becomes.
+
+Two tables decide. A reason (the api's `ErrorInfo`) gives status and code; a gRPC code gives the status of what has no reason, and the
+type of everything. How the error is written is the dialect's business.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import grpc
+from batchwire import v1
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+DOMAIN = "batchwire.dev"
+_DETAILS_KEY = "grpc-status-details-bin"
+
+INVALID_REQUEST = "invalid_request_error"
+SERVER_ERROR = "server_error"
+
+
+class ApiError(Exception):
+    """A call that is answered with an error. `type`, `param` and `code` are in OpenAI's words."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        type: str = INVALID_REQUEST,  # noqa: A002 - the name that the error has on the wire
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.type = type
+        self.param = param
+        self.code = code
+        self.headers = dict(headers or {})
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonRow:
+    """What a reason becomes. Header values are templates over the ErrorInfo's metadata; one whose key is absent is left out."""
+
+    status: int
+    code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRow:
+    """What a gRPC code becomes when no reason says more. `message` replaces the api's, which may hold what callers should not see."""
+
+    status: int
+    type: str = INVALID_REQUEST
+    message: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+# OpenAI's SDKs retry every 409 unless this header forbids it, and a refused cancel will be refused again.
+_DO_NOT_RETRY = {"x-should-retry": "false"}
+
+BY_REASON: Mapping[v1.ErrorReason.ValueType, ReasonRow] = {
+    v1.ERROR_REASON_UNSPECIFIED: ReasonRow(400),
+    v1.ERROR_REASON_MISSING_REQUIRED_PARAMETER: ReasonRow(400, "missing_required_parameter"),
+    v1.ERROR_REASON_INVALID_VALUE: ReasonRow(400, "invalid_value"),
+    v1.ERROR_REASON_INVALID_TYPE: ReasonRow(400, "invalid_type"),
+    v1.ERROR_REASON_ABOVE_MAX_LENGTH: ReasonRow(400, "string_above_max_length"),
+    v1.ERROR_REASON_INVALID_FILE_FORMAT: ReasonRow(400),
+    v1.ERROR_REASON_FILE_TOO_LARGE: ReasonRow(413),
+    v1.ERROR_REASON_CONTENT_MISMATCH: ReasonRow(400),
+    v1.ERROR_REASON_FILE_NOT_FOUND: ReasonRow(404),
+    v1.ERROR_REASON_BATCH_NOT_FOUND: ReasonRow(404),
+    v1.ERROR_REASON_UPLOAD_NOT_FOUND: ReasonRow(404),
+    # The only 404 with a code: clients tell a model that is not served from a mistyped URL by it.
+    v1.ERROR_REASON_MODEL_NOT_FOUND: ReasonRow(404, "model_not_found"),
+    v1.ERROR_REASON_BATCH_NOT_CANCELLABLE: ReasonRow(409, headers=_DO_NOT_RETRY),
+    v1.ERROR_REASON_UPLOAD_NOT_PENDING: ReasonRow(400),
+    v1.ERROR_REASON_RANGE_NOT_SATISFIABLE: ReasonRow(416, headers={"content-range": "bytes */{bytes}"}),
+    # Gone rather than a conflict: it was there, it will not come back, and no client retries a 410.
+    v1.ERROR_REASON_RESULTS_NOT_STREAMABLE: ReasonRow(410),
+}
+
+_FAULT = "The server had an error while processing your request. Sorry about that!"
+_BUSY = "The server is overloaded or not ready yet. Please try again in a moment."
+_LATE = "The server took too long to process your request."
+_MISSING = "The server does not offer this operation."
+
+BY_CODE: Mapping[grpc.StatusCode, CodeRow] = {
+    grpc.StatusCode.OK: CodeRow(500, SERVER_ERROR, _FAULT),  # never an error; the row keeps the table whole
+    # By the api, which is going down: a caller who cancels gets no reply.
+    grpc.StatusCode.CANCELLED: CodeRow(503, SERVER_ERROR, _BUSY),
+    grpc.StatusCode.UNKNOWN: CodeRow(500, SERVER_ERROR, _FAULT),
+    grpc.StatusCode.INVALID_ARGUMENT: CodeRow(400),
+    grpc.StatusCode.DEADLINE_EXCEEDED: CodeRow(504, SERVER_ERROR, _LATE),
+    grpc.StatusCode.NOT_FOUND: CodeRow(404),
+    grpc.StatusCode.ALREADY_EXISTS: CodeRow(409, headers=_DO_NOT_RETRY),
+    grpc.StatusCode.PERMISSION_DENIED: CodeRow(403),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: CodeRow(429, "requests", headers={"retry-after": "{retry_after}"}),
+    grpc.StatusCode.FAILED_PRECONDITION: CodeRow(400),
+    grpc.StatusCode.ABORTED: CodeRow(409),  # a lost race: the SDK's own retry is what it wants
+    grpc.StatusCode.OUT_OF_RANGE: CodeRow(400),
+    grpc.StatusCode.UNIMPLEMENTED: CodeRow(501, SERVER_ERROR, _MISSING),
+    grpc.StatusCode.INTERNAL: CodeRow(500, SERVER_ERROR, _FAULT),
+    grpc.StatusCode.UNAVAILABLE: CodeRow(503, SERVER_ERROR, _BUSY),
+    grpc.StatusCode.DATA_LOSS: CodeRow(500, SERVER_ERROR, _FAULT),
+    grpc.StatusCode.UNAUTHENTICATED: CodeRow(401),
+}
+
+
+def refusal(
+    reason: v1.ErrorReason.ValueType,
+    message: str,
+    *,
+    param: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> ApiError:
+    """What the gateway refuses by itself, as the api would have refused it."""
+    row = BY_REASON[reason]
+    return ApiError(row.status, message, param=param, code=row.code, headers=dict(_filled(row.headers, metadata or {})))
+
+
+def from_rpc(error: grpc.aio.AioRpcError, request_id: str) -> ApiError:
+    """What a failed RPC becomes."""
+    code = BY_CODE[error.code()]
+    info = _error_info(error)
+    reason = _reason(info)
+    metadata = dict(info.metadata)  # protobuf's own map makes up what it has not
+    param = metadata.get("param") or None
+    if reason is not None:
+        row = BY_REASON[reason]
+        headers = dict(_filled(row.headers, metadata))
+        return ApiError(row.status, error.details() or "", type=code.type, param=param, code=row.code, headers=headers)
+    message = f"{code.message} (request id: {request_id})" if code.message else error.details() or ""
+    return ApiError(code.status, message, type=code.type, param=param, headers=dict(_filled(code.headers, metadata)))
+
+
+def internal(request_id: str) -> ApiError:
+    """What a fault of the gateway itself becomes."""
+    return ApiError(500, f"{_FAULT} (request id: {request_id})", type=SERVER_ERROR)
+
+
+def _error_info(error: grpc.aio.AioRpcError) -> ErrorInfo:
+    """The api's ErrorInfo; an empty one when there is none that can be read."""
+    info = ErrorInfo()
+    for key, value in error.trailing_metadata():
+        if key != _DETAILS_KEY or not isinstance(value, bytes):
+            continue
+        try:
+            details = Status.FromString(value).details
+            found = next((each for each in details if each.Is(ErrorInfo.DESCRIPTOR)), None)
+            if found is not None:
+                found.Unpack(info)
+        except DecodeError:  # a proxy's, or a damaged one: the code alone must do
+            info.Clear()
+    return info
+
+
+def _reason(info: ErrorInfo) -> v1.ErrorReason.ValueType | None:
+    """The reason, unless it is none of ours or of a newer api."""
+    name = f"ERROR_REASON_{info.reason}"
+    known = info.domain == DOMAIN and name in v1.ErrorReason.keys()  # noqa: SIM118 - an enum wrapper, not a dict
+    return v1.ErrorReason.Value(name) if known else None
+
+
+def _filled(templates: Mapping[str, str], metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, template in templates.items():
+        try:
+            yield name, template.format_map(metadata)
+        except KeyError:
+            continue

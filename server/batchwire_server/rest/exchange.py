@@ -1,0 +1,69 @@
+"""One call on its way: what the caller asked, and the RPC that answers it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from google.protobuf.message import Message
+from starlette.datastructures import Headers, QueryParams
+from starlette.responses import Response
+from starlette.types import Scope
+
+from .edge import Visit
+from .inbound import Inbound
+from .metrics import Metrics
+from .options import GatewayOptions
+from .parse import parse_text
+from .routes import Route
+from .rpc import Rpc, call_metadata
+
+
+class Json(Response):
+    """A reply in JSON."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Encode the content; Starlette calls this."""
+        return msgspec.json.encode(content)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a handler works with."""
+
+    scope: Scope
+    inbound: Inbound
+    route: Route
+    variables: Mapping[str, str]
+    rpc: Rpc
+    visit: Visit
+    options: GatewayOptions
+    metrics: Metrics
+
+    @property
+    def headers(self) -> Headers:
+        """The request's headers."""
+        return Headers(scope=self.scope)
+
+    @property
+    def is_head(self) -> bool:
+        """Whether the caller wants the headers alone."""
+        return bool(self.scope["method"] == "HEAD")
+
+    def request(self, *, query: bool = False) -> Message:
+        """A new request message with the path's variables, and with the query's parameters where they are fields."""
+        message = self.rpc.request()
+        parameters = QueryParams(self.scope["query_string"] if query else b"")
+        for name, text in (*parameters.items(), *self.variables.items()):  # the path has the last word
+            parse_text(message, name, text)
+        return message
+
+    def start(self, *request: Message) -> Any:
+        """Start the call, in the caller's name and under the request's id."""
+        return self.rpc.start(*request, metadata=call_metadata(self.headers, self.visit.request_id))
+
+    def render(self, message: Message) -> dict[str, Any]:
+        """A message in the dialect's JSON."""
+        return self.route.dialect.shape.render(message)

@@ -1,0 +1,40 @@
+"""What an operator's probes ask: is the process alive, can it reach the api, what has it counted."""
+
+from typing import cast
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from grpc_health.v1 import health_pb2
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from .exchange import Json
+from .rpc import Rpc
+
+# Shorter than the second that orchestrators give a probe by default would flap; longer would time out there instead.
+_PROBE_SECONDS = 0.9
+
+
+def health_routes(channel: grpc.aio.Channel, registry: CollectorRegistry) -> list[Route]:
+    """The routes for probes."""
+    method = health_pb2.DESCRIPTOR.services_by_name["Health"].methods_by_name["Check"]
+    check = Rpc.over(channel, cast("MethodDescriptor", method))
+
+    async def alive(_: Request) -> Response:
+        return Json({"status": "ok"})
+
+    async def ready(_: Request) -> Response:
+        try:
+            reply = await check.start(health_pb2.HealthCheckRequest(), timeout=_PROBE_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            return Json({"status": error.code().name.lower()}, status_code=503)
+        serving = reply.status == health_pb2.HealthCheckResponse.SERVING
+        status = health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status).lower()
+        return Json({"status": "ok" if serving else status}, status_code=200 if serving else 503)
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/healthz", alive), Route("/readyz", ready), Route("/metrics", metrics)]

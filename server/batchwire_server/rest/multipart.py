@@ -1,0 +1,148 @@
+"""Multipart forms as a stream of events: bytes in, parts out, nothing kept. The boundary is taken from the first line when no header has it."""
+
+import re
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import unquote_to_bytes
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+MAX_PARTS = 64
+
+# RFC 2046 allows 70 characters; the rest is for dashes, line end and the blank lines that some senders begin with.
+_MAX_FIRST_LINE = 128
+
+# RFC 7578 forbids this spelling in forms, which has not stopped senders.
+_EXTENDED_FILENAME = re.compile(r"filename\*\s*=\s*\"?([\w-]+)'[^']*'([^;\"\s]+)", re.IGNORECASE)
+
+
+class MalformedFormError(Exception):
+    """The body is no well-formed multipart form. The message says why, to the caller."""
+
+
+class NotAFormError(MalformedFormError):
+    """The body is no multipart form at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartBegins:
+    """The headers of a part are complete. `filename` is None for a plain field."""
+
+    name: str
+    filename: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartData:
+    """The next piece of the part that began last."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PartEnds:
+    """The part that began last is complete."""
+
+
+Event: TypeAlias = PartBegins | PartData | PartEnds
+
+
+def boundary_of(content_type: str) -> bytes | None:
+    """The boundary that a content-type names, whatever type it claims: some senders say `application/json; boundary=…`."""
+    return parse_options_header(content_type)[1].get(b"boundary") or None
+
+
+class MultipartReader:
+    """Reads one form. Feed it the body in pieces of any size; it is whole when `complete` says so."""
+
+    def __init__(self, boundary: bytes | None) -> None:
+        self.complete = False
+        self.empty = True
+        self._events: list[Event] = []
+        self._parts = 0
+        self._header = (bytearray(), bytearray())
+        self._disposition = b""
+        self._head = bytearray()
+        self._parser = self._parser_for(boundary) if boundary else None
+
+    def feed(self, piece: bytes) -> list[Event]:
+        """The events of one more piece.
+
+        Raises:
+            MalformedFormError: what came is no form.
+        """
+        self.empty = self.empty and not piece
+        if self._parser is None:
+            self._head += piece
+            boundary = _sniffed(self._head)
+            if boundary is None:
+                return []
+            self._parser = self._parser_for(boundary)
+            piece = bytes(self._head)
+        self._events = []
+        try:
+            self._parser.write(piece)
+        except FormParserError:
+            raise MalformedFormError("The multipart form is malformed.") from None
+        return self._events
+
+    def _parser_for(self, boundary: bytes) -> MultipartParser:
+        try:
+            return MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._part_begins,
+                    "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
+                    "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
+                    "on_header_end": self._header_ends,
+                    "on_headers_finished": self._headers_end,
+                    "on_part_data": lambda data, start, end: self._events.append(PartData(data[start:end])),
+                    "on_part_end": lambda: self._events.append(PartEnds()),
+                    "on_end": self._form_ends,
+                },
+            )
+        except FormParserError:
+            raise MalformedFormError("The boundary of the multipart form is too long.") from None
+
+    def _part_begins(self) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise MalformedFormError(f"The multipart form has more than {MAX_PARTS} parts.")
+        self._disposition = b""
+
+    def _header_ends(self) -> None:
+        name, value = self._header
+        if name.lower() == b"content-disposition":
+            self._disposition = bytes(value)
+        self._header = (bytearray(), bytearray())
+
+    def _headers_end(self) -> None:
+        text = self._disposition.decode("latin-1")
+        options = parse_options_header(text)[1]
+        filename = _extended(text)
+        if filename is None and b"filename" in options:
+            filename = options[b"filename"].decode(errors="replace")
+        self._events.append(PartBegins(options.get(b"name", b"").decode(errors="replace"), filename))
+
+    def _form_ends(self) -> None:
+        self.complete = True
+
+
+def _sniffed(head: bytearray) -> bytes | None:
+    """The boundary that a body's first line shows; None while the line is not whole."""
+    line, end, _ = bytes(head).lstrip(b"\r\n").partition(b"\r\n")
+    if not b"--".startswith(line[:2]) or len(line) > _MAX_FIRST_LINE or (end and len(line) <= 2):
+        raise NotAFormError("The body is no multipart form.")
+    return line[2:].rstrip(b" \t") if end else None
+
+
+def _extended(disposition: str) -> str | None:
+    match = _EXTENDED_FILENAME.search(disposition)
+    if match is None:
+        return None
+    charset, value = match.groups()
+    try:
+        return unquote_to_bytes(value).decode(charset)
+    except (LookupError, UnicodeDecodeError):  # an unknown charset, or bytes that are not in it: the plain name must do
+        return None

@@ -1,0 +1,54 @@
+"""The protocol's methods as they can be called over a channel."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from starlette.datastructures import Headers
+
+# The channel's factory for a method, by (client streaming, server streaming).
+_FACTORIES = {
+    (False, False): "unary_unary",
+    (False, True): "unary_stream",
+    (True, False): "stream_unary",
+}
+
+# Where clients that do not use Authorization put their key; Azure's is the first.
+_KEY_HEADERS = ("api-key", "x-api-key")
+
+# What gRPC lets a metadata value hold. A key with anything else in it is nobody's.
+_PRINTABLE = re.compile(r"[ -~]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """A method as it can be called."""
+
+    method: MethodDescriptor
+    request: type[Message]
+    start: Callable[..., Any]
+
+    @classmethod
+    def over(cls, channel: grpc.aio.Channel, method: MethodDescriptor) -> "Rpc":
+        """The method over a channel."""
+        factory = getattr(channel, _FACTORIES[method.client_streaming, method.server_streaming])
+        request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+        start = factory(
+            f"/{method.containing_service.full_name}/{method.name}",
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
+        )
+        return cls(method, request, start)
+
+
+def call_metadata(headers: Headers, request_id: str) -> tuple[tuple[str, str], ...]:
+    """What travels with every RPC: the request's id, and the caller's credentials as a bearer token wherever they came."""
+    keys = (f"Bearer {headers[name]}" for name in _KEY_HEADERS if name in headers)
+    credentials = headers.get("authorization") or next(keys, "")
+    named = (("x-request-id", request_id), ("authorization", credentials))
+    return tuple((name, value) for name, value in named if _PRINTABLE.fullmatch(value))

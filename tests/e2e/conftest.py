@@ -1,0 +1,82 @@
+"""Servers and upstreams that the end-to-end tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from batchwire_client import Client
+from openai import OpenAI
+
+from bench.upstream import MockUpstream
+from tests.support.served import Served
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server on embedded defaults: SQLite, local blobs, one worker, the echo model."""
+    with Served(tmp_path_factory.mktemp("served")) as server:
+        yield server
+
+
+@pytest.fixture
+def openai(served: Served) -> Iterator[OpenAI]:
+    """The official SDK, with only its base URL changed, and strict about replies."""
+    with OpenAI(base_url=f"{served.url}/v1", api_key="any", _strict_response_validation=True) as client:
+        yield client
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[Client]:
+    """Our own client."""
+    with Client(served.grpc) as own:
+        yield own
+
+
+@contextmanager
+def running(upstream: MockUpstream) -> Iterator[MockUpstream]:
+    """Runs an upstream on a loop of its own, in a thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(upstream.__aenter__(), loop).result()
+        yield upstream
+    finally:
+        asyncio.run_coroutine_threadsafe(_end(upstream), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _end(upstream: MockUpstream) -> None:
+    await upstream.__aexit__(None, None, None)
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+Start = Callable[..., Served]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts servers of a test's own, and ends them with it."""
+    with ExitStack() as stack:
+
+        def go(*options: str, **environment: str) -> Served:
+            return stack.enter_context(Served(tmp_path, *options, environment=environment))
+
+        yield go
+
+
+@pytest.fixture
+def upstream_of() -> Iterator[Callable[[MockUpstream], MockUpstream]]:
+    """Runs upstreams of a test's own, and ends them with it."""
+    with ExitStack() as stack:
+        yield lambda upstream: stack.enter_context(running(upstream))

@@ -1,0 +1,159 @@
+"""Batches that end early: cancelled, or out of time. What has finished is kept, the rest says why it did not run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from batchwire import v1
+from batchwire_client import Client, status_word
+
+from bench.upstream import MODEL, Answer, MockUpstream, completion
+from tests.e2e.conftest import Start
+from tests.support.lines import chat_file, check_invariants
+from tests.support.served import Served, wait_until
+
+LINES = 600
+EXPIRED = {
+    "code": "batch_expired",
+    "message": "This request could not be executed before the completion window expired.",
+}
+CANCELLED = {"code": "batch_cancelled", "message": "This request was not executed because the batch was cancelled."}
+
+
+def contents(client: Client, batch: v1.Batch) -> tuple[bytes, bytes]:
+    """Returns both files of a batch."""
+    read = [
+        b"".join(client.files.download(file)) if file else b"" for file in (batch.output_file_id, batch.error_file_id)
+    ]
+    return read[0], read[1]
+
+
+def stuck_after(count: int) -> Callable[[dict[str, Any]], Any]:
+    """Answers some calls, and leaves the others without an answer."""
+    answered = 0
+
+    async def behave(request: dict[str, Any]) -> Answer:
+        nonlocal answered
+        answered += 1
+        if answered > count:
+            await asyncio.Event().wait()
+        return Answer(body=completion(request))
+
+    return behave
+
+
+@pytest.mark.parametrize(("window", "cancel", "word", "error"), [
+    ("3s", False, "expired", EXPIRED),
+    ("24h", True, "cancelled", CANCELLED),
+])  # fmt: skip
+def test_what_has_finished_is_kept_and_the_rest_says_why(
+    start: Start,
+    upstream_of: Callable[[MockUpstream], MockUpstream],
+    window: str,
+    cancel: bool,
+    word: str,
+    error: dict[str, str],
+) -> None:
+    upstream = upstream_of(MockUpstream(behaviour=stuck_after(200)))
+    server = start("--upstream", upstream.base_url, BATCHWIRE_WORK__CANCEL_GRACE="0.5")
+    with Client(server.grpc) as client:
+        file = client.files.upload(chat_file(LINES, MODEL), filename="in.jsonl")
+        batch = client.batches.create(file.id, completion_window=window)
+        if cancel:
+            wait_until(lambda: client.batches.get(batch.id).request_counts.completed == 200)
+            assert status_word(client.batches.cancel(batch.id)) in {"cancelling", "cancelled"}
+            client.batches.cancel(batch.id)
+        ended = client.batches.wait(batch.id, timeout=60)
+        output, errors = contents(client, ended)
+    assert status_word(ended) == word
+    counts = ended.request_counts
+    assert (counts.total, counts.completed, counts.failed) == (LINES, 200, LINES - 200)
+    check_invariants(LINES, counts.completed, counts.failed, output, errors)
+    for line in errors.splitlines():
+        parsed = json.loads(line)
+        assert parsed["response"] is None
+        assert parsed["error"] == error
+
+
+def test_a_batch_can_be_cancelled_while_it_waits_to_be_validated(tmp_path: Any) -> None:
+    with Served(tmp_path, "--workers", "0") as server, Client(server.grpc) as client:
+        file = client.files.upload(chat_file(5), filename="in.jsonl")
+        batch = client.batches.create(file.id)
+        assert status_word(client.batches.cancel(batch.id)) == "cancelling"
+    with Served(tmp_path) as server, Client(server.grpc) as client:
+        ended = client.batches.wait(batch.id, timeout=60)
+    assert status_word(ended) == "cancelled"
+    assert not ended.HasField("output_file_id")
+    assert not ended.HasField("error_file_id")
+    assert ended.request_counts.total == 0
+
+
+def test_a_batch_whose_every_line_failed_is_completed(
+    start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]
+) -> None:
+    body = (
+        b'{\n  "error": {"message": "no such thing", "type": "invalid_request_error", "param": null, "code": null}\n}'
+    )
+
+    async def refuse(_request: dict[str, Any]) -> Answer:
+        return Answer(400, body)
+
+    upstream = upstream_of(MockUpstream(behaviour=refuse))
+    server = start("--upstream", upstream.base_url)
+    with Client(server.grpc) as client:
+        file = client.files.upload(chat_file(30, MODEL), filename="in.jsonl")
+        ended = client.batches.wait(client.batches.create(file.id).id, timeout=60)
+        output, errors = contents(client, ended)
+    assert status_word(ended) == "completed"
+    assert not ended.HasField("output_file_id")
+    assert ended.request_counts.failed == 30
+    check_invariants(30, 0, 30, output, errors)
+    first = json.loads(errors.splitlines()[0])
+    assert first["response"]["status_code"] == 400
+    assert first["response"]["body"]["error"]["message"] == "no such thing"
+    assert first["error"] is None
+    assert len(upstream.calls) == 30, "a refusal is final"
+
+
+def test_lines_that_fail_for_a_while_are_called_again(
+    start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]
+) -> None:
+    seen: set[str] = set()
+
+    async def fail_once(request: dict[str, Any]) -> Answer:
+        text = request["messages"][-1]["content"]
+        if text in seen:
+            return Answer(body=completion(request))
+        seen.add(text)
+        number = int(text.removeprefix("line-"))
+        return [Answer(503), Answer(429, headers={"retry-after": "0.2"}), Answer(500), Answer(drop=True)][number % 4]
+
+    upstream = upstream_of(MockUpstream(behaviour=fail_once))
+    server = start("--upstream", upstream.base_url, BATCHWIRE_WORK__RETRY_BASE="0.05")
+    with Client(server.grpc) as client:
+        file = client.files.upload(chat_file(60, MODEL), filename="in.jsonl")
+        ended = client.batches.wait(client.batches.create(file.id).id, timeout=60)
+    assert status_word(ended) == "completed"
+    assert ended.request_counts.completed == 60
+
+
+def test_bodies_pass_through_byte_for_byte_but_for_newlines_between_tokens(
+    start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]
+) -> None:
+    body = '{\r\n  "n": [1e400, 0.10, 123456789012345678901234567890],\n "k": 1, "k": 2, "text": "\\u00e9é\\n\\ud83d"\n}'.encode()
+    wanted = body.replace(b"\n", b"").replace(b"\r", b"")
+
+    async def answer(_request: dict[str, Any]) -> Answer:
+        return Answer(body=body)
+
+    upstream = upstream_of(MockUpstream(behaviour=answer))
+    server = start("--upstream", upstream.base_url)
+    with Client(server.grpc) as client:
+        file = client.files.upload(chat_file(1, MODEL), filename="in.jsonl")
+        ended = client.batches.wait(client.batches.create(file.id).id, timeout=60)
+        output, _ = contents(client, ended)
+    assert b'"body":' + wanted + b"}" in output

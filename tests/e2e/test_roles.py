@@ -1,0 +1,81 @@
+"""The roles apart, each a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import requests
+from batchwire_client import Client, status_word
+
+from tests.support.lines import chat_file
+from tests.support.served import Served
+
+
+@contextmanager
+def role(name: str, *options: str) -> Iterator[dict[str, str]]:
+    """Runs a role; yields the addresses that it announces."""
+    command = [sys.executable, "-m", "batchwire_server", name, *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stderr
+    try:
+        words = process.stdout.readline().split() if name != "worker" else ["ready"]
+        assert words[:1] == ["ready"], process.stderr.read()
+        yield dict(word.split("=", 1) for word in words[1:])
+    finally:
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(timeout=60)
+        process.stdout.close()
+        process.stderr.close()
+    assert status == 0
+
+
+def test_the_roles_work_as_processes_of_their_own(tmp_path: Path) -> None:
+    data = ("--data-dir", str(tmp_path))
+    with ExitStack() as stack:
+        api = stack.enter_context(role("api", *data, "--grpc-listen", "127.0.0.1:0"))
+        gateway = stack.enter_context(role("gateway", "--api", api["grpc"], "--http-listen", "127.0.0.1:0"))
+        stack.enter_context(role("worker", *data))
+        stack.enter_context(role("worker", *data))
+        url = f"http://{gateway['http']}"
+        assert requests.get(f"{url}/healthz", timeout=10).status_code == 200
+        assert requests.get(f"{url}/readyz", timeout=10).status_code == 200
+        assert requests.get(f"{url}/metrics", timeout=10).status_code == 200
+        with Client(api["grpc"]) as client:
+            file = client.files.upload(chat_file(2000), filename="in.jsonl")
+            batch = client.batches.wait(client.batches.create(file.id).id, timeout=60)
+        assert status_word(batch) == "completed"
+        content = requests.get(f"{url}/v1/files/{batch.output_file_id}/content", timeout=10).content
+        assert len(content.splitlines()) == 2000
+
+
+def test_a_second_serve_of_the_same_data_is_refused(served: Served) -> None:
+    command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(served.data_dir)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert "another `serve` works on" in result.stderr
+
+
+def test_a_port_that_is_taken_is_a_clear_error(served: Served, tmp_path: Path) -> None:
+    for option, address in (("--grpc-listen", served.grpc), ("--http-listen", served.http)):
+        other = "--http-listen" if option == "--grpc-listen" else "--grpc-listen"
+        command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(tmp_path)]
+        ports = [option, address, other, "127.0.0.1:0"]
+        result = subprocess.run([*command, *ports], capture_output=True, text=True, timeout=60, check=False)
+        assert result.returncode == 1
+        assert f"cannot listen at {address}" in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_bad_configuration_is_a_clear_error(tmp_path: Path) -> None:
+    config = tmp_path / "batchwire.toml"
+    config.write_text("[limits]\nmax_linez = 3\n")
+    command = [sys.executable, "-m", "batchwire_server", "serve", "--config", str(config)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 2
+    assert "limits.max_linez" in result.stderr

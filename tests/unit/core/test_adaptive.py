@@ -1,0 +1,72 @@
+"""The limit that finds out how many calls an upstream bears."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchwire_server.core.adaptive import AdaptiveLimit
+
+
+def test_it_starts_where_it_is_told_but_never_above_its_cap() -> None:
+    assert AdaptiveLimit(16, 256).value == 16
+    assert AdaptiveLimit(16, 4).value == 4
+    assert AdaptiveLimit(16, 0).value == 1
+
+
+def test_it_doubles_per_round_of_successes_before_the_first_pushback() -> None:
+    limit = AdaptiveLimit(16, 256)
+    for _ in range(16):
+        limit.succeeded(limit.value)
+    assert limit.value == 32
+
+
+def test_it_grows_by_one_per_round_after_a_pushback() -> None:
+    limit = AdaptiveLimit(16, 256)
+    limit.pushed_back(limit.era)
+    for _ in range(9):
+        limit.succeeded(limit.value)
+    assert limit.value == 9
+
+
+def test_an_idle_lane_learns_nothing() -> None:
+    limit = AdaptiveLimit(16, 256)
+    for _ in range(100):
+        limit.succeeded(12)
+    assert limit.value == 16
+
+
+def test_one_overload_halves_it_once_however_many_calls_it_hit() -> None:
+    limit = AdaptiveLimit(16, 256)
+    era = limit.era
+    for _ in range(16):
+        limit.pushed_back(era)
+    assert limit.value == 8
+
+
+def test_each_new_overload_halves_it_again_down_to_one() -> None:
+    limit = AdaptiveLimit(16, 256)
+    values = []
+    for _ in range(6):
+        limit.pushed_back(limit.era)
+        values.append(limit.value)
+    assert values == [8, 4, 2, 1, 1, 1]
+
+
+def test_a_cap_that_sinks_takes_the_limit_with_it() -> None:
+    limit = AdaptiveLimit(64, 256)
+    limit.cap = 8
+    assert limit.value == 8
+    limit.pushed_back(limit.era)
+    assert limit.value == 4
+
+
+@given(st.integers(1, 300), st.integers(-3, 300), st.lists(st.tuples(st.booleans(), st.integers(1, 300)), max_size=60))
+def test_it_always_stays_between_one_and_its_cap(start: int, cap: int, events: list[tuple[bool, int]]) -> None:
+    limit = AdaptiveLimit(start, cap)
+    for success, in_flight in events:
+        if success:
+            limit.succeeded(in_flight)
+        else:
+            limit.pushed_back(limit.era)
+        assert 1 <= limit.value <= max(1, cap)

@@ -1,0 +1,307 @@
+"""How bytes become lines, and how a line becomes a call or its faults."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from batchwire_server.core.lines import (
+    MAX_CUSTOM_ID,
+    CheckedLine,
+    LineSplitter,
+    RawLine,
+    check_line,
+    json_type,
+    looks_like_request,
+    read_call,
+    read_model,
+)
+from batchwire_server.core.records import Fault
+
+BOM = b"\xef\xbb\xbf"
+URL = "/v1/chat/completions"
+ANY_SIZE = 1 << 24
+
+
+def split(data: bytes, cuts: list[int] | None = None, *, max_bytes: int = ANY_SIZE) -> list[RawLine]:
+    splitter = LineSplitter(max_bytes)
+    edges = [0, *sorted({cut % (len(data) + 1) for cut in cuts or []}), len(data)]
+    lines = [line for start, end in pairwise(edges) for line in splitter.feed(data[start:end])]
+    return [*lines, *splitter.finish()]
+
+
+def request(custom_id: str = '"a"', method: str = '"POST"', url: str = f'"{URL}"', body: str = '{"model":"m"}') -> bytes:
+    return f'{{"custom_id":{custom_id},"method":{method},"url":{url},"body":{body}}}'.encode()
+
+
+def check(text: bytes) -> CheckedLine | list[Fault]:
+    return check_line(RawLine(7, 0, len(text), text), URL, ANY_SIZE)
+
+
+def faults_of(text: bytes) -> list[tuple[str, str | None]]:
+    checked = check(text)
+    assert isinstance(checked, list), "the line was taken as faultless"
+    assert checked, "the line is neither taken nor told to be wrong"
+    assert {fault.line for fault in checked} == {7}
+    return [(fault.code, fault.param) for fault in checked]
+
+
+pieces = st.sampled_from(
+    [b"\n", b"\r\n", b"\r", b" ", b"\t", b"{}", b'{"a":1}', BOM, b"\xff", "ü".encode(), b"x" * 30, b"\x0b", b"\x00"]
+)
+inputs = st.lists(pieces, max_size=24).map(b"".join)
+cuttings = st.lists(st.integers(0, 1 << 16), max_size=8)
+
+
+class TestSplitting:
+    @given(inputs, cuttings, st.sampled_from([0, 1, 5, 29, 30, 31, ANY_SIZE]))
+    @example(BOM + b"{}\r\n\r\n{}", [1, 2, 4, 6], 5)
+    @example(b"x" * 31 + b"\n{}", [30, 31, 32], 30)
+    def test_lines_do_not_depend_on_how_the_stream_was_cut_into_blocks(
+        self, data: bytes, cuts: list[int], max_bytes: int
+    ) -> None:
+        assert split(data, cuts, max_bytes=max_bytes) == split(data, max_bytes=max_bytes)
+
+    @given(inputs)
+    def test_lines_are_those_that_a_plain_split_at_line_feeds_finds(self, data: bytes) -> None:
+        plain = enumerate(data.removeprefix(BOM).split(b"\n"), 1)
+        assert [(line.number, line.text) for line in split(data)] == [
+            (number, text) for number, text in plain if text.strip(b" \t\r")
+        ]
+
+    @given(inputs, cuttings)
+    def test_offset_and_size_cover_a_line_with_its_end(self, data: bytes, cuts: list[int]) -> None:
+        for line in split(data, cuts):
+            covered = data[line.offset : line.offset + line.size]
+            assert covered.removeprefix(BOM if not line.offset else b"").removesuffix(b"\n") == line.text
+            assert covered.endswith(b"\n") or line.offset + line.size == len(data)
+
+    @given(inputs, st.integers(0, 8))
+    def test_a_splitter_that_starts_at_a_line_tells_the_same_lines(self, data: bytes, which: int) -> None:
+        lines = split(data)
+        for start in lines[which : which + 1]:
+            splitter = LineSplitter(ANY_SIZE, first_line=start.number, offset=start.offset)
+            rest = [*splitter.feed(data[start.offset :]), *splitter.finish()]
+            assert rest == lines[which:]
+
+    def test_a_byte_order_mark_is_dropped_once_and_only_at_the_start(self) -> None:
+        assert [line.text for line in split(BOM + BOM + b"{}\n" + BOM + b"{}")] == [BOM + b"{}", BOM + b"{}"]
+
+    def test_an_empty_stream_has_no_lines(self) -> None:
+        assert split(b"") == []
+        assert split(BOM) == []
+        assert split(b" \r\n\t\n\n") == []
+
+    def test_a_line_that_is_too_long_keeps_its_place_but_not_its_text(self) -> None:
+        lines = split(b"{}\n" + b"x" * 11 + b"\n{}", [5, 9], max_bytes=10)
+        assert [(line.number, line.text is None, line.size) for line in lines] == [
+            (1, False, 3),
+            (2, True, 12),
+            (3, False, 2),
+        ]
+
+    def test_a_line_of_exactly_the_limit_is_kept(self) -> None:
+        assert [line.text for line in split(b"x" * 10 + b"\n", max_bytes=10)] == [b"x" * 10]
+
+    def test_no_more_than_the_limit_is_held_of_a_line_that_never_ends(self) -> None:
+        splitter = LineSplitter(1000)
+        for _ in range(100):
+            assert list(splitter.feed(b"x" * 400)) == []
+            assert sum(map(len, splitter._parts)) <= 1000
+
+
+class TestFaults:
+    def test_a_line_as_it_should_be_has_none(self) -> None:
+        checked = check(request())
+        assert isinstance(checked, CheckedLine)
+        assert (checked.custom_id, checked.body.model) == ("a", "m")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            b"{",
+            b"[]",
+            b"5",
+            b'"text"',
+            b"null",
+            b"{} {}",
+            request(body='{"model":"m","x":NaN}'),
+            request(body='{"model":"m","x":01}'),
+            request(body='{"model":"m","x":"\x01"}'),
+            request(body='{"model":"m","x":"\\q"}'),
+            request(body='{"model":"m","x":"?"}').replace(b"?", b"\xff"),
+            request(custom_id='"\\ud800"'),
+            BOM + request(),
+        ],
+    )
+    def test_what_is_no_json_object_in_utf8_is_an_invalid_json_line(self, text: bytes) -> None:
+        assert check(text) == [Fault("invalid_json_line", "This line is not parseable as valid JSON.", line=7)]
+
+    def test_each_missing_field_is_named(self) -> None:
+        assert check(b"{}") == [
+            Fault("missing_required_parameter", f"Missing required parameter: '{name}'.", name, 7)
+            for name in ("custom_id", "method", "url", "body")
+        ]
+
+    @pytest.mark.parametrize(
+        ("text", "fault"),
+        [
+            (request(custom_id="null"), ("missing_required_parameter", "custom_id")),
+            (request(custom_id='""'), ("missing_required_parameter", "custom_id")),
+            (request(custom_id="5"), ("invalid_type", "custom_id")),
+            (request(custom_id=f'"{"x" * (MAX_CUSTOM_ID + 1)}"'), ("string_above_max_length", "custom_id")),
+            (request(method='"GET"'), ("invalid_value", "method")),
+            (request(method='"post"'), ("invalid_value", "method")),
+            (request(url='"/chat/completions"'), ("invalid_url", "url")),
+            (request(url='"/v1/embeddings"'), ("invalid_url", "url")),
+            (request(url="5"), ("invalid_url", "url")),
+            (request(body="null"), ("missing_required_parameter", "body")),
+            (request(body="[]"), ("invalid_type", "body")),
+            (request(body="{}"), ("invalid_request", "body.model")),
+            (request(body='{"model":""}'), ("invalid_request", "body.model")),
+            (request(body='{"model":5}'), ("invalid_type", "body.model")),
+            (request(body='{"model":"m","stream":true}'), ("streaming_unsupported", "body.stream")),
+            (request(body='{"model":"m","stream":"yes"}'), ("invalid_type", "body.stream")),
+        ],
+    )
+    def test_each_single_fault_has_its_code_and_param(self, text: bytes, fault: tuple[str, str]) -> None:
+        assert faults_of(text) == [fault]
+
+    def test_all_that_is_wrong_with_a_line_is_told(self) -> None:
+        found = faults_of(request(custom_id="1", method='"GET"', url='"/"', body='{"stream":true}'))
+        assert [param for _, param in found] == ["custom_id", "method", "url", "body.model", "body.stream"]
+
+    def test_the_messages_are_openais(self) -> None:
+        checked = check(request(url='"/"', body='{"stream":true}'))
+        assert isinstance(checked, list)
+        assert [fault.message for fault in checked] == [
+            "The URL provided for this request does not match the batch endpoint.",
+            "Model parameter is required.",
+            "Chat Completions: Streaming is not supported in the Batch API.",
+        ]
+
+    def test_streaming_that_is_off_or_null_is_no_fault(self) -> None:
+        assert isinstance(check(request(body='{"model":"m","stream":false}')), CheckedLine)
+        assert isinstance(check(request(body='{"model":"m","stream":null}')), CheckedLine)
+
+    def test_a_custom_id_may_have_512_characters_however_many_bytes_they_take(self) -> None:
+        assert isinstance(check(request(custom_id=f'"{"ü" * MAX_CUSTOM_ID}"')), CheckedLine)
+
+    def test_a_line_that_was_too_long_to_keep_is_told_so(self) -> None:
+        assert check_line(RawLine(3, 0, 99, None), URL, 50) == [
+            Fault("invalid_request", "This line is larger than the 50 byte maximum.", line=3)
+        ]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            request(custom_id='1,"custom_id":"a"'),
+            request(body='5,"body":{"model":"m"}'),
+            request(body='{"model":5,"model":"m"}'),
+            request(body='{"model":"m","stream":"x","stream":false}'),
+            request(url=f'5,"url":"{URL}"'),
+        ],
+    )
+    def test_a_duplicate_key_never_makes_a_line_vanish(self, text: bytes) -> None:
+        checked = check(text)
+        assert isinstance(checked, CheckedLine) or checked, "neither taken nor told to be wrong"
+
+    def test_a_number_beyond_a_float_hides_no_other_fault(self) -> None:
+        assert faults_of(request(body='{"x":1e400}')) == [("invalid_request", "body.model")]
+
+    def test_a_line_nested_beyond_reason_is_a_fault_and_not_a_crash(self) -> None:
+        deep = "[" * 100_000 + "]" * 100_000
+        assert [code for code, _ in faults_of(request(body=f'{{"model":"m","x":{deep}}}'))] == ["invalid_json_line"]
+
+    @pytest.mark.parametrize("field", ["method", "custom_id", "url", "model"])
+    def test_a_huge_value_does_not_become_a_huge_message(self, field: str) -> None:
+        huge = f'"{"x" * 100_000}"'
+        text = {
+            "method": request(method=huge),
+            "custom_id": request(custom_id=huge),
+            "url": request(url=huge),
+            "model": request(body=f'{{"model":{huge},"stream":true}}'),
+        }[field]
+        checked = check(text)
+        assert isinstance(checked, list)
+        assert all(len(fault.message) < 2000 for fault in checked)
+
+    @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)))
+    def test_any_value_in_any_field_is_taken_or_told(self, value: object) -> None:
+        told = msgspec.json.encode(value).decode()
+        for text in (
+            request(custom_id=told),
+            request(method=told),
+            request(url=told),
+            request(body=told),
+            request(body=f'{{"model":{told}}}'),
+            request(body=f'{{"model":"m","stream":{told}}}'),
+        ):
+            checked = check(text)
+            assert isinstance(checked, CheckedLine) or checked
+
+    def test_json_types_are_named_as_openai_names_them(self) -> None:
+        values = ["", True, 1, 1.5, [], {}, None]
+        assert [json_type(value) for value in values] == [
+            "a string",
+            "a boolean",
+            "an integer",
+            "a decimal",
+            "an array",
+            "an object",
+            "null",
+        ]
+
+
+BODIES = [
+    b'{"model":"m","x":1e400}',
+    b'{"model":"m","x":0.10,"y":-0.0,"z":1E+2}',
+    b'{"model":"m","x":' + b"9" * 3000 + b"}",
+    b'{"model":"m","model":"m","x":1,"x":2}',
+    b'{"model":"m","x":"\\u00fc\\/\\ud83d\\ude00"}',
+    '{"model":"m","x":"ü 😀 \u2028"}'.encode(),  # noqa: RUF001 - the point is that it is a line's end to some
+    b'{ "model" : "m" ,\t"x" : [ ] }',
+    b'{"model":"m",\r "x":"\\r\\n"}',
+]
+
+
+class TestCalls:
+    @pytest.mark.parametrize("body", BODIES)
+    def test_a_body_is_taken_byte_for_byte(self, body: bytes) -> None:
+        text = b'{"custom_id": "a" ,"body" : ' + body + b' ,"method":"POST","url":"' + URL.encode() + b'"}'
+        assert isinstance(check(text), CheckedLine)
+        assert bytes(read_call(text).body) == body
+
+    @pytest.mark.parametrize("custom_id", [b'"a"', b'"\\u00fc\\"\\\\"', '"ü"'.encode(), b'"\\ud83d\\ude00"'])
+    def test_a_custom_id_is_taken_as_the_caller_wrote_it(self, custom_id: bytes) -> None:
+        assert bytes(read_call(request(custom_id="?").replace(b"?", custom_id)).custom_id) == custom_id
+
+    def test_of_duplicate_keys_what_is_checked_is_what_is_called(self) -> None:
+        text = request(custom_id='"a","custom_id":"b"', body='{"model":"m"},"body":{"model":"n"}')
+        checked = check(text)
+        assert isinstance(checked, CheckedLine)
+        call = read_call(text)
+        assert (checked.custom_id, checked.body.model) == ("b", "n")
+        assert (bytes(call.custom_id), bytes(call.body)) == (b'"b"', b'{"model":"n"}')
+        assert read_model(text) == "n"
+
+
+class TestLooks:
+    @pytest.mark.parametrize("line", [b"{}", BOM + b"{}", b'{"a":[1]}', b' {"a":1} \r'])
+    def test_a_json_object_looks_like_a_request(self, line: bytes) -> None:
+        assert looks_like_request(line)
+
+    @pytest.mark.parametrize("line", [b"", b"[]", b"1", b"%PDF", b"{", b'{"a":}', BOM])
+    def test_anything_else_does_not(self, line: bytes) -> None:
+        assert not looks_like_request(line)
+
+    @pytest.mark.parametrize("body", BODIES)
+    def test_whatever_validation_takes_looks_like_a_request(self, body: bytes) -> None:
+        assert looks_like_request(request(body="?").replace(b"?", body, 1))
+
+    def test_nesting_beyond_reason_is_no_crash(self) -> None:
+        looks_like_request(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}")

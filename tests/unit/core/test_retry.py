@@ -1,0 +1,69 @@
+"""What becomes of a call."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchwire_server.core.results import NoReply, NoReplyKind, Reply
+from batchwire_server.core.retry import Again, RetryPolicy, decide, is_retried
+
+POLICY = RetryPolicy(max_attempts=3, base=0.5, cap=8.0)
+UNREACHABLE, BROKEN, TIMEOUT = (NoReply(kind, "") for kind in NoReplyKind)
+
+
+def again(result: Reply | NoReply, attempts: int = 0, refusals: int = 0) -> Again:
+    decided = decide(result, attempts, refusals, POLICY)
+    assert decided is not None
+    return decided
+
+
+@pytest.mark.parametrize("status", range(200, 600))
+def test_408_409_425_429_and_5xx_are_made_again_and_all_else_is_final(status: int) -> None:
+    retried = status in {408, 409, 425, 429} or status >= 500
+    assert is_retried(Reply(status, b"")) is retried
+    assert (decide(Reply(status, b""), 0, 0, POLICY) is not None) is retried
+
+
+@pytest.mark.parametrize("kind", NoReplyKind)
+def test_a_call_without_a_reply_is_made_again(kind: NoReplyKind) -> None:
+    assert is_retried(NoReply(kind, ""))
+    assert again(NoReply(kind, "")).delay > 0
+
+
+@pytest.mark.parametrize("result", [Reply(500, b""), Reply(503, b""), Reply(408, b""), BROKEN, TIMEOUT])
+def test_a_call_that_the_upstream_took_and_failed_counts_until_the_attempts_run_out(result: Reply | NoReply) -> None:
+    assert again(result, attempts=0).counted
+    assert again(result, attempts=1).counted
+    assert decide(result, 2, 0, POLICY) is None
+
+
+@pytest.mark.parametrize("result", [Reply(429, b""), UNREACHABLE])
+def test_a_call_that_the_upstream_refused_never_counts_and_goes_on_for_ever(result: Reply | NoReply) -> None:
+    assert not again(result, attempts=2, refusals=10_000).counted
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_429_and_503_push_back_and_pause_the_lane_as_long_as_they_ask(status: int) -> None:
+    asked = again(Reply(status, b"", retry_after=30.0))
+    assert (asked.pushback, asked.pause) == (True, 30.0)
+    assert asked.delay >= 30.0
+    assert again(Reply(status, b"")).pause == 0.0
+
+
+def test_retry_after_of_other_failures_delays_the_line_but_not_the_lane() -> None:
+    asked = again(Reply(500, b"", retry_after=30.0))
+    assert (asked.pushback, asked.pause) == (False, 0.0)
+    assert asked.delay >= 30.0
+
+
+@given(st.integers(0, 1), st.integers(0, 1_000_000))
+def test_delays_double_with_jitter_up_to_the_cap(attempts: int, refusals: int) -> None:
+    delay = again(Reply(500, b""), attempts, refusals).delay
+    ceiling = min(POLICY.cap, POLICY.base * 2 ** min(attempts + refusals, 20))
+    assert ceiling / 2 <= delay <= ceiling
+
+
+def test_one_attempt_means_no_second() -> None:
+    assert decide(Reply(500, b""), 0, 0, RetryPolicy(max_attempts=1)) is None
