@@ -109,7 +109,11 @@ class MockUpstream:
                 text = "".join(f"{key}: {value}\r\n" for key, value in fields.items())
                 writer.write(f"HTTP/1.1 {answer.status} Mock\r\n{text}\r\n".encode() + answer.body)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):  # asyncio logs a cancelled handler
+        except (
+            asyncio.IncompleteReadError,
+            ConnectionError,
+            asyncio.CancelledError,
+        ):  # asyncio logs a cancelled handler
             return
         finally:
             writer.close()

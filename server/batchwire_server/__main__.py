@@ -18,7 +18,7 @@ import uvloop
 from pydantic import ValidationError
 
 from batchwire_server import app
-from batchwire_server.settings import Settings, load
+from batchwire_server.settings import Settings, load, reference
 
 _OPTIONS = {
     "data_dir": click.option("--data-dir", type=click.Path(path_type=Path), help="Where SQLite and the blobs are."),
@@ -115,6 +115,13 @@ def worker(config: Path | None, name: str | None, *, settings_from_stdin: bool, 
     else:
         settings = _load(config, said)
     _run(settings, app.worker(settings, name, until_stdin_ends=settings_from_stdin))
+
+
+@main.command()
+def settings() -> None:
+    """Print all settings, as name, default and meaning."""
+    for name, default, meaning in reference():
+        click.echo(f"{name} = {default}\n    {meaning}")
 
 
 if __name__ == "__main__":

@@ -146,3 +146,22 @@ def load(config: Path | None = None, overrides: dict[str, Any] | None = None) ->
 def secret(variable: str) -> str | None:
     """Returns the value of an environment variable that a setting names."""
     return os.environ.get(variable) if variable else None
+
+
+def _shown(default: object) -> str:
+    return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def reference(model: type[BaseModel] = Settings, prefix: str = "") -> list[tuple[str, str, str]]:
+    """Returns name, default and description of every setting; those of a table follow it as `table.name`."""
+    rows: list[tuple[str, str, str]] = []
+    for name, field in model.model_fields.items():
+        default = field.get_default()
+        if isinstance(default, Section):
+            rows += reference(type(default), f"{prefix}{name}.")
+            continue
+        shown = "" if field.is_required() or default in ("", ()) else _shown(default)
+        rows.append((f"{prefix}{name}", shown, field.description or ""))
+        if name == "upstreams":
+            rows += reference(UpstreamSettings, "upstreams[].")
+    return rows

@@ -6,9 +6,11 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import event
 
 from batchwire_server.adapters.sql import Database, SqlStore
 from batchwire_server.adapters.sql.migrate import migrate
@@ -42,5 +44,11 @@ def database_url(request: pytest.FixtureRequest, sqlite_template: Path, tmp_path
 async def stage(database_url: str) -> AsyncIterator[Stage]:
     """A store over a fresh database."""
     database = Database(database_url)
+    if database.dialect == "sqlite":
+
+        @event.listens_for(database.engine.sync_engine, "connect")
+        def hurry(connection: Any, _record: object) -> None:
+            connection.execute("PRAGMA synchronous=OFF")  # no test pulls the plug
+
     yield Stage(SqlStore(database), database)
     await database.close()

@@ -46,9 +46,7 @@ class ScriptedUpstream:
         asked: how often it was asked for its models.
     """
 
-    def __init__(
-        self, answer: Answer = fine, *, name: str = "scripted", models: Sequence[str] | None = ("m",)
-    ) -> None:
+    def __init__(self, answer: Answer = fine, *, name: str = "scripted", models: Sequence[str] | None = ("m",)) -> None:
         self._name = name
         self.answer = answer
         self.served = models

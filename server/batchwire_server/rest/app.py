@@ -5,12 +5,12 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
-from .dialects import DIALECTS
-from .edge import Edge
-from .gateway import Gateway
-from .health import health_routes
-from .metrics import Metrics
-from .options import GatewayOptions
+from batchwire_server.rest.dialects import DIALECTS
+from batchwire_server.rest.edge import Edge
+from batchwire_server.rest.gateway import Gateway
+from batchwire_server.rest.health import health_routes
+from batchwire_server.rest.metrics import Metrics
+from batchwire_server.rest.options import GatewayOptions
 
 
 def create_app(channel: grpc.aio.Channel, options: GatewayOptions) -> Starlette:

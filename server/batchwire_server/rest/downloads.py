@@ -8,9 +8,9 @@ from google.protobuf.message import Message
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from .exchange import Exchange
-from .ranges import Selection, attachment, is_conditional, select, whole
-from .streamed import Streamed, opened
+from batchwire_server.rest.exchange import Exchange
+from batchwire_server.rest.ranges import Selection, attachment, is_conditional, select, whole
+from batchwire_server.rest.streamed import Streamed, opened
 
 
 async def download(exchange: Exchange) -> ASGIApp:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .metrics import Metrics
+from batchwire_server.rest.metrics import Metrics
 
 _KEY = "batchwire.visit"
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")

@@ -10,13 +10,13 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 from starlette.types import Scope
 
-from .edge import Visit
-from .inbound import Inbound
-from .metrics import Metrics
-from .options import GatewayOptions
-from .parse import parse_text
-from .routes import Route
-from .rpc import Rpc, call_metadata
+from batchwire_server.rest.edge import Visit
+from batchwire_server.rest.inbound import Inbound
+from batchwire_server.rest.metrics import Metrics
+from batchwire_server.rest.options import GatewayOptions
+from batchwire_server.rest.parse import parse_text
+from batchwire_server.rest.routes import Route
+from batchwire_server.rest.rpc import Rpc, call_metadata
 
 
 class Json(Response):

@@ -10,10 +10,10 @@ from batchwire import v1
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from .descriptors import fields_of
-from .errors import ApiError, refusal
-from .multipart import Event, PartBegins, PartData, PartEnds
-from .parse import parse_text
+from batchwire_server.rest.descriptors import fields_of
+from batchwire_server.rest.errors import ApiError, refusal
+from batchwire_server.rest.multipart import Event, PartBegins, PartData, PartEnds
+from batchwire_server.rest.parse import parse_text
 
 MESSAGE_BYTES = 512 * 1024
 MAX_FIELD_BYTES = 64 * 1024

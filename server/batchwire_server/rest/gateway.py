@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import grpc
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .dialects import Dialect
-from .edge import Visit, visit_of
-from .errors import ApiError, from_rpc, internal
-from .exchange import Exchange, Json
-from .handlers import Handler, handler_for
-from .inbound import DisconnectedError, Inbound
-from .metrics import Metrics
-from .options import GatewayOptions
-from .routes import Routes
-from .rpc import Rpc
+from batchwire_server.rest.dialects import Dialect
+from batchwire_server.rest.edge import Visit, visit_of
+from batchwire_server.rest.errors import ApiError, from_rpc, internal
+from batchwire_server.rest.exchange import Exchange, Json
+from batchwire_server.rest.handlers import Handler, handler_for
+from batchwire_server.rest.inbound import DisconnectedError, Inbound
+from batchwire_server.rest.metrics import Metrics
+from batchwire_server.rest.options import GatewayOptions
+from batchwire_server.rest.routes import Routes
+from batchwire_server.rest.rpc import Rpc
 
 _LOGGER = logging.getLogger(__name__)
 _UNMATCHED = "unmatched"

@@ -6,11 +6,11 @@ from typing import TypeAlias
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from starlette.types import ASGIApp
 
-from .downloads import download
-from .exchange import Exchange
-from .streams import events, lines
-from .unary import unary
-from .uploads import upload
+from batchwire_server.rest.downloads import download
+from batchwire_server.rest.exchange import Exchange
+from batchwire_server.rest.streams import events, lines
+from batchwire_server.rest.unary import unary
+from batchwire_server.rest.uploads import upload
 
 Handler: TypeAlias = Callable[[Exchange], Awaitable[ASGIApp]]
 

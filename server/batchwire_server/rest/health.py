@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .exchange import Json
-from .rpc import Rpc
+from batchwire_server.rest.exchange import Json
+from batchwire_server.rest.rpc import Rpc
 
 # Shorter than the second that orchestrators give a probe by default would flap; longer would time out there instead.
 _PROBE_SECONDS = 0.9

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from starlette.types import Receive
 
-from .errors import ApiError
+from batchwire_server.rest.errors import ApiError
 
 T = TypeVar("T")
 

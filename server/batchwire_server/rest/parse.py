@@ -13,8 +13,8 @@ from batchwire import v1
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from .descriptors import enum_words, fields_of, map_value
-from .errors import ApiError, refusal
+from batchwire_server.rest.descriptors import enum_words, fields_of, map_value
+from batchwire_server.rest.errors import ApiError, refusal
 
 _NOT_JSON = (
     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly. "

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from batchwire import v1
 from starlette.datastructures import Headers
 
-from .errors import refusal
+from batchwire_server.rest.errors import refusal
 
 # One range. Several at once, other units and nonsense are ignored, as the RFC allows: the whole content is the answer.
 _RANGE = re.compile(r"bytes=\s*([0-9]{0,20})-([0-9]{0,20})\s*", re.IGNORECASE)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from .descriptors import TIMESTAMP, enum_words, fields_of, map_value
+from batchwire_server.rest.descriptors import TIMESTAMP, enum_words, fields_of, map_value
 
 Getter: TypeAlias = Callable[[Message], Any]
 

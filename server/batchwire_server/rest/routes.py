@@ -10,8 +10,8 @@ from batchwire import v1
 from google.api import annotations_pb2
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
-from .dialects import OPENAI, Dialect
-from .errors import ApiError
+from batchwire_server.rest.dialects import OPENAI, Dialect
+from batchwire_server.rest.errors import ApiError
 
 CANONICAL_PREFIX = "/v1"
 

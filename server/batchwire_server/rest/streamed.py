@@ -8,8 +8,8 @@ import grpc
 from google.protobuf.message import Message
 from starlette.types import Receive, Scope, Send
 
-from .exchange import Exchange
-from .inbound import DisconnectedError
+from batchwire_server.rest.exchange import Exchange
+from batchwire_server.rest.inbound import DisconnectedError
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ import grpc
 import msgspec
 from starlette.types import ASGIApp
 
-from .errors import from_rpc
-from .exchange import Exchange
-from .streamed import Streamed, opened
+from batchwire_server.rest.errors import from_rpc
+from batchwire_server.rest.exchange import Exchange
+from batchwire_server.rest.streamed import Streamed, opened
 
 # A proxy that held the stream back until it has more would defeat it.
 _LIVE = {"cache-control": "no-store", "x-accel-buffering": "no"}

@@ -2,8 +2,8 @@
 
 from starlette.types import ASGIApp
 
-from .exchange import Exchange, Json
-from .parse import parse_body
+from batchwire_server.rest.exchange import Exchange, Json
+from batchwire_server.rest.parse import parse_body
 
 
 async def unary(exchange: Exchange) -> ASGIApp:

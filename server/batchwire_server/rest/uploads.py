@@ -11,11 +11,11 @@ import grpc
 from google.protobuf.message import Message
 from starlette.types import ASGIApp
 
-from .errors import ApiError
-from .exchange import Exchange, Json
-from .form import FormRelay, missing_content
-from .multipart import MalformedFormError, MultipartReader, NotAFormError, boundary_of
-from .outcome import Outcome
+from batchwire_server.rest.errors import ApiError
+from batchwire_server.rest.exchange import Exchange, Json
+from batchwire_server.rest.form import FormRelay, missing_content
+from batchwire_server.rest.multipart import MalformedFormError, MultipartReader, NotAFormError, boundary_of
+from batchwire_server.rest.outcome import Outcome
 
 
 class _CallEndedError(Exception):

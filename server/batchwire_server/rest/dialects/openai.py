@@ -2,10 +2,9 @@
 
 from typing import Any
 
+from batchwire_server.rest.dialects.base import Dialect
 from batchwire_server.rest.errors import ApiError
 from batchwire_server.rest.render import Shape
-
-from .base import Dialect
 
 
 def _object(word: str, **more: Any) -> dict[str, Any]:

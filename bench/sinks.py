@@ -1,0 +1,27 @@
+"""Runs the two bare sinks in a process of their own: prints their ports, serves until its standard input ends."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+
+import uvloop
+
+from bench.baselines import multipart_sink, serve_grpc_sink
+
+
+async def main() -> None:
+    """Serves both sinks."""
+    server, grpc_address = await serve_grpc_sink()
+    listening = socket.create_server(("127.0.0.1", 0))
+    rest = multipart_sink()
+    serving = asyncio.create_task(rest.serve(sockets=[listening]))
+    print(grpc_address, f"127.0.0.1:{listening.getsockname()[1]}", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    rest.should_exit = True
+    await serving
+    await server.stop(None)
+
+
+uvloop.run(main())

@@ -1,0 +1,24 @@
+"""A process that claims shards until there are none: `claimer.py DATABASE_URL WORKER`; prints the ids, one a line."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from batchwire_server.adapters.sql import Database, SqlStore
+from batchwire_server.core.records import TaskKind
+
+
+async def claim_all(url: str, worker: str) -> list[int]:
+    """Claims one shard after the other."""
+    database = Database(url)
+    store = SqlStore(database)
+    claimed: list[int] = []
+    while tasks := await store.claim(worker, [TaskKind.RUN], ttl=60.0):
+        claimed += [task.id for task in tasks]
+    await database.close()
+    return claimed
+
+
+if __name__ == "__main__":
+    sys.stdout.write("".join(f"{task_id}\n" for task_id in asyncio.run(claim_all(*sys.argv[1:]))))

@@ -1,0 +1,194 @@
+"""What every BlobStore does."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from batchwire_server.adapters.local_blobs import LocalBlobs
+from batchwire_server.adapters.memory_blobs import MemoryBlobs
+from batchwire_server.core.errors import BlobNotFoundError
+from batchwire_server.core.ports import BlobStore
+
+MAKERS: dict[str, Callable[[Path], BlobStore]] = {"local": lambda root: LocalBlobs(root), "memory": lambda _: MemoryBlobs()}
+ALL = 1 << 24
+
+
+@pytest.fixture(params=MAKERS)
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    return MAKERS[request.param](tmp_path / "blobs")
+
+
+async def streamed(blobs: BlobStore, key: str, start: int = 0, end: int | None = None) -> bytes:
+    async with aclosing(blobs.stream(key, start, end)) as blocks:
+        return b"".join([block async for block in blocks])
+
+
+class TestReading:
+    @pytest.mark.parametrize("size", [0, 1, 100, 3_000_000])
+    async def test_a_blob_comes_back_as_it_was_put(self, blobs: BlobStore, size: int) -> None:
+        data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+        await blobs.put("files/a", data)
+        assert await blobs.read("files/a", 0, ALL) == data
+        assert await streamed(blobs, "files/a") == data
+
+    @pytest.mark.parametrize(("start", "end"), [(0, 0), (0, 3), (3, 7), (7, 99), (10, 10), (10, 20), (50, 60), (5, 2)])
+    async def test_ranges_are_those_of_a_slice(self, blobs: BlobStore, start: int, end: int) -> None:
+        data = b"0123456789"
+        await blobs.put("a/b/c", data)
+        assert await blobs.read("a/b/c", start, end) == data[start:end]
+        assert await streamed(blobs, "a/b/c", start, end) == data[start:end]
+
+    async def test_a_large_range_is_streamed_in_blocks(self, blobs: BlobStore) -> None:
+        data = b"0123456789" * 300_000
+        await blobs.put("a", data)
+        async with aclosing(blobs.stream("a", 17, 2_500_001)) as blocks:
+            received = [block async for block in blocks]
+        assert b"".join(received) == data[17:2_500_001]
+        assert max(map(len, received)) <= 1024 * 1024
+
+    async def test_a_blob_that_does_not_exist_is_not_found(self, blobs: BlobStore) -> None:
+        await blobs.put("files/a", b"x")
+        for key in ("files/b", "other/a", "files/a2"):
+            with pytest.raises(BlobNotFoundError):
+                await blobs.read(key, 0, 1)
+            with pytest.raises(BlobNotFoundError):
+                await streamed(blobs, key)
+
+    async def test_a_stream_that_is_left_early_leaves_nothing_open(self, blobs: BlobStore) -> None:
+        await blobs.put("a", b"x" * 3_000_000)
+        async with aclosing(blobs.stream("a")) as blocks:
+            async for block in blocks:
+                assert block
+                break
+        await blobs.delete(["a"])
+
+    async def test_a_stream_goes_on_although_the_blob_is_deleted_meanwhile(self, blobs: BlobStore) -> None:
+        await blobs.put("a", b"x" * 3_000_000)
+        size = 0
+        async with aclosing(blobs.stream("a")) as blocks:
+            async for block in blocks:
+                size += len(block)
+                await blobs.delete(["a"])
+        assert size == 3_000_000
+
+
+class TestWriting:
+    async def test_what_is_written_appears_at_the_commit_and_not_before(self, blobs: BlobStore) -> None:
+        async with blobs.writer("files/a") as writer:
+            await writer.write(b"01")
+            await writer.write(b"")
+            await writer.write(b"23")
+            with pytest.raises(BlobNotFoundError):
+                await blobs.read("files/a", 0, ALL)
+            await writer.commit()
+            assert await blobs.read("files/a", 0, ALL) == b"0123"
+        assert await blobs.read("files/a", 0, ALL) == b"0123"
+
+    async def test_without_a_commit_nothing_appears(self, blobs: BlobStore) -> None:
+        async with blobs.writer("files/a") as writer:
+            await writer.write(b"x")
+        with pytest.raises(BlobNotFoundError):
+            await blobs.read("files/a", 0, ALL)
+
+    async def test_an_error_before_the_commit_leaves_nothing(self, blobs: BlobStore) -> None:
+        with pytest.raises(RuntimeError):
+            async with blobs.writer("files/a") as writer:
+                await writer.write(b"x")
+                raise RuntimeError
+        with pytest.raises(BlobNotFoundError):
+            await blobs.read("files/a", 0, ALL)
+
+    async def test_putting_the_same_again_is_no_error(self, blobs: BlobStore) -> None:
+        await blobs.put("segments/b/1", b"old")
+        await blobs.put("segments/b/1", b"new")
+        assert await blobs.read("segments/b/1", 0, ALL) == b"new"
+
+    async def test_a_buffer_that_changes_later_does_not_change_the_blob(self, blobs: BlobStore) -> None:
+        buffer = bytearray(b"before")
+        async with blobs.writer("a") as writer:
+            await writer.write(bytes(buffer))
+            buffer[:] = b"after!"
+            await writer.commit()
+        assert await blobs.read("a", 0, ALL) == b"before"
+
+    async def test_many_are_written_at_once(self, blobs: BlobStore) -> None:
+        await asyncio.gather(*(blobs.put(f"segments/{n % 3}/{n}", b"%d" % n) for n in range(40)))
+        assert [await blobs.read(f"segments/{n % 3}/{n}", 0, ALL) for n in range(40)] == [b"%d" % n for n in range(40)]
+
+
+class TestDeleting:
+    async def test_deleted_blobs_are_not_found_and_others_stay(self, blobs: BlobStore) -> None:
+        for key in ("files/a", "files/b", "files/c"):
+            await blobs.put(key, b"x")
+        await blobs.delete(["files/a", "files/c", "files/never", "nowhere/never"])
+        with pytest.raises(BlobNotFoundError):
+            await blobs.read("files/a", 0, 1)
+        assert await blobs.read("files/b", 0, 1) == b"x"
+
+    async def test_deleting_nothing_is_no_error(self, blobs: BlobStore) -> None:
+        await blobs.delete([])
+        await blobs.delete_below("nowhere")
+
+    async def test_all_below_a_prefix_goes_and_nothing_beside_it(self, blobs: BlobStore) -> None:
+        for key in ("segments/b1/1", "segments/b1/2", "segments/b10/1", "segments/b1x"):
+            await blobs.put(key, b"x")
+        await blobs.delete_below("segments/b1")
+        for key in ("segments/b1/1", "segments/b1/2"):
+            with pytest.raises(BlobNotFoundError):
+                await blobs.read(key, 0, 1)
+        for key in ("segments/b10/1", "segments/b1x"):
+            assert await blobs.read(key, 0, 1) == b"x"
+
+    async def test_a_key_below_a_deleted_prefix_can_be_used_again(self, blobs: BlobStore) -> None:
+        await blobs.put("segments/b1/1", b"x")
+        await blobs.delete_below("segments/b1")
+        await blobs.put("segments/b1/1", b"y")
+        assert await blobs.read("segments/b1/1", 0, 1) == b"y"
+
+
+class TestLocalBlobs:
+    """What only a directory can do wrong."""
+
+    def files(self, root: Path) -> list[str]:
+        return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+    async def test_nothing_lies_about_after_writers_that_failed(self, tmp_path: Path) -> None:
+        blobs = LocalBlobs(tmp_path)
+        async with blobs.writer("a") as writer:
+            await writer.write(b"x")
+        with pytest.raises(asyncio.CancelledError):
+            async with blobs.writer("b") as writer:
+                await writer.write(b"x")
+                raise asyncio.CancelledError
+        await blobs.put("c/d", b"x")
+        assert self.files(tmp_path) == ["c/d"]
+
+    async def test_another_process_sees_the_blobs(self, tmp_path: Path) -> None:
+        await LocalBlobs(tmp_path).put("a/b", b"x")
+        assert await LocalBlobs(tmp_path).read("a/b", 0, 9) == b"x"
+
+    def test_a_disk_that_takes_only_a_part_never_publishes_a_part(self, tmp_path: Path) -> None:
+        script = f"""
+            import asyncio, resource
+            from pathlib import Path
+            from batchwire_server.adapters.local_blobs import LocalBlobs
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+            try:
+                asyncio.run(LocalBlobs(Path({str(tmp_path)!r})).put("a/b", b"x" * 5000))
+            except OSError:
+                print("refused")
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True
+        )
+        published = tmp_path / "a" / "b"
+        assert not published.exists(), f"{published.stat().st_size} of 5000 bytes were published"
+        assert done.stdout == "refused\n"

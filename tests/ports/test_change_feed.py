@@ -1,0 +1,119 @@
+"""What every ChangeFeed does."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from batchwire_server.adapters.changes import PolledChanges
+from batchwire_server.adapters.sql.engine import SqliteDataVersion
+from tests.ports.stores import Stage, a_batch
+
+PATIENCE_S = 20.0
+SOON_S = 0.01
+
+
+@pytest_asyncio.fixture
+async def changes(stage: Stage) -> AsyncIterator[PolledChanges]:
+    version = SqliteDataVersion(stage.database.url.database or "")
+    feed = PolledChanges(version.read)
+    yield feed
+    await feed.close()
+    version.close()
+
+
+async def test_a_newcomer_is_told_at_once(changes: PolledChanges) -> None:
+    assert await changes.wait(0, PATIENCE_S) != 0
+
+
+async def test_without_a_change_the_wait_ends_after_its_time_with_the_same_counter(changes: PolledChanges) -> None:
+    seen = await changes.wait(0, PATIENCE_S)
+    assert await changes.wait(seen, SOON_S) == seen
+
+
+async def test_a_commit_of_another_connection_ends_the_wait(stage: Stage, changes: PolledChanges) -> None:
+    seen = await changes.wait(0, PATIENCE_S)
+    waiting = asyncio.create_task(changes.wait(seen, PATIENCE_S))
+    await stage.store.add_batch(a_batch())
+    started = time.monotonic()
+    assert await waiting != seen
+    assert time.monotonic() - started < PATIENCE_S / 2
+
+
+async def test_a_commit_of_another_process_ends_the_wait(stage: Stage, changes: PolledChanges) -> None:
+    seen = await changes.wait(0, PATIENCE_S)
+    script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('UPDATE task SET attempts = 9'); c.commit()"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stage.database.url.database or "")
+    assert await changes.wait(seen, PATIENCE_S) != seen
+    assert await process.wait() == 0
+
+
+async def test_a_change_between_two_waits_is_not_missed(stage: Stage, changes: PolledChanges) -> None:
+    seen = await changes.wait(0, PATIENCE_S)
+    await stage.store.add_batch(a_batch())
+    assert await changes.wait(seen, SOON_S) != seen
+
+
+async def test_many_who_wait_are_all_told(stage: Stage, changes: PolledChanges) -> None:
+    seen = await changes.wait(0, PATIENCE_S)
+    waiting = [asyncio.create_task(changes.wait(seen, PATIENCE_S)) for _ in range(20)]
+    await asyncio.sleep(0)
+    await stage.store.add_batch(a_batch())
+    assert len({await one for one in waiting}) == 1
+    assert seen not in {one.result() for one in waiting}
+
+
+async def test_reading_is_no_change(stage: Stage, changes: PolledChanges) -> None:
+    seen = await changes.wait(0, PATIENCE_S)
+    await stage.store.held("w1")
+    await stage.store.get_batch("acme", "batch_x")
+    assert await changes.wait(seen, SOON_S) == seen
+
+
+async def test_a_transaction_that_was_rolled_back_is_no_change(stage: Stage, changes: PolledChanges) -> None:
+    seen = await changes.wait(0, PATIENCE_S)
+    async with stage.database.engine.connect() as connection:
+        await connection.exec_driver_sql("UPDATE task SET attempts = 9")
+        await connection.rollback()
+    assert await changes.wait(seen, SOON_S) == seen
+
+
+async def test_one_who_gives_up_waiting_does_not_disturb_the_others(stage: Stage, changes: PolledChanges) -> None:
+    seen = await changes.wait(0, PATIENCE_S)
+    one, other = (asyncio.create_task(changes.wait(seen, PATIENCE_S)) for _ in range(2))
+    await asyncio.sleep(0)
+    one.cancel()
+    await asyncio.gather(one, return_exceptions=True)
+    await stage.store.add_batch(a_batch())
+    assert await other != seen
+
+
+async def test_waiting_begins_again_after_everybody_has_left(stage: Stage, changes: PolledChanges) -> None:
+    seen = await changes.wait(0, PATIENCE_S)
+    for _ in range(3):
+        assert await changes.wait(seen, SOON_S) == seen
+        await stage.store.add_batch(a_batch())
+        seen, before = await changes.wait(seen, PATIENCE_S), seen
+        assert seen != before
+
+
+async def test_nobody_looks_while_nobody_waits() -> None:
+    looks = 0
+
+    def read() -> int:
+        nonlocal looks
+        looks += 1
+        return 1
+
+    feed = PolledChanges(read)
+    await feed.wait(1, SOON_S)
+    assert feed._poller is not None
+    await feed._poller
+    settled = looks
+    await asyncio.sleep(0)
+    assert looks == settled
+    await feed.close()

@@ -1,0 +1,113 @@
+"""What every GarbageStore does."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchwire_server.adapters.sql.tables import SEGMENT
+from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
+from batchwire_server.core.ports import Garbage, Harvest, Leftovers
+from batchwire_server.core.records import TaskKind, UploadPart
+from tests.ports.stores import Stage, a_batch, a_file, an_upload, segment
+
+NOTHING = Garbage({}, [], [])
+
+
+async def garbage(stage: Stage, limit: int = 100, result_lifetime: int = 0) -> Garbage:
+    return await stage.store.garbage(limit, result_lifetime)
+
+
+class TestFiles:
+    async def test_a_live_file_is_no_garbage(self, stage: Stage) -> None:
+        await stage.store.add_file(a_file(), None)
+        await stage.store.add_file(a_file(), 60)
+        assert await garbage(stage) == NOTHING
+
+    async def test_deleted_and_expired_files_are_until_they_are_forgotten(self, stage: Stage) -> None:
+        deleted = await stage.store.add_file(a_file(), None)
+        await stage.store.delete_file("acme", deleted.id)
+        expired = await stage.store.add_file(a_file(), 60)
+        await stage.age("file", "expires_at", 61)
+        found = await garbage(stage)
+        assert found == Garbage({deleted.id: deleted.blob_key, expired.id: expired.blob_key}, [], [])
+        await stage.store.forget(found)
+        assert await garbage(stage) == NOTHING
+
+    @pytest.mark.parametrize("status", sorted(set(BatchStatus) - TERMINAL))
+    async def test_a_deleted_file_that_a_live_batch_reads_is_kept(self, stage: Stage, status: BatchStatus) -> None:
+        batch, _ = await stage.at(status)
+        file = await stage.store.add_file(a_file(blob_key=batch.input_key), None)
+        await stage.store.delete_file("acme", file.id)
+        assert await stage.store.get_file("acme", file.id) is None
+        assert await garbage(stage) == NOTHING
+
+    @pytest.mark.parametrize("status", sorted(TERMINAL))
+    async def test_it_goes_once_the_batch_has_ended(self, stage: Stage, status: BatchStatus) -> None:
+        batch, _ = await stage.at(status)
+        file = await stage.store.add_file(a_file(blob_key=batch.input_key), None)
+        await stage.store.delete_file("acme", file.id)
+        assert list((await garbage(stage)).files) == [file.id]
+
+    async def test_one_live_reader_among_ended_ones_keeps_it(self, stage: Stage) -> None:
+        ended, _ = await stage.at(BatchStatus.COMPLETED)
+        await stage.store.add_batch(a_batch(input_key=ended.input_key))
+        file = await stage.store.add_file(a_file(blob_key=ended.input_key), None)
+        await stage.store.delete_file("acme", file.id)
+        assert await garbage(stage) == NOTHING
+
+    async def test_no_more_than_asked_comes_at_once(self, stage: Stage) -> None:
+        for _ in range(5):
+            await stage.store.delete_file("acme", (await stage.store.add_file(a_file(), None)).id)
+        assert len((await garbage(stage, limit=2)).files) == 2
+
+
+class TestUploads:
+    async def test_parts_of_a_pending_upload_are_no_garbage(self, stage: Stage) -> None:
+        upload = await stage.store.add_upload(an_upload(), 60)
+        await stage.store.add_part(UploadPart("part_1", upload.id, 1, "k"))
+        assert await garbage(stage) == NOTHING
+
+    @pytest.mark.parametrize("end", ["completed", "cancelled", "expired"])
+    async def test_parts_of_an_upload_that_has_ended_are_until_they_are_forgotten(self, stage: Stage, end: str) -> None:
+        upload = await stage.store.add_upload(an_upload(), 60)
+        for number in range(2):
+            await stage.store.add_part(UploadPart(f"part_{number}", upload.id, 1, f"k{number}"))
+        if end == "completed":
+            await stage.store.complete_upload(upload, a_file(), None)
+        elif end == "cancelled":
+            await stage.store.cancel_upload("acme", upload.id)
+        else:
+            await stage.age("upload", "expires_at", 61)
+        found = await garbage(stage)
+        assert found == Garbage({}, [upload.id], [])
+        await stage.store.forget(found)
+        assert await garbage(stage) == NOTHING
+        assert await stage.store.get_parts(upload.id) == []
+
+
+class TestSegments:
+    @pytest.mark.parametrize(
+        ("status", "stamp"),
+        [(BatchStatus.COMPLETED, "completed_at"), (BatchStatus.EXPIRED, "expired_at"), (BatchStatus.CANCELLED, "cancelled_at")],
+    )
+    async def test_results_of_an_ended_batch_stay_for_their_lifetime(
+        self, stage: Stage, status: BatchStatus, stamp: str
+    ) -> None:
+        batch = await stage.started()
+        task = await stage.claim_one(TaskKind.RUN)
+        if status is BatchStatus.CANCELLED:
+            await stage.store.cancel_batch("acme", batch.id)
+        await stage.store.record([Harvest(task, segment(task), done=True)])
+        assert await garbage(stage) == NOTHING
+        finalize = await stage.claim_one(TaskKind.FINALIZE)
+        await stage.store.finish(finalize, status, Leftovers(None, None, 0), 60)
+        assert await garbage(stage, result_lifetime=60) == NOTHING
+        await stage.age("batch", stamp, 61)
+        found = await garbage(stage, result_lifetime=60)
+        assert found == Garbage({}, [], [batch.id])
+        await stage.store.forget(found)
+        assert await garbage(stage) == NOTHING
+        assert await stage.all_of(SEGMENT) == []
+
+    async def test_forgetting_nothing_changes_nothing(self, stage: Stage) -> None:
+        await stage.store.forget(NOTHING)

@@ -1,0 +1,73 @@
+"""The migrations make the schema that the tables declare."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, inspect
+from sqlmodel import SQLModel
+
+from batchwire_server.adapters.sql import Database
+from batchwire_server.adapters.sql.migrate import migrate
+from batchwire_server.adapters.sql.tables import TASK
+from batchwire_server.core.records import TaskKind
+from tests.ports.stores import Stage
+
+
+def differences(connection: Connection) -> list[Any]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    return list(compare_metadata(context, SQLModel.metadata))
+
+
+def indexes(connection: Connection) -> dict[str, dict[str, Any]]:
+    inspector = inspect(connection)
+    return {
+        str(index["name"]): {**index}
+        for table in sorted(inspector.get_table_names())
+        for index in inspector.get_indexes(table)
+    }
+
+
+async def test_migrations_and_tables_do_not_differ(stage: Stage) -> None:
+    async with stage.database.read() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_even_their_indexes_cover_the_same_rows(stage: Stage, tmp_path: Path) -> None:
+    fresh = Database(f"sqlite+aiosqlite:///{tmp_path / 'declared.db'}")
+    async with fresh.write() as connection:
+        await connection.run_sync(SQLModel.metadata.create_all)
+    async with stage.database.read() as migrated, fresh.read() as declared:
+        if stage.database.dialect == "sqlite":
+            texts = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
+            assert (await migrated.exec_driver_sql(texts)).all() == (await declared.exec_driver_sql(texts)).all()
+        else:
+            assert set(await migrated.run_sync(indexes)) == set(await declared.run_sync(indexes))
+    await fresh.close()
+
+
+async def test_migrating_again_changes_nothing(stage: Stage) -> None:
+    before = await stage.all_of(TASK)
+    await migrate(stage.database)
+    assert await stage.all_of(TASK) == before
+
+
+async def test_there_is_one_sweep_for_ever(stage: Stage) -> None:
+    rows = await stage.all_of(TASK)
+    assert [(row["kind"], row["state"], row["batch_id"]) for row in rows] == [(TaskKind.SWEEP, "ready", None)]
+    await stage.store.release(await stage.claim_one(TaskKind.SWEEP), 0.0)
+    assert (await stage.claim_one(TaskKind.SWEEP, "w2")).attempts == 2
+
+
+async def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'new.db'}"
+    databases = [Database(url) for _ in range(4)]
+    await asyncio.gather(*(migrate(database) for database in databases))
+    async with databases[0].read() as connection:
+        assert (await connection.exec_driver_sql("SELECT count(*) FROM task")).scalar_one() == 1
+    for database in databases:
+        await database.close()

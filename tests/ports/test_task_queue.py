@@ -1,0 +1,379 @@
+"""What every TaskQueue does: claim, lease, fence, record."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from batchwire_server.adapters.sql.tables import FILE, SEGMENT
+from batchwire_server.core.errors import LeaseLostError
+from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.ports import Harvest, Leftovers, TaskQueue
+from batchwire_server.core.records import Batch, Fault, Task, TaskKind, Usage
+from tests.ports.stores import OTHER_KINDS, RUN_KINDS, TTL, Stage, a_batch, a_file, segment, shards
+
+S = BatchStatus
+CLAIMER = Path(__file__).parent / "claimer.py"
+
+
+class TestClaiming:
+    async def test_a_claim_tells_all_that_the_work_needs(self, stage: Stage) -> None:
+        batch = await stage.started(parts=[("n", shards(1)[0][1])])
+        task = await stage.claim_one(TaskKind.RUN)
+        assert (task.batch_id, task.tenant, task.model, task.deadline) == (batch.id, "acme", "n", batch.expires_at)
+        assert task.shard == shards(1)[0][1]
+        assert (task.epoch, task.attempts) == (1, 1)
+        assert task.deadline
+        assert batch.created_at <= task.claimed_at < task.deadline
+
+    async def test_only_the_asked_kinds_are_claimed(self, stage: Stage) -> None:
+        await stage.started()
+        assert await stage.store.claim("w1", OTHER_KINDS, ttl=TTL, limit=9) == []
+        assert len(await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=9)) == 1
+
+    async def test_what_is_claimed_is_not_claimed_again(self, stage: Stage) -> None:
+        await stage.started(parts=shards(3))
+        assert len(await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=2)) == 2
+        assert len(await stage.store.claim("w2", RUN_KINDS, ttl=TTL, limit=2)) == 1
+        assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=2) == []
+
+    async def test_the_earliest_deadline_comes_first(self, stage: Stage) -> None:
+        late = await stage.started(a_batch(window_seconds=9000))
+        soon = await stage.started(a_batch(window_seconds=300))
+        middle = await stage.started(a_batch(window_seconds=3000))
+        order = []
+        for worker in "abc":
+            task = await stage.claim_one(TaskKind.RUN, worker)
+            order.append(task.batch_id)
+            await stage.store.record([Harvest(task, None, done=True)])
+        assert order == [soon.id, middle.id, late.id]
+
+    async def test_of_one_batch_the_first_shard_comes_first(self, stage: Stage) -> None:
+        await stage.started(parts=shards(6))
+        claimed = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=4)
+        assert [task.shard and task.shard.window for task in claimed] == [0, 1, 2, 3]
+
+    async def test_the_tenant_with_the_fewest_shards_at_work_comes_first(self, stage: Stage) -> None:
+        await stage.started(a_batch("huge", window_seconds=60), shards(20))
+        await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
+        small = await stage.started(a_batch("small"), shards(2))
+        tenants = [(await stage.claim_one(TaskKind.RUN)).tenant for _ in range(3)]
+        assert tenants == ["small", "small", "huge"]
+        assert small.tenant == "small"
+
+    async def test_a_dead_workers_shards_do_not_count_against_their_tenant(self, stage: Stage) -> None:
+        await stage.started(a_batch("huge", window_seconds=60), shards(20))
+        await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
+        await stage.age("task", "lease_until", TTL * 10, "state = 'leased'")
+        await stage.started(a_batch("small"), shards(2))
+        assert (await stage.claim_one(TaskKind.RUN)).tenant == "huge"
+
+    async def test_shards_of_full_models_are_left_for_others(self, stage: Stage) -> None:
+        await stage.started(parts=[*shards(2, "m"), *shards(1, "n")])
+        assert (await stage.claim_one(TaskKind.RUN, full_models=["m"])).model == "n"
+        assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL, full_models=["m", "n"]) == []
+        assert (await stage.claim_one(TaskKind.RUN, full_models=["n"])).model == "m"
+
+    async def test_a_task_is_not_due_before_its_delay_is_over(self, stage: Stage) -> None:
+        await stage.started()
+        await stage.store.release(await stage.claim_one(TaskKind.RUN), 60.0)
+        assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL) == []
+        await stage.age("task", "not_before", 61)
+        assert (await stage.claim_one(TaskKind.RUN)).attempts == 2
+
+    async def test_many_coroutines_claim_every_shard_exactly_once(self, stage: Stage) -> None:
+        await stage.started(parts=shards(40))
+        gathered = await asyncio.gather(
+            *(stage.store.claim(f"w{number}", RUN_KINDS, ttl=TTL, limit=3) for number in range(14))
+        )
+        claimed = Counter(task.id for tasks in gathered for task in tasks)
+        assert len(claimed) == 40
+        assert set(claimed.values()) == {1}
+
+    async def test_two_processes_claim_every_shard_exactly_once(self, stage: Stage, database_url: str) -> None:
+        await stage.started(parts=shards(24))
+        processes = [
+            await asyncio.create_subprocess_exec(
+                sys.executable, str(CLAIMER), database_url, f"w{number}", stdout=asyncio.subprocess.PIPE
+            )
+            for number in range(2)
+        ]
+        printed = [(await process.communicate())[0] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0]
+        claimed = Counter(int(task_id) for one in printed for task_id in one.split())
+        assert len(claimed) == 24
+        assert set(claimed.values()) == {1}
+
+    async def test_ids_of_tasks_are_never_used_again(self, stage: Stage) -> None:
+        used: set[int] = set()
+        for _ in range(3):
+            batch = await stage.store.add_batch(a_batch())
+            ids = {row["id"] for row in await stage.tasks(batch)}
+            assert not used & ids
+            used |= ids
+            await stage.store.reject(await stage.claim_one(TaskKind.VALIDATE), [])
+            assert await stage.tasks(batch) == []
+
+
+class TestLeasing:
+    async def test_a_lease_that_ran_out_is_taken_over_under_a_new_epoch(self, stage: Stage) -> None:
+        await stage.started()
+        task = await stage.claim_one(TaskKind.RUN, "w1")
+        await stage.lapse(task)
+        again = await stage.claim_one(TaskKind.RUN, "w2")
+        assert (again.id, again.epoch, again.attempts) == (task.id, task.epoch + 1, 2)
+        assert await stage.store.held("w1") == []
+
+    async def test_a_lease_of_no_time_is_taken_over_at_once(self, stage: Stage) -> None:
+        await stage.started()
+        await stage.store.claim("w1", RUN_KINDS, ttl=0.0)
+        assert len(await stage.store.claim("w2", RUN_KINDS, ttl=TTL)) == 1
+
+    async def test_renewing_keeps_all_leases_of_a_worker_and_of_no_other(self, stage: Stage) -> None:
+        await stage.started(parts=shards(3))
+        mine = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=2)
+        theirs = await stage.claim_one(TaskKind.RUN, "w10")
+        await stage.age("task", "lease_until", TTL * 10, "state = 'leased'")
+        await stage.store.renew("w1", TTL)
+        assert [task.id for task in await stage.store.claim("w2", RUN_KINDS, ttl=TTL, limit=9)] == [theirs.id]
+        assert sorted(held.id for held in await stage.store.held("w1")) == [task.id for task in mine]
+
+    async def test_what_is_held_tells_where_its_batch_stands(self, stage: Stage) -> None:
+        batch = await stage.started()
+        task = await stage.claim_one(TaskKind.RUN)
+        await stage.store.cancel_batch("acme", batch.id)
+        (held,) = await stage.store.held("w1")
+        assert (held.id, held.epoch, held.batch_status) == (task.id, task.epoch, S.CANCELLING)
+
+    async def test_a_task_without_a_batch_is_held_without_a_status(self, stage: Stage) -> None:
+        sweep = await stage.claim_one(TaskKind.SWEEP)
+        assert sweep.batch_id is None
+        (held,) = await stage.store.held("w1")
+        assert held.batch_status is None
+
+    async def test_a_released_task_is_due_again(self, stage: Stage) -> None:
+        await stage.started()
+        task = await stage.claim_one(TaskKind.RUN)
+        await stage.store.release(task)
+        assert await stage.store.held("w1") == []
+        assert (await stage.claim_one(TaskKind.RUN, "w2")).epoch == task.epoch + 1
+
+    async def test_what_is_held_can_be_released_by_what_held_tells(self, stage: Stage) -> None:
+        await stage.started()
+        await stage.claim_one(TaskKind.RUN)
+        (held,) = await stage.store.held("w1")
+        await stage.store.release(held)
+        assert await stage.store.held("w1") == []
+
+    async def test_a_worker_gives_back_all_that_it_and_those_below_it_hold(self, stage: Stage) -> None:
+        await stage.started(parts=shards(6))
+        for worker in ("node", "node/0", "node/1", "node2", "nod", "node_/0"):
+            await stage.claim_one(TaskKind.RUN, worker)
+        assert await stage.store.release_worker("node") == 3
+        assert len(await stage.store.claim("x", RUN_KINDS, ttl=TTL, limit=9)) == 3
+
+    async def test_wildcards_in_a_workers_name_mean_themselves(self, stage: Stage) -> None:
+        await stage.started(parts=shards(3))
+        for worker in ("a_c/0", "abc/0", "a%c/0"):
+            await stage.claim_one(TaskKind.RUN, worker)
+        assert await stage.store.release_worker("a_c") == 1
+        assert await stage.store.release_worker("a%c") == 1
+
+    async def test_shares_count_the_workers_that_hold_shards_of_a_model(self, stage: Stage) -> None:
+        await stage.started(parts=[*shards(3, "m"), *shards(1, "n")])
+        for worker in ("w1", "w1", "w2"):
+            await stage.claim_one(TaskKind.RUN, worker, full_models=["n"])
+        dead = await stage.claim_one(TaskKind.RUN, "w3")
+        assert await stage.store.model_shares() == {"m": 2, "n": 1}
+        await stage.lapse(dead)
+        assert await stage.store.model_shares() == {"m": 2}
+
+
+Fenced = Callable[[TaskQueue, Task], Awaitable[object]]
+
+FENCED: dict[str, tuple[TaskKind, Fenced]] = {
+    "release": (TaskKind.RUN, lambda store, task: store.release(task)),
+    "complete": (TaskKind.RUN, lambda store, task: store.complete(task)),
+    "accept": (TaskKind.VALIDATE, lambda store, task: store.accept(task, "m", shards(2))),
+    "reject": (TaskKind.VALIDATE, lambda store, task: store.reject(task, [Fault("c", "m")])),
+    "expire": (TaskKind.EXPIRE, lambda store, task: store.expire(task)),
+    "finish": (
+        TaskKind.FINALIZE,
+        lambda store, task: store.finish(task, S.COMPLETED, Leftovers(a_file(), None, 0), 60),
+    ),
+}
+
+
+class TestFencing:
+    async def leased(self, stage: Stage, kind: TaskKind) -> tuple[Batch, Task]:
+        """Returns a batch, and a task of a kind that the worker w1 holds."""
+        before = {TaskKind.VALIDATE: S.VALIDATING, TaskKind.RUN: S.IN_PROGRESS, TaskKind.FINALIZE: S.FINALIZING}
+        batch, task = await stage.at(before.get(kind, S.IN_PROGRESS))
+        if kind is TaskKind.EXPIRE:
+            await stage.age("task", "not_before", 2 * 86400, "kind = 'expire'")
+            task = await stage.claim_one(kind)
+        assert task
+        return batch, task
+
+    @pytest.mark.parametrize("name", FENCED)
+    @pytest.mark.parametrize("how", ["taken over", "taken over and given back", "given back", "of a wrong epoch"])
+    async def test_whoever_lost_a_lease_changes_nothing(self, stage: Stage, name: str, how: str) -> None:
+        kind, method = FENCED[name]
+        batch, task = await self.leased(stage, kind)
+        if how.startswith("taken over"):
+            await stage.lapse(task)
+            taken = await stage.claim_one(kind, "w2")
+            assert taken.id == task.id
+            if how.endswith("given back"):
+                await stage.store.release(taken)
+        elif how == "given back":
+            await stage.store.release(task)
+        else:
+            task = replace(task, epoch=task.epoch + 1)
+        before = await stage.batch_row(batch), await stage.tasks(batch), await stage.all_of(FILE)
+        with pytest.raises(LeaseLostError):
+            await method(stage.store, task)
+        assert (await stage.batch_row(batch), await stage.tasks(batch), await stage.all_of(FILE)) == before
+
+    @pytest.mark.parametrize("name", FENCED)
+    async def test_whoever_holds_the_lease_may_once(self, stage: Stage, name: str) -> None:
+        kind, method = FENCED[name]
+        _, task = await self.leased(stage, kind)
+        await method(stage.store, task)
+        with pytest.raises(LeaseLostError):
+            await method(stage.store, task)
+
+    @pytest.mark.parametrize("name", FENCED)
+    async def test_a_lease_that_ran_out_but_that_nobody_took_still_holds(self, stage: Stage, name: str) -> None:
+        kind, method = FENCED[name]
+        _, task = await self.leased(stage, kind)
+        await stage.lapse(task)
+        await method(stage.store, task)
+
+    @pytest.mark.parametrize("done", [False, True])
+    async def test_of_a_lost_shard_nothing_is_recorded(self, stage: Stage, done: bool) -> None:
+        batch, task = await self.leased(stage, TaskKind.RUN)
+        await stage.lapse(task)
+        await stage.claim_one(TaskKind.RUN, "w2")
+        before = await stage.batch_row(batch), await stage.tasks(batch)
+        assert await stage.store.record([Harvest(task, segment(task), done=done)]) == {task.id}
+        assert (await stage.batch_row(batch), await stage.tasks(batch)) == before
+        assert await stage.all_of(SEGMENT) == []
+
+    async def test_a_validation_that_was_cancelled_changes_nothing(self, stage: Stage) -> None:
+        batch, task = await self.leased(stage, TaskKind.VALIDATE)
+        await stage.store.cancel_batch("acme", batch.id)
+        for attempt in (stage.store.accept(task, "m", shards(2)), stage.store.reject(task, [])):
+            with pytest.raises(LeaseLostError):
+                await attempt
+        assert await stage.status(batch) is S.CANCELLING
+
+    async def test_the_batch_of_a_task_that_is_gone_is_a_lost_lease(self, stage: Stage) -> None:
+        _, task = await self.leased(stage, TaskKind.VALIDATE)
+        with pytest.raises(LeaseLostError):
+            await stage.store.batch_of(replace(task, batch_id="batch_x"))
+
+
+class TestRecording:
+    async def counts(self, stage: Stage, batch: Batch) -> tuple[int, int, int, Usage]:
+        found = await stage.store.get_batch("acme", batch.id)
+        assert found
+        return found.completed, found.failed, found.result_bytes, found.usage
+
+    async def test_accepting_queues_the_shards_and_counts_the_lines(self, stage: Stage) -> None:
+        batch = await stage.started(parts=[*shards(2, "m", lines=7), *shards(1, "n", lines=5)])
+        assert batch.status is S.IN_PROGRESS
+        assert (batch.total, batch.open_shards, batch.model) == (19, 3, "m")
+        assert batch.in_progress_at is not None
+        tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=9)
+        assert [task.model for task in tasks] == ["m", "m", "n"]
+
+    async def test_segments_add_to_the_counts_and_the_usage(self, stage: Stage) -> None:
+        batch = await stage.started()
+        task = await stage.claim_one(TaskKind.RUN)
+        await stage.store.record([Harvest(task, segment(task, 0, completed=3, failed=1), done=False)])
+        await stage.store.record([Harvest(task, segment(task, 1, completed=2, failed=4, size=5), done=False)])
+        assert await self.counts(stage, batch) == (5, 5, 25, Usage(2, 4, 6, 8, 10))
+        recorded = await stage.store.segments_of(task)
+        assert [one.blob_key for one in recorded] == [segment(task, 0).blob_key, segment(task, 1).blob_key]
+        assert [one.start for one in recorded] == [0, 20]
+
+    async def test_recording_the_same_segment_again_changes_nothing(self, stage: Stage) -> None:
+        batch = await stage.started()
+        task = await stage.claim_one(TaskKind.RUN)
+        harvest = Harvest(task, segment(task, completed=3), done=False)
+        for _ in range(3):
+            assert await stage.store.record([harvest]) == set()
+        assert await self.counts(stage, batch) == (3, 0, 20, Usage(1, 2, 3, 4, 5))
+        assert len(await stage.store.segments_of(task)) == 1
+
+    async def test_the_same_segment_may_come_again_with_the_word_that_the_shard_is_done(self, stage: Stage) -> None:
+        batch = await stage.started()
+        task = await stage.claim_one(TaskKind.RUN)
+        await stage.store.record([Harvest(task, segment(task, completed=3), done=False)])
+        assert await stage.store.record([Harvest(task, segment(task, completed=3), done=True)]) == set()
+        assert await self.counts(stage, batch) == (3, 0, 20, Usage(1, 2, 3, 4, 5))
+        assert await stage.status(batch) is S.FINALIZING
+
+    async def test_a_shard_that_is_done_counts_down_once(self, stage: Stage) -> None:
+        batch = await stage.started(parts=shards(2))
+        task = await stage.claim_one(TaskKind.RUN)
+        harvest = Harvest(task, segment(task), done=True)
+        assert await stage.store.record([harvest]) == set()
+        assert await stage.store.record([harvest]) == {task.id}
+        found = await stage.store.get_batch("acme", batch.id)
+        assert found
+        assert (found.open_shards, found.completed, found.status) == (1, 1, S.IN_PROGRESS)
+
+    async def test_the_last_shard_takes_the_batch_to_its_finalizing_once(self, stage: Stage) -> None:
+        batch = await stage.started(parts=shards(3))
+        tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
+        await stage.store.record([Harvest(task, segment(task), done=True) for task in tasks])
+        assert await stage.status(batch) is S.FINALIZING
+        assert len(await stage.tasks(batch, TaskKind.FINALIZE)) == 1
+
+    async def test_one_lost_shard_does_not_keep_the_others_from_being_recorded(self, stage: Stage) -> None:
+        one, two = await stage.started(parts=shards(2)), await stage.started(a_batch("other"), shards(1))
+        tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
+        await stage.lapse(tasks[0])
+        await stage.claim_one(TaskKind.RUN, "w2")
+        lost = await stage.store.record([Harvest(task, segment(task), done=False) for task in tasks])
+        assert lost == {tasks[0].id}
+        recorded = {one["task_id"] for one in await stage.all_of(SEGMENT)}
+        assert recorded == {task.id for task in tasks[1:]}
+        assert one.id != two.id
+
+    async def test_many_workers_record_at_once_and_nothing_is_lost(self, stage: Stage) -> None:
+        batch = await stage.started(parts=shards(12))
+        tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=12)
+        await asyncio.gather(*(stage.store.record([Harvest(task, segment(task), done=True)]) for task in tasks))
+        assert (await self.counts(stage, batch))[:3] == (12, 0, 240)
+        assert len(await stage.tasks(batch, TaskKind.FINALIZE)) == 1
+        starts = [one.start for one in await stage.store.segments_from(batch.id, 0, 99)]
+        assert starts == list(range(0, 240, 20))
+
+    async def test_shards_come_back_by_window_with_their_segments(self, stage: Stage) -> None:
+        first, second = shards(2)
+        other = ("n", first[1])
+        batch = await stage.started(parts=[first, second, other])
+        tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
+        await stage.store.record([Harvest(tasks[2], segment(tasks[2]), done=True)])
+        found = await stage.store.shards_of(batch.id)
+        assert [(run.shard.window, run.model, len(run.segments)) for run in found] == [
+            (0, "m", 0),
+            (0, "n", 1),
+            (1, "m", 0),
+        ]
+
+    async def test_usage_as_large_as_a_column_is_recorded(self, stage: Stage) -> None:
+        batch = await stage.started()
+        task = await stage.claim_one(TaskKind.RUN)
+        big = replace(segment(task), usage=Usage(total_tokens=1 << 50))
+        await stage.store.record([Harvest(task, big, done=False)])
+        assert (await self.counts(stage, batch))[3] == Usage(total_tokens=1 << 50)
