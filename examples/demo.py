@@ -3,72 +3,147 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGHUP, SIGTERM, signal
+from typing import Any
 
 from rich.console import Console
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 FIRST = 3
+LOOK_S = 0.5
+END_S = 60
+LOOPBACK = {"no_proxy": "127.0.0.1"}
 console = Console()
 
 
-def serve(folder: Path) -> tuple[subprocess.Popen[str], str, str]:
-    """Starts a server in a folder; returns its process, and its two addresses."""
+@dataclass(frozen=True)
+class Server:
+    """A server that has said that it is up, and where."""
+
+    what: str
+    process: subprocess.Popen[str]
+    log: Path
+    addresses: dict[str, str]
+
+
+@contextmanager
+def running(what: str, command: list[str], log: Path, **environment: str) -> Iterator[Server]:
+    """Runs a server for as long as the block lasts. It prints `ready NAME=ADDRESS …` when it is up."""
+    with (
+        log.open("w") as sink,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=sink,
+            text=True,
+            env={**os.environ, **LOOPBACK, **environment},
+            process_group=0,  # Ctrl-C reaches the demo alone, which ends its servers in order
+        ) as process,
+    ):
+        assert process.stdout
+        try:
+            ready = process.stdout.readline().split()
+            if ready[:1] != ["ready"]:
+                sys.exit(f"{what} did not start:\n{log.read_text()}")
+            yield Server(what, process, log, dict(word.split("=", 1) for word in ready[1:]))
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def server_in(folder: Path, *options: str) -> list[str]:
+    """Returns the command of a Batchwire server that keeps its data in a folder and listens where it may."""
     ports = ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
-    command = [str(BIN / "batchwire-server"), "serve", "--data-dir", str(folder), *ports]
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    assert server.stdout
-    ready = server.stdout.readline().split()
-    if ready[:1] != ["ready"]:
-        server.wait()
-        sys.exit(f"the server did not start:\n{(folder / 'server.log').read_text()}")
-    addresses = dict(word.split("=", 1) for word in ready[1:])
-    return server, addresses["grpc"], addresses["http"]
+    return [str(BIN / "batchwire-server"), "serve", "--data-dir", str(folder), *ports, *options]
 
 
-def show(output: Path, seconds: float) -> None:
-    """Prints the first results, and a summary."""
-    lines = [json.loads(line) for line in output.read_bytes().splitlines()]
-    console.print(f"\nThe first {FIRST} of {len(lines)} lines of the output, in the order of the input:")
-    for line in lines[:FIRST]:
-        answer = line["response"]["body"]["choices"][0]["message"]["content"]
-        console.print(f"  {line['custom_id']}: {answer}", highlight=False, markup=False)
-    tokens = sum(line["response"]["body"]["usage"]["total_tokens"] for line in lines)
-    console.print(f"\n{len(lines)} lines answered, {tokens} tokens used, {seconds:.1f} s from upload to download.")
+def run(servers: list[Server], requests: Path, output: Path, *options: str) -> tuple[int, str, float]:
+    """Runs a file of requests through `batchwire run`.
+
+    Returns its exit code, what it printed if an option is `--json`, and the seconds. Exits when a server ends meanwhile.
+
+    Args:
+        servers: Batchwire's, then those that must go on besides.
+        requests: the file.
+        output: where the answers go.
+        options: of `batchwire`.
+    """
+    target = servers[0].addresses["grpc"]
+    command = [str(BIN / "batchwire"), *options, "--target", target, "run", str(requests), "--output", str(output)]
+    started = time.monotonic()
+    stdout = subprocess.PIPE if "--json" in options else None
+    with subprocess.Popen(command, stdout=stdout, text=True, env={**os.environ, **LOOPBACK}) as client:
+        try:
+            while True:
+                try:
+                    printed, _ = client.communicate(timeout=LOOK_S)
+                    return client.returncode, printed or "", time.monotonic() - started
+                except subprocess.TimeoutExpired:
+                    for server in servers:
+                        if server.process.poll() is not None:
+                            sys.exit(f"{server.what} ended during the run:\n{server.log.read_text()}")
+        finally:
+            client.kill()
+
+
+def read(output: Path) -> list[dict[str, Any]]:
+    """Returns the lines of a batch's output."""
+    return [json.loads(line) for line in output.read_bytes().splitlines()]
+
+
+def show(lines: list[dict[str, Any]], first: int = FIRST) -> None:
+    """Prints the first answers."""
+    console.print(f"\nThe first {first} of {len(lines)} lines of the output, in the order of the input:")
+    for line in lines[:first]:
+        answer = line["response"]["body"]["choices"][0]["message"]["content"].strip()
+        console.print(f"  {line['custom_id']}: {answer}", highlight=False, markup=False, soft_wrap=True)
+
+
+def end_on_signals() -> None:
+    """Makes SIGTERM and SIGHUP unwind the program as Ctrl-C does, so that its servers end with it."""
+    for number in (SIGTERM, SIGHUP):
+        signal(number, lambda number, _frame: sys.exit(128 + number))
 
 
 def main() -> int:
     """Runs the demo; returns the exit code."""
-    folder = Path(tempfile.mkdtemp(prefix="batchwire-demo-"))
-    output = folder / "output.jsonl"
-    server, grpc_address, http_address = serve(folder)
-    try:
-        console.print(
-            f"A server with the built-in echo model: gRPC {grpc_address}, REST http://{http_address}/v1\n",
-            soft_wrap=True,
-        )
-        command = [str(BIN / "batchwire"), "--target", grpc_address, "run"]
-        started = time.monotonic()
-        status = subprocess.run(
-            [*command, str(HERE / "requests.jsonl"), "--output", str(output)], check=False
-        ).returncode
+    end_on_signals()
+    with tempfile.TemporaryDirectory(prefix="batchwire-demo-") as name:
+        folder = Path(name)
+        output = folder / "output.jsonl"
+        with running("the server", server_in(folder), folder / "server.log") as server:
+            addresses = server.addresses
+            console.print(
+                f"A server with the built-in echo model: gRPC {addresses['grpc']}, REST http://{addresses['http']}/v1\n",
+                soft_wrap=True,
+            )
+            status, _, seconds = run([server], HERE / "requests.jsonl", output)
         if status == 0:
-            show(output, time.monotonic() - started)
+            lines = read(output)
+            show(lines)
+            tokens = sum(line["response"]["body"]["usage"]["total_tokens"] for line in lines)
+            console.print(
+                f"\n{len(lines)} lines answered, {tokens} tokens used, {seconds:.1f} s from upload to download."
+            )
         return status
-    finally:
-        server.terminate()
-        server.wait(timeout=60)
-        assert server.stdout
-        server.stdout.close()
-        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

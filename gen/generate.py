@@ -1,8 +1,8 @@
 """Generates `gen/python/batchwire` from `proto/`: clears, regenerates, and with `--check` compares instead of writing.
 
-    python gen/generate.py           write
-    python gen/generate.py --check   fail, and say which files differ, when what is committed is not what would be written
-    python gen/generate.py --image FILE   write only the descriptor image that the proto lint reads
+python gen/generate.py           write
+python gen/generate.py --check   fail, and say which files differ, when what is committed is not what would be written
+python gen/generate.py --image FILE   write only the descriptor image that the proto lint reads
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def exports(image: Path) -> list[str]:
         if file.package != "batchwire.v1":
             continue
         values = [value.name for enum in file.enum_type for value in enum.value]
-        names = [declared.name for declared in (*file.message_type, *file.enum_type)] + values
+        names = [message.name for message in file.message_type] + [enum.name for enum in file.enum_type] + values
         services = [service.name for service in file.service]
         module = file.name.removesuffix(".proto").replace("/", ".") + "_pb2"
         lines.append((module, names))
@@ -76,11 +76,15 @@ def generate(out: Path) -> None:
 
 def differences(left: Path, right: Path) -> list[str]:
     """Names the files that are missing on either side or differ."""
-    names = {path.relative_to(root) for root in (left, right) for path in root.rglob("*") if path.suffix in {".py", ".pyi"}}
+    names = {
+        path.relative_to(root) for root in (left, right) for path in root.rglob("*") if path.suffix in {".py", ".pyi"}
+    }
     return [
         str(name)
         for name in sorted(names)
-        if not ((left / name).exists() and (right / name).exists() and filecmp.cmp(left / name, right / name, shallow=False))
+        if not (
+            (left / name).exists() and (right / name).exists() and filecmp.cmp(left / name, right / name, shallow=False)
+        )
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -31,7 +32,7 @@ def test_services_are_listed_and_called_through_reflection(served: Served, clien
         pool = DescriptorPool(database)
         method = pool.FindServiceByName("batchwire.v1.BatchService").FindMethodByName("GetBatch")
         request = GetMessageClass(method.input_type)(batch_id=batch_id)
-        call = channel.unary_unary(
+        call: grpc.UnaryUnaryMultiCallable[Any, Any] = channel.unary_unary(
             "/batchwire.v1.BatchService/GetBatch",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=GetMessageClass(method.output_type).FromString,
@@ -41,7 +42,7 @@ def test_services_are_listed_and_called_through_reflection(served: Served, clien
 
 def test_each_service_tells_its_health(served: Served) -> None:
     with grpc.insecure_channel(served.grpc) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)
         for name in ["", *(f"batchwire.v1.{service}" for service in SERVICES)]:
             reply = health.Check(health_pb2.HealthCheckRequest(service=name))
             assert reply.status == health_pb2.HealthCheckResponse.SERVING

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import event
-
 from batchwire_server.adapters.sql import Database, SqlStore
 from batchwire_server.adapters.sql.migrate import migrate
+from sqlalchemy import event
+
 from tests.ports.stores import Stage
 
 

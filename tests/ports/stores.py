@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import select, text
-
 from batchwire_server.adapters.sql import Database, SqlStore
 from batchwire_server.adapters.sql.tables import BATCH, TASK
 from batchwire_server.core import ids
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import Harvest, Leftovers
 from batchwire_server.core.records import Batch, File, Segment, Shard, Task, TaskKind, Upload, Usage
+from sqlalchemy import select, text
 
 TTL = 30.0
 RUN_KINDS = [TaskKind.RUN]
@@ -54,9 +53,7 @@ def a_batch(tenant: str = "acme", **more: Any) -> Batch:
 
 def shards(count: int, model: str = "m", lines: int = 10) -> list[tuple[str, Shard]]:
     """Returns shards that follow each other."""
-    return [
-        (model, Shard(number, number * 100, 100, number * lines + 1, lines)) for number in range(count)
-    ]
+    return [(model, Shard(number, number * 100, 100, number * lines + 1, lines)) for number in range(count)]
 
 
 def segment(task: Task, number: int = 0, *, completed: int = 1, failed: int = 0, size: int = 20) -> Segment:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
 from batchwire_server.core.ports import Harvest, Leftovers
 from batchwire_server.core.records import Fault, TaskKind
+
 from tests.ports.stores import OTHER_KINDS, TTL, Stage, a_batch, a_file, segment, shards
 
 S = BatchStatus
@@ -249,7 +249,7 @@ class TestEnding:
     async def test_a_batch_cannot_end_in_a_state_that_does_not_follow(self, stage: Stage) -> None:
         batch, task = await stage.at(S.FINALIZING)
         assert task
-        with pytest.raises(Exception):  # noqa: B017, PT011 - what matters is that nothing of it stays
+        with pytest.raises(Exception):  # noqa: B017 - what matters is that nothing of it stays
             await stage.store.finish(task, S.CANCELLED, Leftovers(None, None, 0), 60)
         assert await stage.status(batch) is S.FINALIZING
         assert [held.id for held in await stage.store.held("w1")] == [task.id]

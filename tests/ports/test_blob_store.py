@@ -11,13 +11,15 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-
 from batchwire_server.adapters.local_blobs import LocalBlobs
 from batchwire_server.adapters.memory_blobs import MemoryBlobs
 from batchwire_server.core.errors import BlobNotFoundError
 from batchwire_server.core.ports import BlobStore
 
-MAKERS: dict[str, Callable[[Path], BlobStore]] = {"local": lambda root: LocalBlobs(root), "memory": lambda _: MemoryBlobs()}
+MAKERS: dict[str, Callable[[Path], BlobStore]] = {
+    "local": lambda root: LocalBlobs(root),
+    "memory": lambda _: MemoryBlobs(),
+}
 ALL = 1 << 24
 
 

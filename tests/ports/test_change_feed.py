@@ -8,9 +8,9 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-
 from batchwire_server.adapters.changes import PolledChanges
 from batchwire_server.adapters.sql.engine import SqliteDataVersion
+
 from tests.ports.stores import Stage, a_batch
 
 PATIENCE_S = 20.0
@@ -46,7 +46,9 @@ async def test_a_commit_of_another_connection_ends_the_wait(stage: Stage, change
 
 async def test_a_commit_of_another_process_ends_the_wait(stage: Stage, changes: PolledChanges) -> None:
     seen = await changes.wait(0, PATIENCE_S)
-    script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('UPDATE task SET attempts = 9'); c.commit()"
+    script = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('UPDATE task SET attempts = 9'); c.commit()"
+    )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stage.database.url.database or "")
     assert await changes.wait(seen, PATIENCE_S) != seen
     assert await process.wait() == 0

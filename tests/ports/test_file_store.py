@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
 from batchwire_server.core.records import File, UploadPart, UploadStatus
+
 from tests.ports.stores import Stage, a_file, an_upload
 
 
@@ -75,7 +75,9 @@ class TestPages:
             await stage.age("file", "created_at", 0, "1 = 1")
             async with stage.database.write() as connection:
                 await connection.exec_driver_sql("UPDATE file SET created_at = 5")
-        order = sorted(made, key=lambda file: (0 if same_instant else file.created_at, file.id), reverse=not oldest_first)
+        order = sorted(
+            made, key=lambda file: (0 if same_instant else file.created_at, file.id), reverse=not oldest_first
+        )
         seen: list[str] = []
         more = True
         while more:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-
 from batchwire_server.adapters.sql.tables import SEGMENT
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
 from batchwire_server.core.ports import Garbage, Harvest, Leftovers
 from batchwire_server.core.records import TaskKind, UploadPart
+
 from tests.ports.stores import Stage, a_batch, a_file, an_upload, segment
 
 NOTHING = Garbage({}, [], [])
@@ -88,7 +88,11 @@ class TestUploads:
 class TestSegments:
     @pytest.mark.parametrize(
         ("status", "stamp"),
-        [(BatchStatus.COMPLETED, "completed_at"), (BatchStatus.EXPIRED, "expired_at"), (BatchStatus.CANCELLED, "cancelled_at")],
+        [
+            (BatchStatus.COMPLETED, "completed_at"),
+            (BatchStatus.EXPIRED, "expired_at"),
+            (BatchStatus.CANCELLED, "cancelled_at"),
+        ],
     )
     async def test_results_of_an_ended_batch_stay_for_their_lifetime(
         self, stage: Stage, status: BatchStatus, stamp: str

@@ -8,13 +8,13 @@ from typing import Any
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect
-from sqlmodel import SQLModel
-
 from batchwire_server.adapters.sql import Database
 from batchwire_server.adapters.sql.migrate import migrate
 from batchwire_server.adapters.sql.tables import TASK
 from batchwire_server.core.records import TaskKind
+from sqlalchemy import Connection, inspect
+from sqlmodel import SQLModel
+
 from tests.ports.stores import Stage
 
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from batchwire_server.adapters.sql.tables import FILE, SEGMENT
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import Harvest, Leftovers, TaskQueue
 from batchwire_server.core.records import Batch, Fault, Task, TaskKind, Usage
+
 from tests.ports.stores import OTHER_KINDS, RUN_KINDS, TTL, Stage, a_batch, a_file, segment, shards
 
 S = BatchStatus

@@ -13,7 +13,6 @@ from email.utils import format_datetime
 
 import pytest
 import pytest_asyncio
-
 from batchwire_server.adapters.echo import EchoUpstream
 from batchwire_server.adapters.http_upstream import HttpUpstream, normal_base_url, parse_retry_after
 from batchwire_server.core.errors import UnknownModelsError
@@ -219,9 +218,7 @@ class TestHttpCalls:
         assert len(server.requests) == 1
 
     async def test_an_answer_in_chunks_is_joined(self, server: Server, http: HttpUpstream) -> None:
-        server.behave = say(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"
-        )
+        server.behave = say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n")
         assert answered(await http.call(CHAT, b"{}")).body == b"{}"
 
     async def test_odd_bytes_in_headers_are_no_failure(self, server: Server, http: HttpUpstream) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from batchwire_server.core.adaptive import AdaptiveLimit
 from hypothesis import given
 from hypothesis import strategies as st
-
-from batchwire_server.core.adaptive import AdaptiveLimit
 
 
 def test_it_starts_where_it_is_told_but_never_above_its_cap() -> None:

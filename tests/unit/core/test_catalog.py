@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from batchwire_server.core.catalog import Catalog, Route
+
 from tests.support.scripted_upstream import ScriptedUpstream
 
 

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable
 
 import pytest
-
 from batchwire_server.core import errors
 from batchwire_server.core.errors import BatchwireError, Reason, join_words
 

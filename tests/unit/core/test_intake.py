@@ -6,13 +6,12 @@ import hashlib
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
-
 from batchwire_server.adapters.memory_blobs import MemoryBlobs
 from batchwire_server.core.errors import BatchwireError, Reason
 from batchwire_server.core.intake import BLOCK, Intake, LineCounter
 from batchwire_server.core.lines import LineSplitter
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 BOM = b"\xef\xbb\xbf"
 ANY_SIZE = 1 << 24

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import fields
 
 import pytest
-
 from batchwire_server.core.lifecycle import STAMPS, TERMINAL, TRANSITIONS, BatchStatus, outcome, predecessors
 from batchwire_server.core.records import Batch
 

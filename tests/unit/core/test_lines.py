@@ -6,9 +6,6 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
-
 from batchwire_server.core.lines import (
     MAX_CUSTOM_ID,
     CheckedLine,
@@ -21,6 +18,8 @@ from batchwire_server.core.lines import (
     read_model,
 )
 from batchwire_server.core.records import Fault
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 BOM = b"\xef\xbb\xbf"
 URL = "/v1/chat/completions"
@@ -34,7 +33,9 @@ def split(data: bytes, cuts: list[int] | None = None, *, max_bytes: int = ANY_SI
     return [*lines, *splitter.finish()]
 
 
-def request(custom_id: str = '"a"', method: str = '"POST"', url: str = f'"{URL}"', body: str = '{"model":"m"}') -> bytes:
+def request(
+    custom_id: str = '"a"', method: str = '"POST"', url: str = f'"{URL}"', body: str = '{"model":"m"}'
+) -> bytes:
     return f'{{"custom_id":{custom_id},"method":{method},"url":{url},"body":{body}}}'.encode()
 
 
@@ -230,7 +231,9 @@ class TestFaults:
         assert isinstance(checked, list)
         assert all(len(fault.message) < 2000 for fault in checked)
 
-    @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)))
+    @given(
+        st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3))
+    )
     def test_any_value_in_any_field_is_taken_or_told(self, value: object) -> None:
         told = msgspec.json.encode(value).decode()
         for text in (
@@ -263,7 +266,7 @@ BODIES = [
     b'{"model":"m","x":' + b"9" * 3000 + b"}",
     b'{"model":"m","model":"m","x":1,"x":2}',
     b'{"model":"m","x":"\\u00fc\\/\\ud83d\\ude00"}',
-    '{"model":"m","x":"ü 😀 \u2028"}'.encode(),  # noqa: RUF001 - the point is that it is a line's end to some
+    '{"model":"m","x":"ü 😀 \u2028"}'.encode(),
     b'{ "model" : "m" ,\t"x" : [ ] }',
     b'{"model":"m",\r "x":"\\r\\n"}',
 ]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from batchwire_server.core.records import Usage, total_usage
 from hypothesis import given
 from hypothesis import strategies as st
-
-from batchwire_server.core.records import Usage, total_usage
 
 usages = st.builds(Usage, *[st.integers(0, 1000)] * 5)
 

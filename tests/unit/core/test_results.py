@@ -6,9 +6,6 @@ import json
 from typing import get_args
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from batchwire_server.core.records import Usage
 from batchwire_server.core.results import (
     UNANSWERED,
@@ -19,6 +16,8 @@ from batchwire_server.core.results import (
     unanswered_line,
     wrapped,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 LINE = "batch_req_00ff0000001"
 INT64 = (1 << 63) - 1
@@ -41,9 +40,13 @@ INT64 = (1 << 63) - 1
 )
 def test_an_answer_goes_into_the_line_byte_for_byte(body: bytes) -> None:
     text = answered_line(LINE, b'"a"', Reply(200, body, "req_1"))
-    assert text == b'{"id":"%b","custom_id":"a","response":{"status_code":200,"request_id":"req_1","body":%b},"error":null}\n' % (
-        LINE.encode(),
-        body,
+    assert (
+        text
+        == b'{"id":"%b","custom_id":"a","response":{"status_code":200,"request_id":"req_1","body":%b},"error":null}\n'
+        % (
+            LINE.encode(),
+            body,
+        )
     )
 
 
@@ -122,7 +125,9 @@ class TestUsage:
     def test_embeddings_have_no_answers_tokens(self) -> None:
         assert read_usage(b'{"usage":{"prompt_tokens":5,"total_tokens":5}}') == Usage(input_tokens=5, total_tokens=5)
 
-    @pytest.mark.parametrize("body", [b"{}", b"[]", b'{"usage":null}', b'{"usage":"x"}', b'{"usage":{"prompt_tokens":"x"}}'])
+    @pytest.mark.parametrize(
+        "body", [b"{}", b"[]", b'{"usage":null}', b'{"usage":"x"}', b'{"usage":{"prompt_tokens":"x"}}']
+    )
     def test_json_that_does_not_say_used_nothing(self, body: bytes) -> None:
         assert read_usage(body) == Usage()
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply
 from batchwire_server.core.retry import Again, RetryPolicy, decide, is_retried
+from hypothesis import given
+from hypothesis import strategies as st
 
 POLICY = RetryPolicy(max_attempts=3, base=0.5, cap=8.0)
 UNREACHABLE, BROKEN, TIMEOUT = (NoReply(kind, "") for kind in NoReplyKind)

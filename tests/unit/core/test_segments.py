@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from batchwire_server.core.records import Usage
 from batchwire_server.core.segments import FinishedLine, SegmentHeader, Slice, decode_header, encode_segment, merge
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def line(number: int, text: bytes = b"x\n", *, ok: bool = True) -> FinishedLine:
@@ -34,9 +33,7 @@ def histories(draw: st.DrawFn) -> tuple[list[FinishedLine], list[int], list[list
     count = draw(st.integers(0, 40))
     fates: list[Any] = [draw(st.sampled_from(["ok", "failed", "unrun"])) for _ in range(count)]
     texts = [b"%d %b\n" % (number, b"t" * draw(st.integers(0, 5))) for number in range(1, count + 1)]
-    ran = [
-        line(number, texts[number - 1], ok=fate == "ok") for number, fate in enumerate(fates, 1) if fate != "unrun"
-    ]
+    ran = [line(number, texts[number - 1], ok=fate == "ok") for number, fate in enumerate(fates, 1) if fate != "unrun"]
     unrun = [number for number, fate in enumerate(fates, 1) if fate == "unrun"]
     segments: list[list[FinishedLine]] = [[] for _ in range(draw(st.integers(1, 5)))]
     for one in draw(st.permutations(ran)):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import pairwise
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from batchwire_server.core.lines import LineSplitter, RawLine, read_model
 from batchwire_server.core.records import Shard, Task, TaskKind
 from batchwire_server.core.shards import ShardCutter
 from batchwire_server.engine.shard_run import lines_to_run
+from hypothesis import given
+from hypothesis import strategies as st
 
 SIZE = 1 << 20
 
@@ -64,9 +63,7 @@ def test_shards_cover_every_line_exactly_once_whatever_the_mix_of_models(
 def test_lines_that_have_a_result_are_not_run_again(mix: list[tuple[str, int]], max_lines: int, done: set[int]) -> None:
     data = assemble(mix, b"\n", bom=False, last_ended=True)
     ran = {
-        line.number
-        for model, shard in cut(data, max_lines=max_lines)
-        for line in run_lines(data, model, shard, done)
+        line.number for model, shard in cut(data, max_lines=max_lines) for line in run_lines(data, model, shard, done)
     }
     assert ran == {line.number for line in lines_of(data)} - done
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from batchwire_server.core.catalog import Route, Served
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.records import Fault, Model
 from batchwire_server.core.validation import MAX_FAULTS, InputCheck, cannot_find_file
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tests.support.scripted_upstream import ScriptedUpstream
 
 URL = "/v1/chat/completions"
@@ -56,7 +56,9 @@ def test_a_good_input_has_no_faults_and_all_its_lines_in_shards() -> None:
 
 
 @given(
-    st.lists(st.sampled_from([line("a"), line("b"), line("c", "n"), b"{\n", b"\n", b"x" * 200 + b"\n", b"{}"]), max_size=12),
+    st.lists(
+        st.sampled_from([line("a"), line("b"), line("c", "n"), b"{\n", b"\n", b"x" * 200 + b"\n", b"{}"]), max_size=12
+    ),
     st.lists(st.integers(0, 9999), max_size=6),
 )
 def test_what_is_found_does_not_depend_on_how_the_stream_was_cut(parts: list[bytes], cuts: list[int]) -> None:

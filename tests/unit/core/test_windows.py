@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from batchwire_server.core.errors import BatchwireError, Reason
 from batchwire_server.core.windows import MAX_SECONDS, parse_window
+from hypothesis import given
+from hypothesis import strategies as st
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -30,7 +29,24 @@ def test_windows_up_to_336_hours_are_taken_and_longer_ones_refused(count: int, u
 
 
 @pytest.mark.parametrize(
-    "text", ["24", "h", "0h", "-1h", "1.5h", "24H", " 24h", "24h ", "24h\n", "1w", "٢h", "024h", "15d", "337h", "9" * 5000 + "s"]
+    "text",
+    [
+        "24",
+        "h",
+        "0h",
+        "-1h",
+        "1.5h",
+        "24H",
+        " 24h",
+        "24h ",
+        "24h\n",
+        "1w",
+        "٢h",
+        "024h",
+        "15d",
+        "337h",
+        "9" * 5000 + "s",
+    ],
 )
 def test_anything_else_is_an_invalid_value(text: str) -> None:
     with pytest.raises(BatchwireError) as caught:

@@ -1,0 +1,464 @@
+"""Lanes and the queues that they take lines from."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+
+from batchwire_server.core.results import NoReply, NoReplyKind, Reply
+from batchwire_server.core.retry import RetryPolicy
+from batchwire_server.engine.lanes import FIRST_LIMIT, Lane, ModelQueue
+from batchwire_server.engine.shard_run import ShardRun
+from tests.support.scripted_upstream import ScriptedUpstream, fine, until
+from tests.unit.engine.world import QUICK, a_run, number_of
+
+LONG = RetryPolicy(max_attempts=3, base=1000.0, cap=1000.0)
+
+
+@asynccontextmanager
+async def queue_of(
+    *upstreams: ScriptedUpstream, policy: RetryPolicy = QUICK, cap: int = 256, may_call: Callable[[], bool] = lambda: True
+) -> AsyncIterator[ModelQueue]:
+    queue = ModelQueue(policy, may_call, lambda: None)
+    queue.lanes.extend(Lane(upstream, queue, cap) for upstream in upstreams)
+    yield queue
+    await queue.close()
+
+
+def finished(run: ShardRun) -> list[int]:
+    return sorted(line.number for line in run.finished)
+
+
+async def test_every_line_is_called_once_and_lands_once() -> None:
+    upstream = ScriptedUpstream()
+    async with queue_of(upstream) as queue:
+        run, jobs = a_run(range(1, 201))
+        queue.push(jobs)
+        await until(lambda: run.settled)
+        assert finished(run) == list(range(1, 201))
+        assert set(upstream.times.values()) == {1}
+        assert run.done
+
+
+async def test_as_many_calls_are_in_flight_as_there_are_slots() -> None:
+    upstream = ScriptedUpstream()
+    upstream.open.clear()
+    async with queue_of(upstream, cap=5) as queue:
+        run, jobs = a_run(range(1, 101))
+        queue.push(jobs)
+        await until(lambda: upstream.in_flight == 5)
+        upstream.open.set()
+        await until(lambda: run.settled)
+        assert upstream.most_in_flight == 5
+
+
+async def test_a_slot_takes_the_next_line_the_moment_its_call_ends() -> None:
+    gates: dict[int, asyncio.Event] = {number: asyncio.Event() for number in range(1, 11)}
+
+    async def gated(body: bytes, nth: int) -> Reply | NoReply:
+        await gates[number_of(body)].wait()
+        return await fine(body, nth)
+
+    upstream = ScriptedUpstream(gated)
+    async with queue_of(upstream, cap=3) as queue:
+        run, jobs = a_run(range(1, 11))
+        queue.push(jobs)
+        for number in range(1, 8):
+            await until(lambda: upstream.in_flight == 3)
+            assert len(upstream.calls) == number + 2  # one line has made room for one
+            gates[number].set()
+            await until(lambda done=number: len(run.finished) == done)
+        for gate in gates.values():
+            gate.set()
+        await until(lambda: run.settled)
+
+
+async def test_two_upstreams_share_the_lines_of_a_model() -> None:
+    first, second = ScriptedUpstream(name="1"), ScriptedUpstream(name="2")
+    for upstream in (first, second):
+        upstream.open.clear()
+    async with queue_of(first, second, cap=4) as queue:
+        run, jobs = a_run(range(1, 31))
+        queue.push(jobs)
+        await until(lambda: first.in_flight == second.in_flight == 4)
+        first.open.set()  # the other one hangs, and is waited for only with what it holds
+        await until(lambda: len(run.finished) == 26)
+        second.open.set()
+        await until(lambda: run.settled)
+        assert len(first.calls) + len(second.calls) == 30
+
+
+async def test_a_model_whose_lanes_are_full_does_not_hold_another_up() -> None:
+    stuck, quick = ScriptedUpstream(), ScriptedUpstream()
+    stuck.open.clear()
+    async with queue_of(stuck) as full, queue_of(quick) as free:
+        waiting, jobs = a_run(range(1, 100))
+        full.push(jobs)
+        run, others = a_run(range(1, 100), task_id=2)
+        free.push(others)
+        await until(lambda: run.settled)
+        assert waiting.finished == []
+
+
+async def test_tenants_take_turns() -> None:
+    upstream = ScriptedUpstream()
+    async with queue_of(upstream, cap=1) as queue:
+        huge, many = a_run(range(1, 101), tenant="huge")
+        small, few = a_run(range(1001, 1006), task_id=2, tenant="small")
+        queue.push(many)
+        queue.push(few)
+        await until(lambda: small.settled)
+        assert len(huge.finished) <= 7
+        assert [number for number in map(number_of, upstream.calls) if number > 1000] == list(range(1001, 1006))
+        assert huge.flying or huge.waiting
+
+
+class TestRetries:
+    async def test_a_call_that_fails_is_made_again_until_it_succeeds(self) -> None:
+        async def third_time(body: bytes, nth: int) -> Reply | NoReply:
+            return Reply(500, b"{}") if nth < 3 else await fine(body, nth)
+
+        upstream = ScriptedUpstream(third_time)
+        async with queue_of(upstream) as queue:
+            run, jobs = a_run(range(1, 11))
+            queue.push(jobs)
+            await until(lambda: run.settled)
+            assert set(upstream.times.values()) == {3}
+            assert all(line.ok for line in run.finished)
+
+    async def test_when_the_attempts_run_out_the_last_answer_counts(self) -> None:
+        async def failing(_: bytes, nth: int) -> Reply | NoReply:
+            return Reply(500, b'{"nth":%d}' % nth)
+
+        upstream = ScriptedUpstream(failing)
+        async with queue_of(upstream) as queue:
+            run, jobs = a_run()
+            queue.push(jobs)
+            await until(lambda: run.settled)
+            (line,) = run.finished
+            assert not line.ok
+            assert b'"status_code":500' in line.text
+            assert b'"body":{"nth":3}' in line.text
+
+    @pytest.mark.parametrize(
+        ("kind", "code"), [(NoReplyKind.TIMEOUT, b"request_timeout"), (NoReplyKind.BROKEN, b"server_error")]
+    )
+    async def test_without_any_answer_the_line_says_why(self, kind: NoReplyKind, code: bytes) -> None:
+        async def mute(_: bytes, nth: int) -> Reply | NoReply:
+            return NoReply(kind, "")
+
+        async with queue_of(ScriptedUpstream(mute)) as queue:
+            run, jobs = a_run()
+            queue.push(jobs)
+            await until(lambda: run.settled)
+            assert code in run.finished[0].text
+
+    async def test_an_answer_that_is_no_json_is_asked_for_again(self) -> None:
+        async def garbled(body: bytes, nth: int) -> Reply | NoReply:
+            return Reply(200, b"<html>") if nth < 3 else await fine(body, nth)
+
+        async with queue_of(ScriptedUpstream(garbled)) as queue:
+            run, jobs = a_run()
+            queue.push(jobs)
+            await until(lambda: run.settled)
+            assert run.finished[0].ok
+
+    async def test_a_line_that_waits_to_be_called_again_holds_no_slot(self) -> None:
+        async def bad_start(body: bytes, nth: int) -> Reply | NoReply:
+            return Reply(500, b"{}") if number_of(body) <= 50 else await fine(body, nth)
+
+        upstream = ScriptedUpstream(bad_start)
+        async with queue_of(upstream, cap=2, policy=LONG) as queue:
+            run, jobs = a_run(range(1, 101))
+            queue.push(jobs)
+            await until(lambda: len(run.finished) == 50)
+            assert finished(run) == list(range(51, 101))
+            assert (run.waiting, len(run.flying)) == (50, 0)
+
+    async def test_many_lines_that_wait_to_be_called_again_are_work_enough(self) -> None:
+        async with queue_of(ScriptedUpstream(), policy=LONG) as queue:
+            _, jobs = a_run(range(1, 20_001))
+            for job in jobs:
+                queue.delay(job, 3600.0)
+            assert queue.wanted == 0, "a worker whose upstream is gone takes in every shard there is"
+
+    async def test_an_exception_of_ours_costs_no_slot(self) -> None:
+        async def buggy(body: bytes, nth: int) -> Reply | NoReply:
+            if nth == 1:
+                raise ZeroDivisionError
+            return await fine(body, nth)
+
+        async with queue_of(ScriptedUpstream(buggy), cap=1) as queue:
+            run, jobs = a_run(range(1, 6))
+            queue.push(jobs)
+            await until(lambda: run.settled)
+            assert all(line.ok for line in run.finished)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+            b'{"usage":{"prompt_tokens":%b}}' % (b"9" * 60),
+            b'{"x":"\\ud800"}',
+            b"[1,",
+        ],
+        ids=["deep", "huge", "surrogate", "half"],
+    )
+    async def test_no_answer_however_odd_keeps_a_run_from_settling(self, answer: bytes) -> None:
+        async def odd(_: bytes, nth: int) -> Reply | NoReply:
+            return Reply(200, answer)
+
+        async with queue_of(ScriptedUpstream(odd), cap=2) as queue:
+            run, jobs = a_run(range(1, 6))
+            queue.push(jobs)
+            await until(lambda: run.settled)
+            assert finished(run) == [1, 2, 3, 4, 5]
+
+
+class TestPushback:
+    async def test_retry_after_pauses_the_whole_lane(self) -> None:
+        async def busy(body: bytes, nth: int) -> Reply | NoReply:
+            if len(upstream.calls) == 1:
+                return Reply(429, b"{}", retry_after=0.3)
+            return await fine(body, nth)
+
+        upstream = ScriptedUpstream(busy)
+        times: list[float] = []
+        async with queue_of(upstream, cap=1) as queue:
+            run, jobs = a_run(range(1, 6))
+            queue.push(jobs)
+            await until(lambda: len(upstream.calls) == 1)
+            times.append(time.monotonic())
+            await until(lambda: len(upstream.calls) == 2)
+            times.append(time.monotonic())
+            await until(lambda: run.settled)
+        assert times[1] - times[0] >= 0.25
+
+    async def test_a_paused_lane_does_not_keep_another_lane_of_the_model_from_working(self) -> None:
+        async def busy(_: bytes, nth: int) -> Reply | NoReply:
+            return Reply(429, b"{}", retry_after=3600.0)
+
+        paused, free = ScriptedUpstream(busy, name="1"), ScriptedUpstream(name="2")
+        async with queue_of(paused, free, cap=1) as queue:
+            run, jobs = a_run(range(1, 51))
+            queue.push(jobs)
+            await until(lambda: len(run.finished) == 49)
+            assert len(paused.calls) == 1
+
+    async def test_one_overload_halves_the_limit_once(self) -> None:
+        async def overloaded(_: bytes, nth: int) -> Reply | NoReply:
+            return Reply(429, b"{}")
+
+        upstream = ScriptedUpstream(overloaded)
+        upstream.open.clear()
+        async with queue_of(upstream, policy=LONG) as queue:
+            _, jobs = a_run(range(1, FIRST_LIMIT + 1))
+            queue.push(jobs)
+            await until(lambda: upstream.in_flight == FIRST_LIMIT)
+            upstream.open.set()
+            await until(lambda: not upstream.in_flight and not queue.lanes[0].in_flight)
+            assert queue.lanes[0].limit.value == FIRST_LIMIT // 2
+
+    async def test_the_limit_grows_while_the_upstream_answers(self) -> None:
+        async with queue_of(ScriptedUpstream()) as queue:
+            run, jobs = a_run(range(1, 500))
+            queue.push(jobs)
+            await until(lambda: run.settled)
+            assert queue.lanes[0].limit.value > FIRST_LIMIT
+
+    async def test_the_limit_does_not_grow_on_calls_that_were_never_answered(self) -> None:
+        async def mute(_: bytes, nth: int) -> Reply | NoReply:
+            return NoReply(NoReplyKind.TIMEOUT, "")
+
+        async with queue_of(ScriptedUpstream(mute)) as queue:
+            run, jobs = a_run(range(1, 200))
+            queue.push(jobs)
+            await until(lambda: run.settled)
+            assert queue.lanes[0].limit.value <= FIRST_LIMIT
+
+    async def test_refusals_go_on_for_as_long_as_it_takes(self) -> None:
+        async def stubborn(body: bytes, nth: int) -> Reply | NoReply:
+            return await fine(body, nth) if nth > 20 else NoReply(NoReplyKind.UNREACHABLE, "")
+
+        async with queue_of(ScriptedUpstream(stubborn)) as queue:
+            run, jobs = a_run(range(1, 4))
+            queue.push(jobs)
+            await until(lambda: run.settled)
+            assert all(line.ok for line in run.finished)
+
+
+class TestEnding:
+    async def test_a_run_that_is_cut_ends_its_calls_keeps_what_has_finished_and_frees_the_slots(self) -> None:
+        async def first_only(body: bytes, nth: int) -> Reply | NoReply:
+            if 1 < number_of(body) <= 100:
+                await asyncio.Event().wait()
+            return await fine(body, nth)
+
+        upstream = ScriptedUpstream(first_only)
+        async with queue_of(upstream, cap=4) as queue:
+            run, jobs = a_run(range(1, 101))
+            queue.push(jobs)
+            await until(lambda: upstream.in_flight == 4 and run.finished)
+            run.cut()
+            await until(lambda: run.settled)
+            assert finished(run) == [1]
+            assert run.done
+            other, more = a_run(range(101, 120), task_id=2)
+            queue.push(more)
+            await until(lambda: other.settled)
+            assert finished(other) == list(range(101, 120))
+            assert upstream.cut == 4
+            await until(lambda: queue.lanes[0].in_flight == 0)
+
+    async def test_a_run_that_is_stopped_lets_its_calls_come_in_and_starts_no_more(self) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        async with queue_of(upstream, cap=4) as queue:
+            run, jobs = a_run(range(1, 101))
+            queue.push(jobs)
+            await until(lambda: upstream.in_flight == 4)
+            run.stop()
+            assert not run.settled
+            upstream.open.set()
+            await until(lambda: run.settled)
+            assert finished(run) == [1, 2, 3, 4]
+            assert (run.done, len(upstream.calls)) == (True, 4)
+
+    async def test_a_run_that_is_handed_over_with_lines_left_is_not_done(self) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        async with queue_of(upstream, cap=4) as queue:
+            run, jobs = a_run(range(1, 101))
+            queue.push(jobs)
+            await until(lambda: upstream.in_flight == 4)
+            run.hand_over()
+            upstream.open.set()
+            await until(lambda: run.settled)
+            assert not run.done
+
+    async def test_a_run_that_is_handed_over_whose_last_lines_were_cut_off_is_not_done(self) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        async with queue_of(upstream) as queue:
+            run, jobs = a_run(range(1, 5))
+            queue.push(jobs)
+            await until(lambda: upstream.in_flight == 4)
+            run.hand_over()
+            run.cut()
+            await until(lambda: run.settled)
+            assert not run.done, "four lines never ran"
+
+    async def test_a_run_that_is_handed_over_with_all_lines_finished_is_done(self) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        async with queue_of(upstream) as queue:
+            run, jobs = a_run(range(1, 5))
+            queue.push(jobs)
+            await until(lambda: upstream.in_flight == 4)
+            run.hand_over()
+            upstream.open.set()
+            await until(lambda: run.settled)
+            assert run.done
+
+    async def test_of_a_run_that_is_aborted_nothing_that_comes_in_counts(self) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        async with queue_of(upstream) as queue:
+            run, jobs = a_run(range(1, 5))
+            queue.push(jobs)
+            await until(lambda: upstream.in_flight == 4)
+            run.abort()
+            upstream.open.set()
+            await until(lambda: not run.flying)
+            assert run.finished == []
+
+    async def test_lines_of_a_stopped_run_that_wait_to_be_called_again_never_are(self) -> None:
+        async def failing(_: bytes, nth: int) -> Reply | NoReply:
+            return Reply(500, b"{}")
+
+        upstream = ScriptedUpstream(failing)
+        async with queue_of(upstream, policy=RetryPolicy(9, 0.05, 0.05)) as queue:
+            run, jobs = a_run(range(1, 5))
+            queue.push(jobs)
+            await until(lambda: run.waiting == 4)
+            run.stop()
+            assert run.settled
+            await until(lambda: not queue._delayed)
+            assert len(upstream.calls) == 4
+
+    async def test_without_leases_no_call_is_made(self) -> None:
+        holds = True
+        upstream = ScriptedUpstream()
+        async with queue_of(upstream, may_call=lambda: holds) as queue:
+            holds = False
+            run, jobs = a_run(range(1, 5))
+            queue.push(jobs)
+            assert (queue.ready, queue.lanes[0].in_flight) == (4, 0)
+            holds = True
+            queue.pump()
+            await until(lambda: run.settled)
+
+    async def test_closing_cuts_all_calls_off(self) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        queue = ModelQueue(QUICK, lambda: True, lambda: None)
+        queue.lanes.append(Lane(upstream, queue, 4))
+        _, jobs = a_run(range(1, 9))
+        queue.push(jobs)
+        await until(lambda: upstream.in_flight == 4)
+        await queue.close()
+        assert (upstream.in_flight, upstream.cut, len(upstream.calls)) == (0, 4, 4)
+
+
+class TestHunger:
+    async def test_an_empty_queue_wants_its_slots_filled_and_a_full_one_nothing(self) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        async with queue_of(upstream, cap=10) as queue:
+            assert queue.wanted == 10
+            _, jobs = a_run(range(1, 101))
+            queue.push(jobs)
+            assert queue.wanted == 0
+
+    async def test_it_says_so_when_lines_run_low(self) -> None:
+        hungry = count()
+        upstream = ScriptedUpstream()
+        queue = ModelQueue(QUICK, lambda: True, lambda: str(next(hungry)) and None)
+        queue.lanes.append(Lane(upstream, queue, 2))
+        run, jobs = a_run(range(1, 11))
+        queue.push(jobs)
+        await until(lambda: run.settled)
+        assert next(hungry) > 0
+        await queue.close()
+
+    async def test_a_fast_upstream_wants_more_lines_ahead(self) -> None:
+        async with queue_of(ScriptedUpstream(), cap=4) as queue:
+            run, jobs = a_run(range(1, 2001))
+            queue.push(jobs)
+            await until(lambda: run.settled)
+            queue.measure()
+            assert queue.wanted > 4
+
+
+async def test_a_line_is_never_in_two_calls_at_once() -> None:
+    flying: Counter[bytes] = Counter()
+
+    async def alternate(body: bytes, nth: int) -> Any:
+        flying[body] += 1
+        assert flying[body] == 1
+        await asyncio.sleep(0)
+        flying[body] -= 1
+        return await fine(body, nth) if nth > 2 else Reply(429, b"{}")
+
+    async with queue_of(ScriptedUpstream(alternate, name="1"), ScriptedUpstream(alternate, name="2"), cap=7) as queue:
+        run, jobs = a_run(range(1, 101))
+        queue.push(jobs)
+        await until(lambda: run.settled)
+        assert finished(run) == list(range(1, 101))

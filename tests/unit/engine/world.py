@@ -1,0 +1,189 @@
+"""What the engine's tests share: lines, runs, and a world in which workers work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from batchwire_server.adapters.memory_blobs import MemoryBlobs
+from batchwire_server.core.catalog import Catalog, Route
+from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
+from batchwire_server.core.limits import Limits
+from batchwire_server.core.lines import RawLine
+from batchwire_server.core.records import Batch, Shard, Task, TaskKind
+from batchwire_server.core.retry import RetryPolicy
+from batchwire_server.engine.finalizer import Finalizer
+from batchwire_server.engine.runner import Runner
+from batchwire_server.engine.shard_run import ShardRun
+from batchwire_server.engine.sweeper import Sweeper
+from batchwire_server.engine.validator import Validator
+from batchwire_server.engine.worker import Worker
+from tests.ports.stores import Stage, a_batch
+from tests.support.scripted_upstream import PATIENCE_S
+
+URL = "/v1/chat/completions"
+QUICK = RetryPolicy(max_attempts=3, base=0.002, cap=0.01)
+
+
+def body(number: int, model: str = "m") -> bytes:
+    """Returns the body of a line."""
+    return b'{"model":"%b","n":%d}' % (model.encode(), number)
+
+
+def line(number: int, model: str = "m") -> bytes:
+    """Returns a line of an input."""
+    return b'{"custom_id":"id-%d","method":"POST","url":"%b","body":%b}\n' % (number, URL.encode(), body(number, model))
+
+
+def number_of(asked: bytes) -> int:
+    """Returns the number of the line that a body belongs to."""
+    return int(json.loads(asked)["n"])
+
+
+def a_run(
+    numbers: Iterable[int] = range(1, 2),
+    *,
+    task_id: int = 1,
+    epoch: int = 1,
+    tenant: str = "acme",
+    on_progress: Callable[[ShardRun], None] = lambda _: None,
+) -> tuple[ShardRun, list[Any]]:
+    """Returns a run and its jobs."""
+    shard = Shard(0, 0, 100, 1, 10)
+    task = Task(task_id, TaskKind.RUN, epoch, 1, 0, "batch_1", tenant, "m", 10**15, shard)
+    batch = replace(a_batch(tenant), id="batch_1", status=BatchStatus.IN_PROGRESS)
+    run = ShardRun(task, batch, on_progress)
+    lines = [RawLine(number, 0, len(line(number)), line(number)) for number in numbers]
+    return run, run.jobs(lines)
+
+
+class World:
+    """Workers, and all that they work on."""
+
+    def __init__(self, stage: Stage, blobs: MemoryBlobs) -> None:
+        self.stage = stage
+        self.store = stage.store
+        self.blobs = blobs
+        self._running: list[tuple[asyncio.Event, asyncio.Task[None]]] = []
+
+    async def batch(self, data: bytes, **more: Any) -> Batch:
+        """Creates a batch over an input."""
+        made = a_batch(input_bytes=len(data), **more)
+        made = replace(made, input_key=f"files/{made.id}")
+        await self.blobs.put(str(made.input_key), data)
+        return await self.store.add_batch(made)
+
+    def runner(self, routes: Sequence[Route], *, cancel_grace: float = 60.0, **more: Any) -> Runner:
+        """Returns a runner of shards."""
+        said: dict[str, Any] = {"policy": QUICK, "may_call": lambda: True, "on_room": lambda: None, **more}
+        return Runner(
+            self.store,
+            self.blobs,
+            Catalog(routes),
+            flush_interval=0.02,
+            cancel_grace=cancel_grace,
+            max_line_bytes=1 << 20,
+            **said,
+        )
+
+    def validator(self, catalog: Catalog, *, mixed_models: bool = True, **limits: Any) -> Validator:
+        """Returns the handler of `validate`."""
+        return Validator(self.store, self.blobs, catalog, Limits(**limits), mixed_models=mixed_models)
+
+    def finalizer(self) -> Finalizer:
+        """Returns the handler of `finalize`."""
+        return Finalizer(self.store, self.blobs, default_lifetime=3600, max_line_bytes=1 << 20)
+
+    def worker(
+        self, routes: Sequence[Route], name: str = "w1", *, ttl: float = 30.0, beat: float = 10.0, **more: Any
+    ) -> Worker:
+        """Returns a worker."""
+        catalog = Catalog(routes)
+        return Worker(
+            name,
+            more.pop("queue", self.store),
+            Ticks(),
+            {
+                TaskKind.VALIDATE: self.validator(catalog),
+                TaskKind.EXPIRE: self.store.expire,
+                TaskKind.FINALIZE: self.finalizer(),
+                TaskKind.SWEEP: Sweeper(self.store, self.store, self.blobs, interval=3600, result_lifetime=3600),
+            },
+            lambda may_call, on_room: self.runner(routes, may_call=may_call, on_room=on_room, **more),
+            ttl=ttl,
+            beat=beat,
+        )
+
+    def start(self, worker: Worker, grace: float = 0.05) -> tuple[asyncio.Event, asyncio.Task[None]]:
+        """Lets a worker work until its event is set, or the test is over."""
+        stop = asyncio.Event()
+        running = stop, asyncio.create_task(worker.run(stop, grace))
+        self._running.append(running)
+        return running
+
+    async def close(self) -> None:
+        """Stops all workers."""
+        for stop, _ in self._running:
+            stop.set()
+        for _, running in self._running:
+            await running
+
+    async def see(self, batch: Batch) -> Batch:
+        """Returns a batch as it stands."""
+        found = await self.store.get_batch(batch.tenant, batch.id)
+        assert found
+        return found
+
+    async def wait_for(self, batch: Batch, condition: Callable[[Batch], object]) -> Batch:
+        """Waits until a batch is as wanted."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition(found := await self.see(batch)):
+                await asyncio.sleep(0.02)
+        return found
+
+    async def ended(self, batch: Batch) -> Batch:
+        """Waits for a batch's end."""
+        return await self.wait_for(batch, lambda found: found.status in TERMINAL)
+
+    async def lines_of(self, batch: Batch, file_id: str | None) -> list[dict[str, Any]]:
+        """Returns the lines of one of a batch's files."""
+        if file_id is None:
+            return []
+        file = await self.store.get_file(batch.tenant, file_id)
+        assert file
+        data = self.blobs.blobs[file.blob_key]
+        lines = data.splitlines(keepends=True)
+        assert (file.bytes, file.line_count) == (len(data), len(lines))
+        assert all(one.endswith(b"\n") for one in lines)
+        return [json.loads(one) for one in lines]
+
+    async def files(self, batch: Batch) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Returns the lines of a batch's two files, after looking at what must hold of them whatever happened."""
+        found = await self.see(batch)
+        output = await self.lines_of(found, found.output_file_id)
+        errors = await self.lines_of(found, found.error_file_id)
+        assert (len(output), len(errors)) == (found.completed, found.failed)
+        assert len(output) + len(errors) == found.total
+        assert (found.output_file_id is None, found.error_file_id is None) == (not output, not errors)
+        seen = [entry["custom_id"] for entry in (*output, *errors)]
+        assert len(seen) == len(set(seen))
+        for entries in (output, errors):
+            numbers = [int(entry["id"][-7:]) for entry in entries]
+            assert numbers == sorted(numbers)
+        return output, errors
+
+
+class Ticks:
+    """The ChangeFeed that reports a change every few milliseconds."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    async def wait(self, seen: int, timeout: float) -> int:
+        """Waits a moment."""
+        await asyncio.sleep(0.02)
+        self._count += 1
+        return self._count
