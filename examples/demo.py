@@ -20,6 +20,7 @@ from rich.console import Console
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 FIRST = 3
+LOG_LINES = 20
 LOOK_S = 0.5
 END_S = 60
 LOOPBACK = {"no_proxy": "127.0.0.1"}
@@ -34,6 +35,11 @@ class Server:
     process: subprocess.Popen[str]
     log: Path
     addresses: dict[str, str]
+
+
+def tail(log: Path) -> str:
+    """Returns the last lines of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
 
 
 @contextmanager
@@ -55,7 +61,7 @@ def running(what: str, command: list[str], log: Path, **environment: str) -> Ite
         try:
             ready = process.stdout.readline().split()
             if ready[:1] != ["ready"]:
-                sys.exit(f"{what} did not start:\n{log.read_text()}")
+                sys.exit(f"{what} did not start:\n{tail(log)}")
             yield Server(what, process, log, dict(word.split("=", 1) for word in ready[1:]))
         finally:
             process.terminate()
@@ -95,7 +101,7 @@ def run(servers: list[Server], requests: Path, output: Path, *options: str) -> t
                 except subprocess.TimeoutExpired:
                     for server in servers:
                         if server.process.poll() is not None:
-                            sys.exit(f"{server.what} ended during the run:\n{server.log.read_text()}")
+                            sys.exit(f"{server.what} ended during the run:\n{tail(server.log)}")
         finally:
             client.kill()
 
@@ -107,7 +113,9 @@ def read(output: Path) -> list[dict[str, Any]]:
 
 def show(lines: list[dict[str, Any]], first: int = FIRST) -> None:
     """Prints the first answers."""
-    console.print(f"\nThe first {first} of {len(lines)} lines of the output, in the order of the input:")
+    console.print(
+        f"\nThe first {min(first, len(lines))} of {len(lines)} lines of the output, in the order of the input:"
+    )
     for line in lines[:first]:
         answer = line["response"]["body"]["choices"][0]["message"]["content"].strip()
         console.print(f"  {line['custom_id']}: {answer}", highlight=False, markup=False, soft_wrap=True)

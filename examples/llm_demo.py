@@ -61,7 +61,8 @@ def ask(servers: list[Server], folder: Path) -> int:
     if not printed:
         return status or 1
     lines = read(output) if output.exists() else []
-    show(lines, FIRST)
+    if lines:
+        show(lines, FIRST)
     whole = summarise(json.loads(printed), lines, seconds)
     errors = output.with_name(output.name + ".errors.jsonl")
     if errors.exists():

@@ -38,6 +38,7 @@ def test_services_are_listed_and_called_through_reflection(served: Served, clien
             response_deserializer=GetMessageClass(method.output_type).FromString,
         )
         assert call(request).id == batch_id
+    client.batches.wait(batch_id)
 
 
 def test_each_service_tells_its_health(served: Served) -> None:

@@ -94,6 +94,11 @@ class Stage:
         """Lets a task's lease run out."""
         await self.age("task", "lease_until", TTL * 100, f"id = {task.id}")
 
+    async def lease_end(self, task: Task) -> int:
+        """Returns when a task's lease runs out."""
+        (row,) = [row for row in await self.all_of(TASK) if row["id"] == task.id]
+        return int(row["lease_until"])
+
     async def status(self, batch: Batch) -> BatchStatus:
         """Returns where a batch stands."""
         found = await self.store.get_batch(batch.tenant, batch.id)

@@ -9,14 +9,13 @@ from pathlib import Path
 import grpc
 import pytest
 from batchwire import v1
-from google.rpc.error_details_pb2 import ErrorInfo
-from google.rpc.status_pb2 import Status
-
 from batchwire_server.core.errors import BatchwireError, Reason
 from batchwire_server.core.lifecycle import STAMPS, BatchStatus
 from batchwire_server.core.records import UploadStatus
 from batchwire_server.rpc.convert import BATCH_STATUSES, UPLOAD_STATUSES
 from batchwire_server.rpc.errors import CODES, DOMAIN, status_details
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 PROTO = Path(__file__).parents[2] / "proto" / "batchwire" / "v1"
 VALUE = re.compile(r"((?: *//[^\n]*\n)+) *ERROR_REASON_(\w+) = (\d+);")

@@ -6,10 +6,10 @@ import asyncio
 import os
 import secrets
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from batchwire_server.core.errors import BlobNotFoundError
 
@@ -19,18 +19,27 @@ BLOCK = 512 * 1024
 class LocalBlobWriter:
     """A blob on its way, under a name that no key can have."""
 
-    def __init__(self, file: BinaryIO, temporary: Path, target: Path) -> None:
+    def __init__(self, file: FileIO, temporary: Path, target: Path) -> None:
         self._file = file
         self._temporary = temporary
         self._target = target
 
     async def write(self, data: bytes) -> None:
         """Appends bytes."""
-        await asyncio.to_thread(self._file.write, data)
+        await _to_the_end(self._write, data)
 
     async def commit(self) -> None:
         """Makes all bytes durable, and the blob visible, at once."""
-        await asyncio.to_thread(self._publish)
+        try:
+            await _to_the_end(self._publish)
+        except asyncio.CancelledError:
+            self._target.unlink(missing_ok=True)  # nobody will hear of it
+            raise
+
+    def _write(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
 
     def _publish(self) -> None:
         os.fsync(self._file.fileno())
@@ -55,7 +64,8 @@ class LocalBlobs:
     async def writer(self, key: str) -> AsyncIterator[LocalBlobWriter]:
         """Opens a new blob for writing."""
         temporary = self._temporary / secrets.token_hex(16)
-        file = await asyncio.to_thread(temporary.open, "xb", buffering=0)
+        # Not in a thread: a caller that is cancelled meanwhile would leave the file behind.
+        file = FileIO(temporary, "xb")
         try:
             yield LocalBlobWriter(file, temporary, self._path(key))
         finally:
@@ -76,7 +86,7 @@ class LocalBlobs:
     async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """Yields the bytes from `start` up to `end` in blocks of half a MiB. Raises BlobNotFoundError."""
         try:
-            file = await asyncio.to_thread(self._path(key).open, "rb", buffering=0)
+            file = FileIO(self._path(key))
         except FileNotFoundError:
             raise BlobNotFoundError(key) from None
         with file:
@@ -117,6 +127,16 @@ class LocalBlobs:
         except FileNotFoundError:
             raise BlobNotFoundError(key) from None
         return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+
+async def _to_the_end(call: Callable[..., None], *arguments: object) -> None:
+    """Runs a call in a thread; when cancelled meanwhile, waits for it, so that nothing it uses is taken away from it."""
+    running = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running})
+        raise
 
 
 def _sync_directory(path: Path) -> None:

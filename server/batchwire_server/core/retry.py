@@ -9,6 +9,8 @@ from batchwire_server.core.results import NoReply, NoReplyKind, Reply
 
 RETRIED_STATUSES = frozenset({408, 409, 425, 429})
 PUSHBACK_STATUSES = frozenset({429, 503})
+MAX_PAUSE_S = 300.0
+"""An upstream that asks for more than this is asked again all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,12 @@ def decide(result: Reply | NoReply, attempts: int, refusals: int, policy: RetryP
     refused = result.kind is NoReplyKind.UNREACHABLE if isinstance(result, NoReply) else result.status == 429
     if not refused and attempts + 1 >= policy.max_attempts:
         return None
-    asked = result.retry_after if isinstance(result, Reply) else None
+    asked = min(result.retry_after or 0.0, MAX_PAUSE_S) if isinstance(result, Reply) else 0.0
     ceiling = min(policy.cap, policy.base * 2 ** min(attempts + refusals, 20))
     delay = ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - spreading load is no secret
     return Again(
-        delay=max(delay, asked or 0.0),
-        pause=asked if asked and pushback else 0.0,
+        delay=max(delay, asked),
+        pause=asked if pushback else 0.0,
         pushback=pushback,
         counted=not refused,
     )

@@ -73,7 +73,11 @@ class Lane:
                 except Exception as error:  # a fault of ours must not cost a slot
                     log.exception("the call to %s failed", self._upstream.name)
                     result = NoReply(NoReplyKind.BROKEN, str(error))
-                self._judge(me, job, result, era)
+                try:
+                    self._judge(me, job, result, era)
+                except Exception:  # nor a line, without which its shard would never end
+                    log.exception("the answer of %s could not be taken", self._upstream.name)
+                    job.run.land(me, job, NoReply(NoReplyKind.BROKEN, "the answer could not be taken"), None)
         finally:
             self.in_flight -= 1
             self._queue.pump()

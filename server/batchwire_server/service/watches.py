@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
@@ -11,6 +11,8 @@ from batchwire_server.core.errors import batch_not_found
 from batchwire_server.core.lifecycle import TERMINAL
 from batchwire_server.core.ports import BatchStore, ChangeFeed
 from batchwire_server.core.records import Batch
+
+log = logging.getLogger(__name__)
 
 REPEAT_S = 15.0
 GATHER_S = 0.05
@@ -75,13 +77,19 @@ class Watches:
     async def _follow(self) -> None:
         seen = 0
         while self._topics:
-            seen = await self._changes.wait(seen, 1.0)
-            revisions: dict[str, int] = defaultdict(int)
-            revisions.update({batch_id: topic.batch.revision for batch_id, topic in self._topics.items()})
-            for batch in await self._store.changed_batches(revisions):
-                if topic := self._topics.get(batch.id):
-                    topic.publish(batch)
+            try:
+                seen = await self._changes.wait(seen, 1.0)
+                await self._refresh()
+            except Exception:
+                log.exception("the watched batches could not be read; trying again")
+                await asyncio.sleep(1.0)
             await asyncio.sleep(GATHER_S)
+
+    async def _refresh(self) -> None:
+        revisions = {batch_id: topic.batch.revision for batch_id, topic in self._topics.items()}
+        for batch in await self._store.changed_batches(revisions):
+            if topic := self._topics.get(batch.id):
+                topic.publish(batch)
 
     async def close(self) -> None:
         """Stops asking."""

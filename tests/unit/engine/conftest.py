@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-
 from batchwire_server.adapters.memory_blobs import MemoryBlobs
+
 from tests.ports.conftest import database_url as database_url
 from tests.ports.conftest import sqlite_template as sqlite_template
 from tests.ports.conftest import stage as stage

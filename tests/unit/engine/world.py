@@ -21,6 +21,7 @@ from batchwire_server.engine.shard_run import ShardRun
 from batchwire_server.engine.sweeper import Sweeper
 from batchwire_server.engine.validator import Validator
 from batchwire_server.engine.worker import Worker
+
 from tests.ports.stores import Stage, a_batch
 from tests.support.scripted_upstream import PATIENCE_S
 
@@ -67,6 +68,7 @@ class World:
         self.stage = stage
         self.store = stage.store
         self.blobs = blobs
+        self.workers: list[Worker] = []
         self._running: list[tuple[asyncio.Event, asyncio.Task[None]]] = []
 
     async def batch(self, data: bytes, **more: Any) -> Batch:
@@ -120,9 +122,14 @@ class World:
     def start(self, worker: Worker, grace: float = 0.05) -> tuple[asyncio.Event, asyncio.Task[None]]:
         """Lets a worker work until its event is set, or the test is over."""
         stop = asyncio.Event()
+        self.workers.append(worker)
         running = stop, asyncio.create_task(worker.run(stop, grace))
         self._running.append(running)
         return running
+
+    def forget(self, killed: asyncio.Task[None]) -> None:
+        """Takes note that a worker was killed."""
+        self._running = [running for running in self._running if running[1] is not killed]
 
     async def close(self) -> None:
         """Stops all workers."""

@@ -1,0 +1,278 @@
+"""The journal: what has finished becomes durable, once, whatever fails meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from batchwire_server.adapters.memory_blobs import MemoryBlobs
+from batchwire_server.core.lines import RawLine
+from batchwire_server.core.ports import Harvest, TaskQueue
+from batchwire_server.core.records import Batch, Task, TaskKind, Usage
+from batchwire_server.core.results import Reply, read_usage
+from batchwire_server.core.segments import decode_header
+from batchwire_server.engine.journal import MAX_SEGMENT_BYTES, Journal
+from batchwire_server.engine.shard_run import Job, ShardRun
+
+from tests.ports.stores import Stage, shards
+from tests.support.scripted_upstream import until
+from tests.unit.engine.world import World, line
+
+NEVER = 3600.0
+
+
+class FlakyBlobs(MemoryBlobs):
+    """Blobs that fail to take some of what they are given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures = 0
+
+    async def put(self, key: str, data: bytes) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("no space left")
+        await super().put(key, data)
+
+
+class FlakyQueue:
+    """The recording part of a queue, which fails before or after it has done its work."""
+
+    def __init__(self, queue: TaskQueue) -> None:
+        self._queue = queue
+        self.failures_before = 0
+        self.failures_after = 0
+
+    async def record(self, harvests: Sequence[Harvest]) -> set[int]:
+        if self.failures_before:
+            self.failures_before -= 1
+            raise ConnectionError("the store is gone")
+        lost = await self._queue.record(harvests)
+        if self.failures_after:
+            self.failures_after -= 1
+            raise ConnectionError("the answer is lost")
+        return lost
+
+
+class Scene:
+    """A journal, and a run of ten lines."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.blobs = FlakyBlobs()
+        self.queue = FlakyQueue(stage.store)
+        self.closed: list[ShardRun] = []
+        self.journal = self.make_journal(NEVER)
+
+    def make_journal(self, interval: float) -> Journal:
+        self.journal = Journal(self.queue, self.blobs, interval, self.closed.append)  # type: ignore[arg-type]
+        return self.journal
+
+    async def run(self, parts: int = 1) -> tuple[Batch, ShardRun, list[Job]]:
+        batch = await self.stage.started(parts=shards(parts))
+        task = await self.stage.claim_one(TaskKind.RUN)
+        run, jobs = self.run_of(task, batch)
+        return batch, run, jobs
+
+    def run_of(self, task: Task, batch: Batch) -> tuple[ShardRun, list[Job]]:
+        run = ShardRun(task, batch, lambda run: self.journal.note(run))
+        jobs = run.jobs([RawLine(number, 0, 1, line(number)) for number in range(1, 11)])
+        self.journal.add(run)
+        return run, jobs
+
+    async def recorded(self, batch: Batch) -> list[int]:
+        """Returns the numbers of the lines that are recorded, however often they are."""
+        numbers: list[int] = []
+        for segment in await self.stage.store.segments_from(batch.id, 0, 1000):
+            blob = self.blobs.blobs[segment.blob_key]
+            header = decode_header(blob[: segment.header_bytes])
+            assert len(blob) == segment.header_bytes + segment.bytes
+            assert sum(header.sizes) == segment.bytes
+            numbers += header.lines
+        found = await self.stage.store.get_batch(batch.tenant, batch.id)
+        assert found
+        assert found.completed + found.failed == len(numbers)
+        return sorted(numbers)
+
+
+def land(run: ShardRun, jobs: Sequence[Job], *, status: int = 200, body: bytes = b"{}") -> None:
+    call = asyncio.current_task()
+    assert call
+    for job in jobs:
+        run.take_off(call)
+        run.land(call, job, Reply(status, body), Usage(1, 0, 1, 0, 2))
+
+
+@pytest.fixture
+def scene(stage: Stage) -> Scene:
+    return Scene(stage)
+
+
+async def test_what_has_finished_is_recorded_once(scene: Scene) -> None:
+    batch, run, jobs = await scene.run()
+    land(run, jobs[:3])
+    land(run, jobs[3:5], status=400)
+    await scene.journal.write()
+    await scene.journal.write()
+    assert await scene.recorded(batch) == [1, 2, 3, 4, 5]
+    found = await scene.stage.store.get_batch("acme", batch.id)
+    assert found
+    assert (found.completed, found.failed, found.usage) == (3, 2, Usage(5, 0, 5, 0, 10))
+    assert (run.finished, run.finished_bytes) == ([], 0)
+
+
+async def test_a_run_that_is_done_is_closed_and_its_shard_over(scene: Scene) -> None:
+    batch, run, jobs = await scene.run()
+    land(run, jobs)
+    await scene.journal.write()
+    assert scene.closed == [run]
+    assert len(await scene.stage.tasks(batch, TaskKind.FINALIZE)) == 1
+
+
+async def test_a_run_without_lines_is_closed_at_once(scene: Scene) -> None:
+    batch = await scene.stage.started()
+    run = ShardRun(await scene.stage.claim_one(TaskKind.RUN), batch, lambda run: scene.journal.note(run))
+    scene.journal.add(run)
+    await scene.journal.write()
+    assert scene.closed == [run]
+
+
+@pytest.mark.parametrize("failures", [1, 5])
+@pytest.mark.parametrize("what", ["blobs", "before", "after"])
+async def test_nothing_is_lost_or_recorded_twice_when_writing_fails(scene: Scene, what: str, failures: int) -> None:
+    batch, run, jobs = await scene.run()
+    for number, job in enumerate(jobs):
+        land(run, [job])
+        if number == 2:
+            scene.blobs.failures = failures if what == "blobs" else 0
+            scene.queue.failures_before = failures if what == "before" else 0
+            scene.queue.failures_after = failures if what == "after" else 0
+        try:
+            await scene.journal.write()
+        except (OSError, ConnectionError):
+            continue
+    await scene.journal.write()
+    await scene.journal.write()
+    assert await scene.recorded(batch) == list(range(1, 11))
+    assert scene.closed == [run]
+    assert len(await scene.stage.tasks(batch, TaskKind.FINALIZE)) == 1
+
+
+@pytest.mark.parametrize("what", ["blobs", "before", "after"])
+async def test_it_keeps_trying_by_itself(scene: Scene, what: str) -> None:
+    scene.make_journal(0.01)
+    batch, run, jobs = await scene.run()
+    scene.blobs.failures = 3 if what == "blobs" else 0
+    scene.queue.failures_before = 3 if what == "before" else 0
+    scene.queue.failures_after = 3 if what == "after" else 0
+    writing = asyncio.create_task(scene.journal.run())
+    land(run, jobs)
+    await until(lambda: scene.closed)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    assert await scene.recorded(batch) == list(range(1, 11))
+
+
+async def test_one_run_whose_bytes_are_refused_does_not_hold_the_others_up(scene: Scene) -> None:
+    batch, run, jobs = await scene.run(parts=2)
+    other, others = scene.run_of(await scene.stage.claim_one(TaskKind.RUN), batch)
+    land(run, jobs)
+    land(other, others)
+    scene.blobs.failures = 1
+    with pytest.raises(OSError, match="no space"):
+        await scene.journal.write()
+    assert len(scene.closed) == 1
+    await scene.journal.write()
+    assert set(scene.closed) == {run, other}
+    assert len(await scene.recorded(batch)) == 20
+
+
+async def test_a_lost_lease_closes_the_run_and_records_nothing(scene: Scene) -> None:
+    batch, run, jobs = await scene.run()
+    land(run, jobs[:5])
+    await scene.stage.lapse(run.task)
+    await scene.stage.claim_one(TaskKind.RUN, "w2")
+    await scene.journal.write()
+    assert run.aborted
+    assert scene.closed == [run]
+    assert await scene.recorded(batch) == []
+
+
+async def test_a_run_that_was_aborted_is_closed_and_nothing_of_it_recorded(scene: Scene) -> None:
+    batch, run, jobs = await scene.run()
+    land(run, jobs[:5])
+    run.abort()
+    await scene.journal.write()
+    assert scene.closed == [run]
+    assert await scene.recorded(batch) == []
+
+
+async def test_a_shard_that_comes_back_while_its_old_run_still_waits_to_be_recorded_is_a_run_of_its_own(
+    scene: Scene,
+) -> None:
+    batch, old, jobs = await scene.run()
+    land(old, jobs[:5])
+    scene.queue.failures_before = 1
+    with pytest.raises(ConnectionError):
+        await scene.journal.write()
+    old.abort()
+    await scene.stage.lapse(old.task)
+    new, again = scene.run_of(await scene.stage.claim_one(TaskKind.RUN), batch)
+    await scene.journal.write()
+    land(new, again)
+    await scene.journal.write()
+    await scene.journal.write()
+    assert not new.aborted
+    assert new in scene.closed
+    assert await scene.recorded(batch) == list(range(1, 11))
+
+
+async def test_what_is_large_is_written_before_its_time(scene: Scene) -> None:
+    batch, run, jobs = await scene.run()
+    writing = asyncio.create_task(scene.journal.run())
+    land(run, jobs[:2], body=b'"' + b"x" * (MAX_SEGMENT_BYTES // 4) + b'"')
+    assert not scene.journal._wake.is_set()
+    land(run, jobs[2:4], body=b'"' + b"x" * (MAX_SEGMENT_BYTES // 4) + b'"')
+    await until(lambda: not run.finished)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    assert await scene.recorded(batch) == [1, 2, 3, 4]
+
+
+async def test_lines_that_finish_while_a_segment_is_written_go_into_the_next(scene: Scene) -> None:
+    batch, run, jobs = await scene.run()
+    land(run, jobs[:5])
+    writing = asyncio.create_task(scene.journal.write())
+    await asyncio.sleep(0)
+    land(run, jobs[5:])
+    await writing
+    await scene.journal.write()
+    assert await scene.recorded(batch) == list(range(1, 11))
+    assert scene.closed == [run]
+
+
+async def test_a_wild_usage_of_one_line_does_not_hold_all_runs_up(scene: Scene) -> None:
+    batch, run, jobs = await scene.run()
+    call = asyncio.current_task()
+    assert call
+    body = b'{"usage":{"prompt_tokens":%b}}' % (b"9" * 40)
+    for job in jobs:
+        run.take_off(call)
+        run.land(call, job, Reply(200, body), read_usage(body))
+    await scene.journal.write()
+    assert await scene.recorded(batch) == list(range(1, 11))
+
+
+async def test_the_next_holder_of_a_shard_writes_under_keys_of_its_own(scene: Scene, world: World) -> None:
+    batch, run, jobs = await scene.run()
+    land(run, jobs[:5])
+    await scene.journal.write()
+    await scene.stage.lapse(run.task)
+    again = await scene.stage.claim_one(TaskKind.RUN, "w2")
+    other, rest = scene.run_of(replace(again), batch)
+    land(other, rest[5:])
+    await scene.journal.write()
+    assert await scene.recorded(batch) == list(range(1, 11))
+    assert len(scene.blobs.blobs) == 2

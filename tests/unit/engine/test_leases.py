@@ -1,0 +1,140 @@
+"""Leases: renewed in time, and given up before anybody else may take over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.ports import Held
+from batchwire_server.core.records import Task, TaskKind
+from batchwire_server.engine import leases
+from batchwire_server.engine.leases import Leases
+
+from tests.ports.stores import Stage
+from tests.support.scripted_upstream import until
+
+
+class Store:
+    """The leasing part of a queue, which can be out of reach."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._store = stage.store
+        self.reachable = True
+        self.renewed = 0
+
+    async def renew(self, worker: str, ttl: float) -> None:
+        if not self.reachable:
+            raise ConnectionError("the store is gone")
+        self.renewed += 1
+        await self._store.renew(worker, ttl)
+
+    async def held(self, worker: str) -> list[Held]:
+        if not self.reachable:
+            raise ConnectionError("the store is gone")
+        return await self._store.held(worker)
+
+
+class Holder:
+    """A worker's side of its leases."""
+
+    def __init__(self, stage: Stage, *, ttl: float, beat: float) -> None:
+        self.store = Store(stage)
+        self.believed: dict[int, int] = {}
+        self.held: list[Held] = []
+        self.lost: list[int] = []
+        self.stale = 0
+        self.leases = Leases(
+            self.store,  # type: ignore[arg-type]
+            "w1",
+            ttl=ttl,
+            beat=beat,
+            holding=lambda: self.believed,
+            on_held=self.held.append,
+            on_lost=self.lost.append,
+            on_stale=self._note_stale,
+        )
+
+    def _note_stale(self) -> None:
+        self.stale += 1
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.leases.run())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def started(stage: Stage, holder: Holder) -> Task:
+    await stage.started()
+    task = await stage.claim_one(TaskKind.RUN)
+    holder.believed[task.id] = task.epoch
+    return task
+
+
+async def test_leases_are_renewed_beat_by_beat(stage: Stage) -> None:
+    holder = Holder(stage, ttl=30.0, beat=0.01)
+    task = await started(stage, holder)
+    before = await stage.lease_end(task)
+    async with holder.running():
+        await until(lambda: holder.store.renewed >= 2)
+    assert await stage.lease_end(task) > before
+    assert holder.leases.hold
+    assert holder.lost == []
+
+
+async def test_what_is_held_is_told_with_where_its_batch_stands(stage: Stage) -> None:
+    holder = Holder(stage, ttl=30.0, beat=10.0)
+    task = await started(stage, holder)
+    async with holder.running():
+        await until(lambda: holder.held)
+    assert (holder.held[0].id, holder.held[0].batch_status) == (task.id, BatchStatus.IN_PROGRESS)
+
+
+async def test_a_task_that_another_took_over_is_lost(stage: Stage) -> None:
+    holder = Holder(stage, ttl=30.0, beat=10.0)
+    task = await started(stage, holder)
+    await stage.lapse(task)
+    await stage.claim_one(TaskKind.RUN, "w2")
+    async with holder.running():
+        await until(lambda: holder.lost)
+    assert set(holder.lost) == {task.id}
+
+
+async def test_a_task_that_came_back_under_another_epoch_is_lost(stage: Stage) -> None:
+    holder = Holder(stage, ttl=30.0, beat=10.0)
+    task = await started(stage, holder)
+    await stage.lapse(task)
+    await stage.claim_one(TaskKind.RUN, "w1")
+    async with holder.running():
+        await until(lambda: holder.lost)
+    assert set(holder.lost) == {task.id}
+
+
+async def test_without_the_store_leases_go_stale_while_nobody_may_take_over_yet(stage: Stage) -> None:
+    holder = Holder(stage, ttl=2.0, beat=0.5)
+    await stage.started()
+    (task,) = await stage.store.claim("w1", [TaskKind.RUN], ttl=2.0)
+    holder.believed[task.id] = task.epoch
+    async with holder.running():
+        await until(lambda: holder.store.renewed)
+        holder.store.reachable = False
+        await until(lambda: holder.stale)
+        assert not holder.leases.hold
+        assert await stage.store.claim("w2", [TaskKind.RUN], ttl=30.0) == []
+
+
+async def test_leases_hold_again_once_the_store_is_back(stage: Stage) -> None:
+    holder = Holder(stage, ttl=1.0, beat=0.1)
+    holder.store.reachable = False
+    async with holder.running():
+        await until(lambda: holder.stale)
+        holder.store.reachable = True
+        await until(lambda: holder.leases.hold)
+
+
+def test_the_margin_leaves_time_to_notice_before_the_lease_ends() -> None:
+    ttl = 15.0
+    assert ttl * leases.MARGIN + leases.CHECK_S / 2 < ttl

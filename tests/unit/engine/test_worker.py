@@ -1,0 +1,322 @@
+"""Workers: batches from their creation to their end, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection
+
+import pytest
+from batchwire_server.core.catalog import Route
+from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.records import Batch, Task, TaskKind
+from batchwire_server.core.results import NoReply, Reply
+from batchwire_server.core.retry import RetryPolicy
+from batchwire_server.engine.shard_run import ShardRun
+
+from tests.support.scripted_upstream import ScriptedUpstream, fine, until
+from tests.unit.engine.world import World, body, line, number_of
+
+S = BatchStatus
+
+
+def data_of(count: int, model: str = "m") -> bytes:
+    return b"".join(line(number, model) for number in range(1, count + 1))
+
+
+def numbers(entries: list[dict[str, object]]) -> list[int]:
+    return [int(str(entry["custom_id"]).removeprefix("id-")) for entry in entries]
+
+
+async def test_a_batch_runs_from_its_creation_to_its_files(world: World) -> None:
+    upstream = ScriptedUpstream()
+    world.start(world.worker([Route(upstream)]))
+    batch = await world.ended(await world.batch(data_of(700)))
+    output, errors = await world.files(batch)
+    assert (batch.status, batch.total, batch.completed) == (S.COMPLETED, 700, 700)
+    assert numbers(output) == list(range(1, 701))
+    assert errors == []
+    assert set(upstream.times.values()) == {1}
+    assert (batch.usage.input_tokens, batch.usage.output_tokens) == (700, 700)
+    assert batch.created_at <= (batch.in_progress_at or 0) <= (batch.finalizing_at or 0) <= (batch.completed_at or 0)
+
+
+async def test_bodies_pass_through_byte_for_byte(world: World) -> None:
+    bodies = [
+        b'{"model":"m","n":1,"x":1e400,"y":0.10,"z":' + b"7" * 60 + b"}",
+        '{ "model":"m", "n":2, "x":"\\u00fc ü \\ud83d\\ude00", "x":2 }'.encode(),
+    ]
+    data = b"".join(line(number).replace(body(number), bodies[number - 1]) for number in (1, 2))
+    upstream = ScriptedUpstream()
+    world.start(world.worker([Route(upstream)]))
+    batch = await world.ended(await world.batch(data))
+    assert sorted(upstream.calls) == sorted(bodies)
+    file = await world.store.get_file("acme", str(batch.output_file_id))
+    assert file
+    written = world.blobs.blobs[file.blob_key]
+    assert all(b'"body":{"asked":%b,' % one in written for one in bodies)
+
+
+async def test_failures_go_to_the_error_file_with_the_upstreams_words(world: World) -> None:
+    async def picky(asked: bytes, nth: int) -> Reply | NoReply:
+        return Reply(400, b'{"error":{"message":"no"}}') if number_of(asked) % 3 == 0 else await fine(asked, nth)
+
+    world.start(world.worker([Route(ScriptedUpstream(picky))]))
+    batch = await world.ended(await world.batch(data_of(30)))
+    output, errors = await world.files(batch)
+    assert batch.status is S.COMPLETED
+    assert numbers(errors) == list(range(3, 31, 3))
+    assert len(output) == 20
+    assert all(entry["response"]["body"] == {"error": {"message": "no"}} for entry in errors)
+    assert all(entry["error"] is None for entry in errors)
+
+
+async def test_a_model_that_hangs_does_not_hold_up_another_of_the_same_batch(world: World) -> None:
+    stuck, quick = ScriptedUpstream(name="1", models=["m"]), ScriptedUpstream(name="2", models=["n"])
+    stuck.open.clear()
+    world.start(world.worker([Route(stuck), Route(quick)]))
+    lines = b"".join(line(number, "mn"[number % 2]) for number in range(1, 1001))
+    batch = await world.batch(lines)
+    await world.wait_for(batch, lambda found: found.completed == 500)
+    assert stuck.in_flight > 0
+    stuck.open.set()
+    batch = await world.ended(batch)
+    output, _ = await world.files(batch)
+    assert numbers(output) == list(range(1, 1001))
+
+
+async def test_a_small_batch_of_one_tenant_ends_while_anothers_huge_one_runs(world: World) -> None:
+    async def slow(asked: bytes, nth: int) -> Reply | NoReply:
+        await asyncio.sleep(0.01)
+        return await fine(asked, nth)
+
+    world.start(world.worker([Route(ScriptedUpstream(slow), max_concurrency=4)]))
+    huge = await world.batch(data_of(4000), tenant="huge")
+    await world.wait_for(huge, lambda found: found.completed)
+    small = await world.ended(await world.batch(data_of(5), tenant="small"))
+    assert small.status is S.COMPLETED
+    assert (await world.see(huge)).status is S.IN_PROGRESS
+    await world.store.cancel_batch("huge", huge.id)
+    await world.files(await world.ended(huge))
+
+
+class TestEndingEarly:
+    async def test_a_cancel_lets_calls_in_flight_finish_and_starts_no_more(self, world: World) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        world.start(world.worker([Route(upstream, max_concurrency=4)]))
+        batch = await world.batch(data_of(100))
+        await until(lambda: upstream.in_flight == 4)
+        await world.store.cancel_batch("acme", batch.id)
+        await until(lambda: any(run.stopped for run in runs_of(world)))
+        upstream.open.set()
+        batch = await world.ended(batch)
+        output, errors = await world.files(batch)
+        assert batch.status is S.CANCELLED
+        assert (len(output), len(errors), len(upstream.calls)) == (4, 96, 4)
+        assert {entry["error"]["code"] for entry in errors} == {"batch_cancelled"}
+
+    async def test_calls_in_flight_are_cut_off_after_the_grace_of_a_cancel(self, world: World) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        world.start(world.worker([Route(upstream, max_concurrency=4)], cancel_grace=0.05))
+        batch = await world.batch(data_of(10))
+        await until(lambda: upstream.in_flight == 4)
+        await world.store.cancel_batch("acme", batch.id)
+        batch = await world.ended(batch)
+        output, errors = await world.files(batch)
+        assert (batch.status, len(output), len(errors), upstream.cut) == (S.CANCELLED, 0, 10, 4)
+
+    async def test_at_the_deadline_calls_are_cut_off_and_what_is_done_is_kept(self, world: World) -> None:
+        async def half(asked: bytes, nth: int) -> Reply | NoReply:
+            if number_of(asked) > 5:
+                await asyncio.Event().wait()
+            return await fine(asked, nth)
+
+        world.start(world.worker([Route(ScriptedUpstream(half))]))
+        batch = await world.ended(await world.batch(data_of(10), window_seconds=2, completion_window="2s"))
+        output, errors = await world.files(batch)
+        assert batch.status is S.EXPIRED
+        assert numbers(output) == [1, 2, 3, 4, 5]
+        assert {entry["error"]["code"] for entry in errors} == {"batch_expired"}
+
+
+def runs_of(world: World) -> list[ShardRun]:
+    return [run for worker in world.workers for run in worker._runner.runs.values()]
+
+
+class TestStopping:
+    async def test_a_worker_that_is_stopped_gives_all_back_and_another_goes_on(self, world: World) -> None:
+        async def slow(asked: bytes, nth: int) -> Reply | NoReply:
+            await asyncio.sleep(0.005)
+            return await fine(asked, nth)
+
+        upstream = ScriptedUpstream(slow)
+        stop, running = world.start(world.worker([Route(upstream, max_concurrency=4)]), grace=5.0)
+        batch = await world.batch(data_of(400))
+        await world.wait_for(batch, lambda found: found.completed > 20)
+        stop.set()
+        await running
+        assert await world.store.held("w1") == []
+        assert (await world.see(batch)).status is S.IN_PROGRESS
+        world.start(world.worker([Route(upstream)], "w2"))
+        output, _ = await world.files(await world.ended(batch))
+        assert numbers(output) == list(range(1, 401))
+        assert set(upstream.times.values()) == {1}, "a clean stop repeats no call"
+
+    async def test_lines_that_were_cut_off_by_a_stop_are_run_by_the_next_worker(self, world: World) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        stop, running = world.start(world.worker([Route(upstream)]), grace=0.05)
+        batch = await world.batch(data_of(6))
+        await until(lambda: upstream.in_flight == 6)
+        stop.set()
+        await running
+        upstream.open.set()
+        world.start(world.worker([Route(upstream)], "w2"))
+        batch = await world.ended(batch)
+        output, errors = await world.files(batch)
+        assert (batch.status, numbers(output), errors) == (S.COMPLETED, [1, 2, 3, 4, 5, 6], [])
+
+    async def test_a_worker_that_comes_back_takes_up_what_its_name_held(self, world: World) -> None:
+        batch = await world.batch(data_of(5))
+        await world.stage.claim_one(TaskKind.VALIDATE, "w1")
+        world.start(world.worker([Route(ScriptedUpstream())]))
+        assert (await world.ended(batch)).status is S.COMPLETED
+
+
+class TestTakingOver:
+    async def test_the_lines_that_a_dead_worker_recorded_are_not_run_again(self, world: World) -> None:
+        first = ScriptedUpstream()
+
+        async def half(asked: bytes, nth: int) -> Reply | NoReply:
+            if number_of(asked) > 50:
+                await asyncio.Event().wait()
+            return await fine(asked, nth)
+
+        first.answer = half
+        _, running = world.start(world.worker([Route(first)]))
+        batch = await world.batch(data_of(100))
+        await world.wait_for(batch, lambda found: found.completed == 50)
+        running.cancel()  # as if it were killed: it gives nothing back
+        await asyncio.gather(running, return_exceptions=True)
+        world.forget(running)
+        await world.stage.age("task", "lease_until", 1000, "state = 'leased'")
+        second = ScriptedUpstream()
+        world.start(world.worker([Route(second)], "w2"))
+        output, _ = await world.files(await world.ended(batch))
+        assert numbers(output) == list(range(1, 101))
+        assert sorted(map(number_of, second.calls)) == list(range(51, 101))
+
+    async def test_a_worker_whose_shard_was_taken_over_stops_its_calls_and_records_nothing(self, world: World) -> None:
+        hung, quick = ScriptedUpstream(), ScriptedUpstream()
+        hung.open.clear()
+        world.start(world.worker([Route(hung, max_concurrency=2)]))  # its lane is full: it claims no more
+        batch = await world.batch(data_of(5))
+        await until(lambda: hung.in_flight == 2)
+        await world.stage.age("task", "lease_until", 1000, "state = 'leased'")
+        world.start(world.worker([Route(quick)], "w2"))
+        await until(lambda: hung.cut == 2)
+        batch = await world.ended(batch)
+        output, _ = await world.files(batch)
+        assert numbers(output) == [1, 2, 3, 4, 5]
+        assert (len(hung.calls), len(quick.calls)) == (2, 5)
+
+    async def test_a_worker_that_claims_its_own_shard_again_cuts_its_old_calls_off(self, world: World) -> None:
+        async def first_hangs(asked: bytes, nth: int) -> Reply | NoReply:
+            if nth == 1:
+                await asyncio.Event().wait()
+            return await fine(asked, nth)
+
+        upstream = ScriptedUpstream(first_hangs)
+        world.start(world.worker([Route(upstream)]))
+        batch = await world.batch(data_of(5))
+        await until(lambda: upstream.in_flight == 5)
+        # As when the database's clock leaps: the lease has run out, and its holder is the first to see it.
+        await world.stage.age("task", "lease_until", 1000, "state = 'leased'")
+        output, _ = await world.files(await world.ended(batch))
+        assert numbers(output) == [1, 2, 3, 4, 5]
+        await until(lambda: upstream.cut == 5)
+
+    async def test_without_the_store_a_worker_stops_its_calls_before_its_leases_end(self, world: World) -> None:
+        queue = Unreachable(world)
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        world.start(world.worker([Route(upstream)], ttl=2.0, beat=0.5, queue=queue))
+        batch = await world.batch(data_of(5))
+        await until(lambda: upstream.in_flight == 5)
+        queue.reachable = False
+        await until(lambda: upstream.cut == 5)
+        assert await world.store.claim("w2", [TaskKind.RUN], ttl=30.0) == []
+        upstream.open.set()
+        queue.reachable = True
+        assert (await world.ended(batch)).completed == 5
+
+
+class Unreachable:
+    """A queue that is out of reach at times."""
+
+    def __init__(self, world: World) -> None:
+        self._store = world.store
+        self.reachable = True
+
+    def __getattr__(self, name: str) -> object:
+        if not self.reachable:
+            raise ConnectionError("the store is gone")
+        return getattr(self._store, name)
+
+
+class TestGivingBack:
+    async def test_a_handler_that_fails_is_tried_again(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        worker = world.worker([Route(ScriptedUpstream())])
+        validate = worker._handlers[TaskKind.VALIDATE]
+        failures = 2
+
+        async def flaky(task: Task) -> None:
+            nonlocal failures
+            if failures:
+                failures -= 1
+                raise OSError("no such disk")
+            await validate(task)
+
+        monkeypatch.setattr(worker, "_handlers", {**worker._handlers, TaskKind.VALIDATE: flaky})
+        monkeypatch.setattr("batchwire_server.engine.worker.FAILURE_DELAY_S", 0.01)
+        world.start(worker)
+        assert (await world.ended(await world.batch(data_of(3)))).status is S.COMPLETED
+
+    async def test_a_batch_waits_while_no_upstream_tells_its_models(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("batchwire_server.engine.worker.UNKNOWN_MODELS_DELAY_S", 0.02)
+        monkeypatch.setattr("batchwire_server.engine.validator.FRESH_S", -1.0)
+        upstream = ScriptedUpstream(models=None)
+        worker = world.worker([Route(upstream)])
+        world.start(worker)
+        batch = await world.batch(data_of(3))
+        await until(lambda: upstream.asked >= 3)
+        assert (await world.see(batch)).status is S.VALIDATING
+        upstream.served = ["m"]
+        await world.wait_for(batch, lambda found: found.status is not S.VALIDATING)
+
+    async def test_one_worker_does_not_take_in_every_shard_while_its_upstream_is_busy(self, world: World) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        world.start(world.worker([Route(upstream, max_concurrency=4)], policy=RetryPolicy(3, 0.01, 0.01)))
+        batch = await world.batch(data_of(5000))
+        await until(lambda: upstream.in_flight == 4)
+        assert 1 <= len(await world.store.held("w1")) <= 4
+        await world.store.cancel_batch("acme", batch.id)
+        upstream.open.set()
+        await world.ended(batch)
+
+
+async def test_two_workers_share_a_batch_and_every_line_is_called_once(world: World) -> None:
+    first, second = ScriptedUpstream(), ScriptedUpstream()
+    for upstream, name in ((first, "w1"), (second, "w2")):
+        world.start(world.worker([Route(upstream, max_concurrency=2)], name))
+    batches: Collection[Batch] = [await world.batch(data_of(600)) for _ in range(3)]
+    for batch in batches:
+        output, _ = await world.files(await world.ended(batch))
+        assert numbers(output) == list(range(1, 601))
+    calls = Counter(first.calls) + Counter(second.calls)
+    assert set(calls.values()) == {3}
