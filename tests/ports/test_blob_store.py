@@ -17,7 +17,7 @@ from batchwire_server.core.errors import BlobNotFoundError
 from batchwire_server.core.ports import BlobStore
 
 MAKERS: dict[str, Callable[[Path], BlobStore]] = {
-    "local": lambda root: LocalBlobs(root),
+    "local": LocalBlobs,
     "memory": lambda _: MemoryBlobs(),
 }
 ALL = 1 << 24
@@ -26,6 +26,12 @@ ALL = 1 << 24
 @pytest.fixture(params=MAKERS)
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
     return MAKERS[request.param](tmp_path / "blobs")
+
+
+async def fail_within(blobs: BlobStore, key: str, error: BaseException) -> None:
+    async with blobs.writer(key) as writer:
+        await writer.write(b"x")
+        raise error
 
 
 async def streamed(blobs: BlobStore, key: str, start: int = 0, end: int | None = None) -> bytes:
@@ -102,9 +108,7 @@ class TestWriting:
 
     async def test_an_error_before_the_commit_leaves_nothing(self, blobs: BlobStore) -> None:
         with pytest.raises(RuntimeError):
-            async with blobs.writer("files/a") as writer:
-                await writer.write(b"x")
-                raise RuntimeError
+            await fail_within(blobs, "files/a", RuntimeError())
         with pytest.raises(BlobNotFoundError):
             await blobs.read("files/a", 0, ALL)
 
@@ -167,9 +171,7 @@ class TestLocalBlobs:
         async with blobs.writer("a") as writer:
             await writer.write(b"x")
         with pytest.raises(asyncio.CancelledError):
-            async with blobs.writer("b") as writer:
-                await writer.write(b"x")
-                raise asyncio.CancelledError
+            await fail_within(blobs, "b", asyncio.CancelledError())
         await blobs.put("c/d", b"x")
         assert self.files(tmp_path) == ["c/d"]
 

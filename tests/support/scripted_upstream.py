@@ -13,11 +13,11 @@ from batchwire_server.core.results import NoReply, Reply
 Answer = Callable[[bytes, int], Awaitable[Reply | NoReply]]
 """Answers a body that is called for the n-th time."""
 
-PATIENCE_S = 20.0
+PATIENCE_S = 10.0
 LOOK_S = 0.005
 
 
-async def fine(body: bytes, nth: int) -> Reply | NoReply:
+async def fine(body: bytes, _: int) -> Reply | NoReply:
     """Answers with the body itself and a token of usage."""
     return Reply(200, b'{"asked":%b,"usage":{"prompt_tokens":1,"completion_tokens":1}}' % body)
 

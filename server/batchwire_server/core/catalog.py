@@ -55,7 +55,7 @@ class Catalog:
     def __init__(self, routes: Sequence[Route], max_age: float = 30.0) -> None:
         self._routes = routes
         self._max_age = max_age
-        self._told: dict[str, list[Model]] = {}
+        self._told: dict[int, list[Model]] = {}  # by the route's place in the list: names need not differ
         self._served = Served()
         self._asked_at = float("-inf")
         self._lock = asyncio.Lock()
@@ -65,27 +65,28 @@ class Catalog:
         limit = self._max_age if max_age is None else max_age
         async with self._lock:
             if time.monotonic() - self._asked_at > limit:
-                await asyncio.gather(*(self._ask(route) for route in self._routes if not route.models))
+                asked = [(place, route) for place, route in enumerate(self._routes) if not route.models]
+                await asyncio.gather(*(self._ask(place, route) for place, route in asked))
                 self._served = self._assemble()
                 self._asked_at = time.monotonic()
         return self._served
 
-    async def _ask(self, route: Route) -> None:
+    async def _ask(self, place: int, route: Route) -> None:
         try:
-            self._told[route.upstream.name] = await route.upstream.models()
+            self._told[place] = await route.upstream.models()
         except UnknownModelsError:
             return
 
     def _assemble(self) -> Served:
         served = Served()
-        for route in self._routes:
+        for place, route in enumerate(self._routes):
             name = route.upstream.name
             if ANY_MODEL in route.models:
                 served.any_model.append(route)
-            if not route.models and name not in self._told:
+            if not route.models and place not in self._told:
                 served.silent.append(name)
             named = [Model(model, 0, name) for model in route.models if model != ANY_MODEL]
-            for model in named or self._told.get(name, []):
+            for model in named or self._told.get(place, []):
                 served.models.setdefault(model.id, model)
                 served.routes.setdefault(model.id, []).append(route)
         return served

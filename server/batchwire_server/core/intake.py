@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from batchwire_server.core.errors import file_too_large
-from batchwire_server.core.lines import looks_like_request
+from batchwire_server.core.lines import BLANKS, BOM, looks_like_request
 from batchwire_server.core.ports import BlobStore, BlobWriter
 
 BLOCK = 1024 * 1024
@@ -122,36 +122,46 @@ class LineCounter:
         self._max_first = max_first
         self._filled = False  # whether the line that is being read has anything but white space so far
         self._head = bytearray()
+        self._start: bytes | None = b""  # the first bytes, until they are known to be a byte order mark or not
         self.count = 0
         self.first: bytes | None = None
 
     def feed(self, block: bytes) -> None:
         """Takes the next bytes."""
-        if self.first is None:
-            self._look_for_first(block)
+        if self._start is not None:
+            self._start += block
+            if len(self._start) < len(BOM):
+                return
+            block, self._start = self._start.removeprefix(BOM), None
         *ended, rest = block.split(b"\n")
+        if self.first is None:
+            for part in ended:
+                self._gather(part, ends=True)
+            self._gather(rest, ends=False)
         if ended:
-            self.count += bool(self._filled or ended[0].strip())
-            self.count += sum(1 for line in ended[1:] if line.strip())
+            self.count += bool(self._filled or ended[0].strip(BLANKS))
+            self.count += sum(1 for line in ended[1:] if line.strip(BLANKS))
             self._filled = False
-        self._filled = self._filled or bool(rest.strip())
+        self._filled = self._filled or bool(rest.strip(BLANKS))
 
     def finish(self) -> None:
         """Says that no bytes follow; may be said twice."""
+        if self._start is not None:
+            block, self._start = self._start, None
+            self.feed(block)
         if self.first is None:
-            self._look_for_first(b"\n")
+            self._gather(b"", ends=True)
         self.count += self._filled
         self._filled = False
 
-    def _look_for_first(self, block: bytes) -> None:
-        for line in block.splitlines(keepends=True):
-            self._head += line
-            if len(self._head) > self._max_first:
-                self.first = b"{}"
-            elif line.endswith((b"\n", b"\r")):
-                if text := bytes(self._head).strip():
-                    self.first = text
-                self._head.clear()
-            if self.first is not None:
-                self._head.clear()
-                return
+    def _gather(self, part: bytes, *, ends: bool) -> None:
+        """Adds a part to the line that may be the first which is not blank."""
+        if self.first is not None:
+            return
+        self._head += part
+        if len(self._head) > self._max_first:
+            self.first = b"{}"
+        elif ends:
+            if self._head.strip(BLANKS):
+                self.first = bytes(self._head)
+            self._head.clear()

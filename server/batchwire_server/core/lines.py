@@ -6,7 +6,6 @@ mark at the start is dropped. Bodies are never re-encoded: a line's body is a sl
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +14,12 @@ import msgspec
 
 from batchwire_server.core.records import Fault
 
-_BOM = b"\xef\xbb\xbf"
-_BLANK = re.compile(rb"[ \t\r]*")
+BOM = b"\xef\xbb\xbf"
+BLANKS = b" \t\r"
+"""What a blank line may have."""
 
 MAX_CUSTOM_ID = 512
+MAX_QUOTED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,9 @@ class LineSplitter:
         self._parts.clear()
         self._gathered = 0
         if text is not None:
-            if not offset and text.startswith(_BOM):
-                text = text[len(_BOM) :]
-            if not text or _BLANK.fullmatch(text):
+            if not offset and text.startswith(BOM):
+                text = text[len(BOM) :]
+            if not text.strip(BLANKS):
                 return
         yield RawLine(number, offset, size, text)
 
@@ -113,7 +114,8 @@ class _ModelOf(msgspec.Struct, frozen=True):
 _checked = msgspec.json.Decoder(CheckedLine)
 _call = msgspec.json.Decoder(Call)
 _model_of = msgspec.json.Decoder(_ModelOf)
-_anything = msgspec.json.Decoder()
+_anything = msgspec.json.Decoder(float_hook=float)  # a number beyond a float is still a number
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def read_call(text: bytes) -> Call:
@@ -172,7 +174,8 @@ def _explain(line: RawLine, endpoint: str) -> list[Fault]:
     if not isinstance(value, dict):
         return [_unparseable(line)]
     found = [*_custom_id_faults(value), *_target_faults(value, endpoint), *_body_faults(value)]
-    return [Fault(code, message, param, line.number) for code, message, param in found]
+    # A key that is there twice, once of a wrong type, is the one thing that the decoders see differently.
+    return [Fault(code, message, param, line.number) for code, message, param in found] or [_unparseable(line)]
 
 
 def _custom_id_faults(value: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -191,7 +194,7 @@ def _target_faults(value: dict[str, Any], endpoint: str) -> Iterator[tuple[str, 
     if method is None:
         yield _missing("method")
     elif method != "POST":
-        yield "invalid_value", f"Invalid value: '{method}'. Supported values are: 'POST'.", "method"
+        yield "invalid_value", f"Invalid value: '{shorten(str(method))}'. Supported values are: 'POST'.", "method"
     if url is None:
         yield _missing("url")
     elif url != endpoint:
@@ -217,6 +220,11 @@ def _body_faults(value: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield "streaming_unsupported", message, "body.stream"
 
 
+def shorten(text: str) -> str:
+    """Returns a caller's text as it may stand in a message."""
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…"
+
+
 _JSON_TYPES: dict[type, str] = {
     str: "a string",
     bool: "a boolean",
@@ -235,6 +243,7 @@ def json_type(value: object) -> str:
 def looks_like_request(line: bytes) -> bool:
     """Tells whether a file's first line that is not blank is a JSON object: all that an upload checks of its content."""
     try:
-        return isinstance(_anything.decode(line.removeprefix(_BOM)), dict)
+        _object.decode(line.removeprefix(BOM))
     except (msgspec.DecodeError, RecursionError):
         return False
+    return True

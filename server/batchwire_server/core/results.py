@@ -70,6 +70,8 @@ class _Answer(msgspec.Struct, frozen=True):
 _answer = msgspec.json.Decoder(_Answer)
 _anything = msgspec.json.Decoder(msgspec.Raw)
 _NO_USAGE = Usage()
+
+MAX_TOKENS = 1 << 40
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
@@ -83,17 +85,22 @@ def read_usage(body: bytes) -> Usage | None:
         return None
     if usage is None:
         return _NO_USAGE
-    read = usage.input_tokens or usage.prompt_tokens or 0
-    written = usage.output_tokens or usage.completion_tokens or 0
+    read = _count(usage.input_tokens or usage.prompt_tokens)
+    written = _count(usage.output_tokens or usage.completion_tokens)
     read_details = usage.input_tokens_details or usage.prompt_tokens_details
     written_details = usage.output_tokens_details or usage.completion_tokens_details
     return Usage(
         input_tokens=read,
-        cached_tokens=(read_details and read_details.cached_tokens) or 0,
+        cached_tokens=_count(read_details.cached_tokens if read_details else 0),
         output_tokens=written,
-        reasoning_tokens=(written_details and written_details.reasoning_tokens) or 0,
-        total_tokens=usage.total_tokens or read + written,
+        reasoning_tokens=_count(written_details.reasoning_tokens if written_details else 0),
+        total_tokens=_count(usage.total_tokens) or read + written,
     )
+
+
+def _count(tokens: int | None) -> int:
+    """Returns a number of tokens that a sum of many can bear, whatever the upstream says."""
+    return min(max(tokens or 0, 0), MAX_TOKENS)
 
 
 def _decode_usage(body: bytes) -> _Usage | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from batchwire_server.core.catalog import Served
 from batchwire_server.core.limits import Limits
-from batchwire_server.core.lines import CheckedLine, LineSplitter, RawLine, check_line
+from batchwire_server.core.lines import CheckedLine, LineSplitter, RawLine, check_line, shorten
 from batchwire_server.core.records import Fault
 from batchwire_server.core.shards import ShardCutter
 
@@ -49,8 +49,9 @@ class InputCheck:
 
     def finish(self) -> None:
         """Says that no bytes follow."""
-        for line in self._splitter.finish():
-            self._check(line)
+        if self._lines <= self._limits.max_lines:  # beyond, reading may have stopped within a line
+            for line in self._splitter.finish():
+                self._check(line)
         self._cutter.close()
         if not self._lines:
             message = "The input file is empty. Please ensure that the batch contains at least one request."
@@ -100,7 +101,7 @@ class InputCheck:
         digest = hash(checked.custom_id)
         if digest in self._seen:
             message = (
-                f"The custom_id '{checked.custom_id}' for this request is a duplicate of another request. "
+                f"The custom_id '{shorten(checked.custom_id)}' for this request is a duplicate of another request. "
                 "The custom_id parameter must be unique for each request in a batch."
             )
             self._add([Fault("duplicate_custom_id", message, "custom_id", line.number)])
@@ -109,7 +110,7 @@ class InputCheck:
     def _meet(self, line: RawLine, model: str) -> None:
         if self.models and not self._mixed_models:
             message = (
-                f"The model '{model}' for this request does not match the rest of the batch. "
+                f"The model '{shorten(model)}' for this request does not match the rest of the batch. "
                 "Each batch must contain requests for a single model."
             )
             self._add([Fault("mismatched_model", message, "body.model", line.number)])
@@ -122,5 +123,5 @@ class InputCheck:
         if self._served.silent:
             self.undecided.add(model)
             return
-        message = f"The provided model '{model}' is not supported by the Batch API."
+        message = f"The provided model '{shorten(model)}' is not supported by the Batch API."
         self._add([Fault("model_not_found", message, "body.model", line.number)])

@@ -104,9 +104,9 @@ class Runner:
         queue = self._models.get(model)
         if queue is None:
             queue = self._models[model] = ModelQueue(self._policy, self._may_call, self._on_room)
-        known = {lane.upstream.name for lane in queue.lanes}
+        known = [self._routes[lane] for lane in queue.lanes]
         for route in routes:
-            if route.upstream.name not in known:
+            if route not in known:
                 lane = Lane(route.upstream, queue, route.max_concurrency)
                 queue.lanes.append(lane)
                 self._routes[lane] = route

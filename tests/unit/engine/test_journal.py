@@ -18,7 +18,7 @@ from batchwire_server.engine.shard_run import Job, ShardRun
 
 from tests.ports.stores import Stage, shards
 from tests.support.scripted_upstream import until
-from tests.unit.engine.world import World, line
+from tests.unit.engine.world import line
 
 NEVER = 3600.0
 
@@ -70,6 +70,9 @@ class Scene:
         self.journal = Journal(self.queue, self.blobs, interval, self.closed.append)  # type: ignore[arg-type]
         return self.journal
 
+    def note(self, run: ShardRun) -> None:
+        self.journal.note(run)
+
     async def run(self, parts: int = 1) -> tuple[Batch, ShardRun, list[Job]]:
         batch = await self.stage.started(parts=shards(parts))
         task = await self.stage.claim_one(TaskKind.RUN)
@@ -77,7 +80,7 @@ class Scene:
         return batch, run, jobs
 
     def run_of(self, task: Task, batch: Batch) -> tuple[ShardRun, list[Job]]:
-        run = ShardRun(task, batch, lambda run: self.journal.note(run))
+        run = ShardRun(task, batch, self.note)
         jobs = run.jobs([RawLine(number, 0, 1, line(number)) for number in range(1, 11)])
         self.journal.add(run)
         return run, jobs
@@ -133,7 +136,7 @@ async def test_a_run_that_is_done_is_closed_and_its_shard_over(scene: Scene) -> 
 
 async def test_a_run_without_lines_is_closed_at_once(scene: Scene) -> None:
     batch = await scene.stage.started()
-    run = ShardRun(await scene.stage.claim_one(TaskKind.RUN), batch, lambda run: scene.journal.note(run))
+    run = ShardRun(await scene.stage.claim_one(TaskKind.RUN), batch, scene.note)
     scene.journal.add(run)
     await scene.journal.write()
     assert scene.closed == [run]
@@ -229,6 +232,20 @@ async def test_a_shard_that_comes_back_while_its_old_run_still_waits_to_be_recor
     assert await scene.recorded(batch) == list(range(1, 11))
 
 
+@pytest.mark.parametrize("steps", range(5))
+async def test_it_ends_when_it_is_cancelled_even_while_it_is_being_woken(scene: Scene, steps: int) -> None:
+    writing = asyncio.create_task(scene.journal.run())
+    await asyncio.sleep(0.01)
+    scene.journal._wake.set()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    writing.cancel()
+    ended, _ = await asyncio.wait([writing], timeout=0.5)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    assert ended, "the cancellation was swallowed: a worker that stops would wait for ever"
+
+
 async def test_what_is_large_is_written_before_its_time(scene: Scene) -> None:
     batch, run, jobs = await scene.run()
     writing = asyncio.create_task(scene.journal.run())
@@ -265,7 +282,7 @@ async def test_a_wild_usage_of_one_line_does_not_hold_all_runs_up(scene: Scene) 
     assert await scene.recorded(batch) == list(range(1, 11))
 
 
-async def test_the_next_holder_of_a_shard_writes_under_keys_of_its_own(scene: Scene, world: World) -> None:
+async def test_the_next_holder_of_a_shard_writes_under_keys_of_its_own(scene: Scene) -> None:
     batch, run, jobs = await scene.run()
     land(run, jobs[:5])
     await scene.journal.write()

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from itertools import count
+from functools import partial
 from typing import Any
 
 import pytest
@@ -33,6 +33,10 @@ async def queue_of(
     queue.lanes.extend(Lane(upstream, queue, cap) for upstream in upstreams)
     yield queue
     await queue.close()
+
+
+def has_finished(run: ShardRun, count: int) -> bool:
+    return len(run.finished) == count
 
 
 def finished(run: ShardRun) -> list[int]:
@@ -77,7 +81,7 @@ async def test_a_slot_takes_the_next_line_the_moment_its_call_ends() -> None:
             await until(lambda: upstream.in_flight == 3)
             assert len(upstream.calls) == number + 2  # one line has made room for one
             gates[number].set()
-            await until(lambda done=number: len(run.finished) == done)
+            await until(partial(has_finished, run, number))
         for gate in gates.values():
             gate.set()
         await until(lambda: run.settled)
@@ -154,7 +158,7 @@ class TestRetries:
         ("kind", "code"), [(NoReplyKind.TIMEOUT, b"request_timeout"), (NoReplyKind.BROKEN, b"server_error")]
     )
     async def test_without_any_answer_the_line_says_why(self, kind: NoReplyKind, code: bytes) -> None:
-        async def mute(_: bytes, nth: int) -> Reply | NoReply:
+        async def mute(_: bytes, __: int) -> Reply | NoReply:
             return NoReply(kind, "")
 
         async with queue_of(ScriptedUpstream(mute)) as queue:
@@ -215,7 +219,7 @@ class TestRetries:
         ids=["deep", "huge", "surrogate", "half"],
     )
     async def test_no_answer_however_odd_keeps_a_run_from_settling(self, answer: bytes) -> None:
-        async def odd(_: bytes, nth: int) -> Reply | NoReply:
+        async def odd(_: bytes, __: int) -> Reply | NoReply:
             return Reply(200, answer)
 
         async with queue_of(ScriptedUpstream(odd), cap=2) as queue:
@@ -240,7 +244,7 @@ class TestPushback:
         assert times[1] - times[0] >= 0.3
 
     async def test_a_paused_lane_does_not_keep_another_lane_of_the_model_from_working(self) -> None:
-        async def busy(_: bytes, nth: int) -> Reply | NoReply:
+        async def busy(_: bytes, __: int) -> Reply | NoReply:
             return Reply(429, b"{}", retry_after=3600.0)
 
         paused, free = ScriptedUpstream(busy, name="1"), ScriptedUpstream(name="2")
@@ -251,7 +255,7 @@ class TestPushback:
             assert len(paused.calls) == 1
 
     async def test_one_overload_halves_the_limit_once(self) -> None:
-        async def overloaded(_: bytes, nth: int) -> Reply | NoReply:
+        async def overloaded(_: bytes, __: int) -> Reply | NoReply:
             return Reply(429, b"{}")
 
         upstream = ScriptedUpstream(overloaded)
@@ -272,7 +276,7 @@ class TestPushback:
             assert queue.lanes[0].limit.value > FIRST_LIMIT
 
     async def test_the_limit_does_not_grow_on_calls_that_were_never_answered(self) -> None:
-        async def mute(_: bytes, nth: int) -> Reply | NoReply:
+        async def mute(_: bytes, __: int) -> Reply | NoReply:
             return NoReply(NoReplyKind.TIMEOUT, "")
 
         async with queue_of(ScriptedUpstream(mute)) as queue:
@@ -378,7 +382,7 @@ class TestEnding:
             assert run.finished == []
 
     async def test_lines_of_a_stopped_run_that_wait_to_be_called_again_never_are(self) -> None:
-        async def failing(_: bytes, nth: int) -> Reply | NoReply:
+        async def failing(_: bytes, __: int) -> Reply | NoReply:
             return Reply(500, b"{}")
 
         upstream = ScriptedUpstream(failing)
@@ -426,14 +430,14 @@ class TestHunger:
             assert queue.wanted == 0
 
     async def test_it_says_so_when_lines_run_low(self) -> None:
-        hungry = count()
+        hungry = asyncio.Event()
         upstream = ScriptedUpstream()
-        queue = ModelQueue(QUICK, lambda: True, lambda: str(next(hungry)) and None)
+        queue = ModelQueue(QUICK, lambda: True, hungry.set)
         queue.lanes.append(Lane(upstream, queue, 2))
         run, jobs = a_run(range(1, 11))
         queue.push(jobs)
         await until(lambda: run.settled)
-        assert next(hungry) > 0
+        assert hungry.is_set()
         await queue.close()
 
     async def test_a_fast_upstream_wants_more_lines_ahead(self) -> None:

@@ -135,8 +135,8 @@ class World:
         """Stops all workers."""
         for stop, _ in self._running:
             stop.set()
-        for _, running in self._running:
-            await running
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*(running for _, running in self._running))
 
     async def see(self, batch: Batch) -> Batch:
         """Returns a batch as it stands."""
@@ -147,7 +147,7 @@ class World:
     async def wait_for(self, batch: Batch, condition: Callable[[Batch], object]) -> Batch:
         """Waits until a batch is as wanted."""
         async with asyncio.timeout(PATIENCE_S):
-            while not condition(found := await self.see(batch)):
+            while not condition(found := await self.see(batch)):  # noqa: ASYNC110 - another process might be what changes it
                 await asyncio.sleep(0.02)
         return found
 
