@@ -155,6 +155,8 @@ async def serve(settings: Settings) -> None:
         world = await stack.enter_async_context(parts.open_world(settings))
         # Workers of a `serve` that was killed may still hold leases; nobody else goes by this name.
         await world.store.release_worker(node)
+        if not settings.blobs:
+            world.blobs.clear_temporary()
         grpc_address = await stack.enter_async_context(running_api(settings, world))
         http_address = await stack.enter_async_context(running_gateway(settings, grpc_address))
         names = [f"{node}/{number}" for number in range(settings.workers)]

@@ -54,7 +54,8 @@ class Supervisor:
                 log.exception("what worker %s held could not be freed; its leases run out by themselves", name)
             delay = FIRST_DELAY_S if time.monotonic() - started > HEALTHY_S else min(delay * 2, MAX_DELAY_S)
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await stop.wait()
 
     async def _run_once(self, name: str, stop: asyncio.Event) -> int:
         command = [sys.executable, "-m", "batchwire_server", "worker", "--name", name, "--settings-from-stdin"]

@@ -262,7 +262,7 @@ class TestFencing:
         await stage.lapse(task)
         await stage.claim_one(TaskKind.RUN, "w2")
         before = await stage.batch_row(batch), await stage.tasks(batch)
-        assert await stage.store.record([Harvest(task, segment(task), done=done)]) == {task.id}
+        assert await stage.store.record([Harvest(task, segment(task), done=done)]) == {task}
         assert (await stage.batch_row(batch), await stage.tasks(batch)) == before
         assert await stage.all_of(SEGMENT) == []
 
@@ -326,7 +326,7 @@ class TestRecording:
         task = await stage.claim_one(TaskKind.RUN)
         harvest = Harvest(task, segment(task), done=True)
         assert await stage.store.record([harvest]) == set()
-        assert await stage.store.record([harvest]) == {task.id}
+        assert await stage.store.record([harvest]) == {task}
         found = await stage.store.get_batch("acme", batch.id)
         assert found
         assert (found.open_shards, found.completed, found.status) == (1, 1, S.IN_PROGRESS)
@@ -344,7 +344,7 @@ class TestRecording:
         await stage.lapse(tasks[0])
         await stage.claim_one(TaskKind.RUN, "w2")
         lost = await stage.store.record([Harvest(task, segment(task), done=False) for task in tasks])
-        assert lost == {tasks[0].id}
+        assert lost == {tasks[0]}
         recorded = {one["task_id"] for one in await stage.all_of(SEGMENT)}
         assert recorded == {task.id for task in tasks[1:]}
         assert one.id != two.id

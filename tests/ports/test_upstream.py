@@ -343,17 +343,17 @@ class TestRetryAfter:
         ],
     )
     def test_each_form_is_read(self, headers: dict[str, str], seconds: float | None) -> None:
-        assert parse_retry_after(headers, 0.0) == seconds
+        assert parse_retry_after(headers.get("retry-after-ms"), headers.get("retry-after"), 0.0) == seconds
 
     def test_a_date_is_read_as_the_time_until_then(self) -> None:
         now = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
         later, earlier = (format_datetime(now + timedelta(seconds=shift), usegmt=True) for shift in (90, -90))
-        assert parse_retry_after({"retry-after": later}, now.timestamp()) == 90.0
-        assert parse_retry_after({"retry-after": earlier}, now.timestamp()) == 0.0
+        assert parse_retry_after(None, later, now.timestamp()) == 90.0
+        assert parse_retry_after(None, earlier, now.timestamp()) == 0.0
 
     @pytest.mark.parametrize("value", ["inf", "1e300", "nan"])
     def test_an_endless_wait_is_not_believed(self, value: str) -> None:
-        seconds = parse_retry_after({"retry-after-ms": value}, 0.0)
+        seconds = parse_retry_after(value, None, 0.0)
         assert seconds is None or 0.0 <= seconds < 366 * 86400
 
 

@@ -34,7 +34,8 @@ class PolledChanges:
             self._poller = asyncio.create_task(self._poll())
         try:
             with suppress(TimeoutError):
-                await asyncio.wait_for(waiter, timeout)
+                async with asyncio.timeout(timeout):
+                    await waiter
         finally:
             self._waiters.discard(waiter)
         return self._counter

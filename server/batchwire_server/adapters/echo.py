@@ -16,6 +16,9 @@ CREATED = 1_704_067_200  # the first second of 2024: an answer's time is part of
 EMBEDDING_DIMENSIONS = 8
 
 
+_request = msgspec.json.Decoder(float_hook=float)  # a number beyond a float is still a number
+
+
 def _text(content: Any) -> str:
     """Returns the text of a message's content: a string, or a list of parts of which some are text."""
     if isinstance(content, list):
@@ -36,7 +39,8 @@ def _messages(body: dict[str, Any], field: str) -> list[str]:
     value = body.get(field)
     if isinstance(value, str):
         return [value]
-    return [_text(item.get("content")) for item in value or [] if isinstance(item, dict)]
+    items = value if isinstance(value, list) else []
+    return [_text(item.get("content")) for item in items if isinstance(item, dict)]
 
 
 def _usage(read: list[str], written: str) -> dict[str, int]:
@@ -130,7 +134,7 @@ class EchoUpstream:
 
     async def call(self, endpoint: str, body: bytes) -> Reply | NoReply:
         """Answers one call."""
-        request = msgspec.json.decode(body)
+        request = _request.decode(body)
         if not isinstance(request, dict) or endpoint not in _ANSWERS:
             message = f"The echo model does not answer {endpoint}"
             error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from time import time
@@ -10,7 +11,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import ConnectError, ConnectTimeoutError, PyreqwestError, RequestTimeoutError
+from pyreqwest.exceptions import DetailedPyreqwestError, PyreqwestError, RequestTimeoutError
+from pyreqwest.response import Response
 
 from batchwire_server.core.errors import UnknownModelsError
 from batchwire_server.core.records import Model
@@ -18,6 +20,8 @@ from batchwire_server.core.results import NoReply, NoReplyKind, Reply
 
 CONNECT_TIMEOUT_S = 10
 MODELS_TIMEOUT_S = 10
+MAX_RETRY_AFTER_S = 86400.0
+NEVER_CONNECTED = "client error (Connect)"
 
 
 class _Model(msgspec.Struct, frozen=True):
@@ -39,18 +43,45 @@ def normal_base_url(base_url: str) -> str:
     return trimmed if urlsplit(trimmed).path else f"{trimmed}/v1"
 
 
-def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Returns the seconds that an answer asks to wait: `retry-after-ms` in milliseconds, `retry-after` in seconds or as a date."""
+def parse_retry_after(milliseconds: str | None, seconds: str | None, now: float) -> float | None:
+    """Returns the seconds that an answer asks to wait, at most a day.
+
+    Args:
+        milliseconds: its header `retry-after-ms`, which goes first.
+        seconds: its header `retry-after`: a number, or a date.
+        now: seconds since the epoch.
+    """
     try:
-        if (milliseconds := headers.get("retry-after-ms")) is not None:
-            return max(0.0, float(milliseconds) / 1000)
-        if (seconds := headers.get("retry-after")) is None:
+        if milliseconds is not None:
+            asked = float(milliseconds) / 1000
+        elif seconds is None:
             return None
-        if seconds.strip().replace(".", "", 1).isdigit():
-            return float(seconds)
-        return max(0.0, parsedate_to_datetime(seconds).timestamp() - now)
-    except ValueError:
+        elif re.fullmatch(r"\s*[0-9.]+\s*", seconds):
+            asked = float(seconds)
+        else:
+            asked = parsedate_to_datetime(seconds).timestamp() - now
+    except (ValueError, OverflowError):
         return None
+    return None if math.isnan(asked) else min(max(asked, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _header(response: Response, name: str) -> str | None:
+    try:
+        return response.get_header(name)
+    except ValueError:  # bytes that are no text
+        return None
+
+
+def _kind(error: PyreqwestError) -> NoReplyKind:
+    """Tells what kept an answer away.
+
+    A connection that breaks while the call is under way comes as a ConnectError too, and a stalled answer as a ConnectTimeoutError; only the causes
+    tell whether there was a connection at all.
+    """
+    causes = (error.details["causes"] or []) if isinstance(error, DetailedPyreqwestError) else []
+    if any(cause["message"] == NEVER_CONNECTED for cause in causes):
+        return NoReplyKind.UNREACHABLE
+    return NoReplyKind.TIMEOUT if isinstance(error, RequestTimeoutError) else NoReplyKind.BROKEN
 
 
 class HttpUpstream:
@@ -93,15 +124,13 @@ class HttpUpstream:
             return Reply(
                 status,
                 content,
-                response.get_header("x-request-id"),
-                None if status < 400 else parse_retry_after(response.headers, time()),
+                _header(response, "x-request-id"),
+                None
+                if status < 400
+                else parse_retry_after(_header(response, "retry-after-ms"), _header(response, "retry-after"), time()),
             )
-        except (ConnectError, ConnectTimeoutError) as error:
-            return NoReply(NoReplyKind.UNREACHABLE, str(error))
-        except RequestTimeoutError as error:
-            return NoReply(NoReplyKind.TIMEOUT, str(error))
         except PyreqwestError as error:
-            return NoReply(NoReplyKind.BROKEN, str(error))
+            return NoReply(_kind(error), str(error))
 
     async def models(self) -> list[Model]:
         """Returns the models that it serves. Raises UnknownModelsError when it does not tell."""

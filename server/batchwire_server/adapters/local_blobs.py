@@ -60,6 +60,11 @@ class LocalBlobs:
         self._temporary = root / "tmp"
         self._temporary.mkdir(parents=True, exist_ok=True)
 
+    def clear_temporary(self) -> None:
+        """Removes what writers left that were killed. Only for a process that knows that no other writes just now."""
+        for path in self._temporary.iterdir():
+            path.unlink(missing_ok=True)
+
     @asynccontextmanager
     async def writer(self, key: str) -> AsyncIterator[LocalBlobWriter]:
         """Opens a new blob for writing."""

@@ -60,6 +60,11 @@ class Catalog:
         self._asked_at = float("-inf")
         self._lock = asyncio.Lock()
 
+    @property
+    def last(self) -> Served:
+        """What was served when last asked; nothing before that."""
+        return self._served
+
     async def read(self, max_age: float | None = None) -> Served:
         """Returns what is served, no older than `max_age` seconds."""
         limit = self._max_age if max_age is None else max_age

@@ -201,8 +201,8 @@ class TaskQueue(Protocol):
     async def segments_of(self, task: Task) -> list[Segment]:
         """Returns what was recorded of a shard."""
 
-    async def record(self, harvests: Sequence[Harvest]) -> set[int]:
-        """Records finished lines and shards in one step; returns the ids of tasks whose lease was lost, of which nothing is recorded.
+    async def record(self, harvests: Sequence[Harvest]) -> set[Task]:
+        """Records finished lines and shards in one step; returns the tasks whose lease was lost, of which nothing is recorded.
 
         When the last shard of a batch is done, the batch goes on to its finalizing. Recording the same segment again changes nothing.
         """

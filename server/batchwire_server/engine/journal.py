@@ -44,16 +44,14 @@ class Journal:
         self._blobs = blobs
         self._interval = interval
         self._on_closed = on_closed
-        self._runs: dict[int, ShardRun] = {}
-        self._pending: dict[int, _Entry] = {}
-        self._numbers: dict[int, int] = {}
+        self._runs: set[ShardRun] = set()
+        self._pending: dict[ShardRun, _Entry] = {}
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
 
     def add(self, run: ShardRun) -> None:
         """Takes charge of a run."""
-        self._runs[run.task.id] = run
-        self._numbers[run.task.id] = 0
+        self._runs.add(run)
         self.note(run)
 
     def note(self, run: ShardRun) -> None:
@@ -65,7 +63,8 @@ class Journal:
         """Writes until cancelled."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._interval)
+                async with asyncio.timeout(self._interval):
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 await self.write()
@@ -77,14 +76,14 @@ class Journal:
     async def write(self) -> None:
         """Makes all that has finished durable. Raises what the store or the blobs raise; nothing is lost then."""
         async with self._writing:
-            for run in [run for run in self._runs.values() if run.aborted]:
+            for run in [run for run in self._runs if run.aborted]:
                 self._close(run)
-            due = [run for run in self._runs.values() if run.finished or run.settled]
+            due = [run for run in self._runs if run.finished or run.settled]
             prepared = await asyncio.gather(*(self._prepare(run) for run in due), return_exceptions=True)
             entries = [entry for entry in prepared if isinstance(entry, _Entry)]
             lost = await self._queue.record([entry.harvest for entry in entries]) if entries else set()
             for entry in entries:
-                self._recorded(entry, lost=entry.run.task.id in lost)
+                self._recorded(entry, lost=entry.harvest.task in lost)
             for error in prepared:
                 if isinstance(error, BaseException):
                     raise error
@@ -92,13 +91,12 @@ class Journal:
     async def _prepare(self, run: ShardRun) -> _Entry:
         """Stores a run's next segment, unless one still waits to be recorded."""
         task = run.task
-        if task.id in self._pending:
-            return self._pending[task.id]
+        if run in self._pending:
+            return self._pending[run]
         lines = list(run.finished)
         entry = _Entry(run, Harvest(task, None, run.done), len(lines), over=run.settled)
         if lines:
-            number = self._numbers[task.id]
-            self._numbers[task.id] = number + 1
+            number, run.segments = run.segments, run.segments + 1
             header, data = encode_segment(lines)
             failed = sum(not line.ok for line in lines)
             segment = Segment(
@@ -112,12 +110,12 @@ class Journal:
             )
             await self._blobs.put(segment.blob_key, header + data)
             entry.harvest = Harvest(task, segment, entry.harvest.done)
-        self._pending[task.id] = entry
+        self._pending[run] = entry
         return entry
 
     def _recorded(self, entry: _Entry, *, lost: bool) -> None:
         run = entry.run
-        self._pending.pop(run.task.id, None)
+        self._pending.pop(run, None)
         if lost:
             run.abort()
         else:
@@ -129,7 +127,6 @@ class Journal:
             self._wake.set()
 
     def _close(self, run: ShardRun) -> None:
-        self._runs.pop(run.task.id, None)
-        self._pending.pop(run.task.id, None)
-        self._numbers.pop(run.task.id, None)
+        self._runs.discard(run)
+        self._pending.pop(run, None)
         self._on_closed(run)

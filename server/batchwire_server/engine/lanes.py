@@ -92,7 +92,8 @@ class Lane:
             result = NoReply(NoReplyKind.BROKEN, "the answer is not JSON")
         again = decide(result, job.attempts, job.refusals, self._queue.policy)
         if again is None:
-            self.limit.succeeded(self.in_flight)
+            if isinstance(result, Reply):
+                self.limit.succeeded(self.in_flight)
             self._queue.finished += 1
             job.run.land(call, job, result, usage)
             return
@@ -182,7 +183,7 @@ class ModelQueue:
     def wanted(self) -> int:
         """How many more lines are wanted so that no slot runs dry before the next claim."""
         slots = sum(lane.limit.value for lane in self.lanes)
-        return max(0, slots + int(self._rate * AHEAD_S) - self.ready)
+        return max(0, slots + int(self._rate * AHEAD_S) - self.ready - len(self._delayed))
 
     def measure(self) -> None:
         """Takes the rate of finished lines since the last measurement; called about once a second."""

@@ -75,7 +75,8 @@ class Runner:
         assert task.model
         assert task.deadline
         assert batch.input_key
-        routes = (await self._catalog.read()).routes_of(task.model)
+        # Upstreams that do not answer must not hold up the lines of others: what was known last will do.
+        routes = self._catalog.last.routes_of(task.model) or (await self._catalog.read()).routes_of(task.model)
         if not routes:
             raise UnknownModelsError(f"no upstream serves {task.model} just now")
         shard = task.shard
@@ -91,14 +92,21 @@ class Runner:
         self._model_queue(task.model, routes).push(jobs)
 
     def _add(self, run: ShardRun) -> None:
+        if old := self.runs.get(run.task.id):  # its lease was lost, and has come back as another
+            self._forget(old)
+            old.abort()
         self.runs[run.task.id] = run
         self.journal.add(run)
 
     def _closed(self, run: ShardRun) -> None:
-        self.runs.pop(run.task.id, None)
+        if self.runs.get(run.task.id) is run:
+            self._forget(run)
+        self._on_room()
+
+    def _forget(self, run: ShardRun) -> None:
+        del self.runs[run.task.id]
         if timer := self._timers.pop(run.task.id, None):
             timer.cancel()
-        self._on_room()
 
     def _model_queue(self, model: str, routes: Iterable[Route]) -> ModelQueue:
         queue = self._models.get(model)

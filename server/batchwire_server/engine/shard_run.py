@@ -54,6 +54,7 @@ class ShardRun:
         self.stopped = False
         self.aborted = False
         self.handed_over = False
+        self.segments = 0
         self.finished: list[FinishedLine] = []
         self.finished_bytes = 0
         self._on_progress = on_progress
@@ -108,8 +109,9 @@ class ShardRun:
         self._on_progress(self)
 
     def drop(self, call: asyncio.Task[None]) -> None:
-        """Takes note that a line in flight was cut off."""
+        """Takes note that a line in flight was cut off, and has still to be run."""
         self.flying.discard(call)
+        self.waiting += 1
         self._on_progress(self)
 
     def stop(self) -> None:

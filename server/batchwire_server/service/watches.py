@@ -68,7 +68,8 @@ class Watches:
                     return
                 if topic.batch.revision <= batch.revision:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(changed.wait(), self._repeat)
+                        async with asyncio.timeout(self._repeat):
+                            await changed.wait()
         finally:
             topic.watchers -= 1
             if not topic.watchers and self._topics.get(batch_id) is topic:

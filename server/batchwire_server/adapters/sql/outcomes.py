@@ -68,7 +68,7 @@ class SqlOutcomes:
             rows = await connection.execute(select(SEGMENT).where(mine))
             return [segment_record(row) for row in rows]
 
-    async def record(self, harvests: Sequence[Harvest]) -> set[int]:
+    async def record(self, harvests: Sequence[Harvest]) -> set[Task]:
         """See TaskQueue."""
         async with self._db.write() as connection:
             ids = [harvest.task.id for harvest in harvests]
@@ -85,8 +85,8 @@ class SqlOutcomes:
             # In one order everywhere, so that two workers never wait for each other.
             for batch_id in sorted(of_batch):
                 await self._record_batch(connection, batch_id, of_batch[batch_id], known)
-        kept = {harvest.task.id for group in of_batch.values() for harvest in group}
-        return set(ids) - kept
+        kept = {harvest.task for group in of_batch.values() for harvest in group}
+        return {harvest.task for harvest in harvests} - kept
 
     async def _record_batch(
         self, connection: AsyncConnection, batch_id: str, harvests: list[Harvest], known: set[str]
