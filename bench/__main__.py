@@ -148,6 +148,7 @@ async def first_calls(folder: Path, path: Path, rounds: int) -> list[float]:
         server = await asyncio.to_thread(Served(folder, "--upstream", upstream.base_url).start)
         async with AsyncClient(server.grpc) as client:
             file = await client.files.upload(path)
+            await client.batches.wait((await client.batches.create(file.id)).id)  # by then the worker has started
             for _ in range(rounds):
                 batch = await client.batches.create(file.id)
                 created = time.perf_counter()

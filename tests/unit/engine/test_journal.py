@@ -45,7 +45,7 @@ class FlakyQueue:
         self.failures_before = 0
         self.failures_after = 0
 
-    async def record(self, harvests: Sequence[Harvest]) -> set[int]:
+    async def record(self, harvests: Sequence[Harvest]) -> set[Task]:
         if self.failures_before:
             self.failures_before -= 1
             raise ConnectionError("the store is gone")
