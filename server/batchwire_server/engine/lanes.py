@@ -23,6 +23,9 @@ from batchwire_server.engine.shard_run import Job
 log = logging.getLogger(__name__)
 
 FIRST_LIMIT = 16
+DIAL_CAP_S = 5.0
+"""How long an upstream that cannot be reached is left alone at most."""
+
 AHEAD_S = 0.5
 """How much work, by the time it takes, is claimed ahead of the slots."""
 
@@ -36,6 +39,7 @@ class Lane:
         self._paused_until = 0.0
         self._slots: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._failed_dials = 0
         self.in_flight = 0
         self.limit = AdaptiveLimit(FIRST_LIMIT, cap)
 
@@ -48,7 +52,7 @@ class Lane:
         """Opens slots for as many lines as wait, up to the limit."""
         if self._closed or time.monotonic() < self._paused_until:
             return
-        for _ in range(min(self.limit.value - self.in_flight, self._queue.ready)):
+        for _ in range(min(self._allowed - self.in_flight, self._queue.ready)):
             self.in_flight += 1
             slot = asyncio.create_task(self._slot())
             self._slots.add(slot)
@@ -82,14 +86,27 @@ class Lane:
             self.in_flight -= 1
             self._queue.pump()
 
+    @property
+    def _allowed(self) -> int:
+        """How many calls may be in flight: one, to find out, while the upstream cannot be reached."""
+        return 1 if self._failed_dials else self.limit.value
+
     def _may_go_on(self) -> bool:
-        return not self._closed and self.in_flight <= self.limit.value and time.monotonic() >= self._paused_until
+        return not self._closed and self.in_flight <= self._allowed and time.monotonic() >= self._paused_until
+
+    def _pause(self, seconds: float) -> None:
+        self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+        asyncio.get_running_loop().call_later(seconds, self._queue.pump)
 
     def _judge(self, call: asyncio.Task[None], job: Job, result: Reply | NoReply, era: int) -> None:
         """Makes a result final, or has its line called again."""
         usage = read_usage(result.body) if isinstance(result, Reply) else None
         if isinstance(result, Reply) and usage is None and 200 <= result.status < 300:
             result = NoReply(NoReplyKind.BROKEN, "the answer is not JSON")
+        if isinstance(result, NoReply) and result.kind is NoReplyKind.UNREACHABLE:
+            self._could_not_dial(call, job)
+            return
+        self._failed_dials = 0
         again = decide(result, job.attempts, job.refusals, self._queue.policy)
         if again is None:
             if isinstance(result, Reply):
@@ -100,12 +117,22 @@ class Lane:
         if again.pushback:
             self.limit.pushed_back(era)
         if again.pause:
-            self._paused_until = max(self._paused_until, time.monotonic() + again.pause)
-            asyncio.get_running_loop().call_later(again.pause, self._queue.pump)
+            self._pause(again.pause)
         job.attempts += again.counted
         job.refusals += not again.counted
         job.run.retry(call)
         self._queue.delay(job, again.delay)
+
+    def _could_not_dial(self, call: asyncio.Task[None], job: Job) -> None:
+        """Lets an upstream that is gone alone for a while; the line was never sent, and any lane may have it at once."""
+        if time.monotonic() >= self._paused_until:  # of the calls that one outage failed, the first speaks for all
+            policy = self._queue.policy
+            self._pause(min(DIAL_CAP_S, policy.cap, policy.base * 2**self._failed_dials))
+            if not self._failed_dials:
+                log.warning("the upstream %s cannot be reached; its lines wait", self._upstream.name)
+            self._failed_dials = min(self._failed_dials + 1, 16)
+        job.run.retry(call)
+        self._queue.put_back(job)
 
     async def close(self) -> None:
         """Cuts off all calls."""
@@ -148,6 +175,11 @@ class ModelQueue:
             self._tenant(job).append(job)
             self.ready += 1
         self.pump()
+
+    def put_back(self, job: Job) -> None:
+        """Adds a line at the front."""
+        self._tenant(job).appendleft(job)
+        self.ready += 1
 
     def delay(self, job: Job, seconds: float) -> None:
         """Adds a line that comes to the front after some seconds."""
@@ -212,8 +244,7 @@ class ModelQueue:
         while self._delayed and self._delayed[0][0] <= now:
             job = heapq.heappop(self._delayed)[2]
             if not job.run.stopped:
-                self._tenant(job).appendleft(job)
-                self.ready += 1
+                self.put_back(job)
         self._set_timer()
         self.pump()
 

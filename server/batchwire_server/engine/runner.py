@@ -60,6 +60,7 @@ class Runner:
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._models: dict[str, ModelQueue] = {}
         self._routes: dict[Lane, Route] = {}
+        self.sated = False  # whether all work that there is has been claimed, so that hunger is no news
         self.journal = Journal(queue, blobs, flush_interval, self._closed)
         self.runs: dict[int, ShardRun] = {}
 
@@ -103,6 +104,10 @@ class Runner:
             self._forget(run)
         self._on_room()
 
+    def _hunger(self) -> None:
+        if not self.sated:
+            self._on_room()
+
     def _forget(self, run: ShardRun) -> None:
         del self.runs[run.task.id]
         if timer := self._timers.pop(run.task.id, None):
@@ -111,7 +116,7 @@ class Runner:
     def _model_queue(self, model: str, routes: Iterable[Route]) -> ModelQueue:
         queue = self._models.get(model)
         if queue is None:
-            queue = self._models[model] = ModelQueue(self._policy, self._may_call, self._on_room)
+            queue = self._models[model] = ModelQueue(self._policy, self._may_call, self._hunger)
         known = [self._routes[lane] for lane in queue.lanes]
         for route in routes:
             if route not in known:

@@ -142,15 +142,17 @@ class Worker:
         claimed: list[Task] = []
         if not self._leases.hold:
             return False
+        full_models = self._runner.full_models
         if room := HANDLERS_AT_ONCE - len(self._handling):
             claimed += await self._queue.claim(self._name, list(self._handlers), ttl=self._ttl, limit=room)
         claimed += await self._queue.claim(
             self._name,
             [TaskKind.RUN],
             ttl=self._ttl,
-            full_models=self._runner.full_models,
+            full_models=full_models,
             limit=self._runner.wanted_shards,
         )
+        self._runner.sated = bool(room) and not claimed and not full_models
         self._starting = {task.id: task.epoch for task in claimed}
         for task in claimed:
             if task.kind is TaskKind.RUN:

@@ -296,6 +296,30 @@ class TestPushback:
             assert all(line.ok for line in run.finished)
 
 
+class TestOutages:
+    async def test_an_upstream_that_is_gone_is_dialled_by_one_call_at_a_time(self) -> None:
+        async def gone(_body: bytes, _nth: int) -> Reply | NoReply:
+            return NoReply(NoReplyKind.UNREACHABLE, "")
+
+        upstream = ScriptedUpstream(gone)
+        async with queue_of(upstream) as queue:
+            run, jobs = a_run(range(1, 101))
+            queue.push(jobs)
+            await until(lambda: len(upstream.calls) > FIRST_LIMIT + 5)
+            assert upstream.in_flight <= 1
+            assert not run.finished
+
+    async def test_another_upstream_takes_the_lines_of_one_that_is_gone(self) -> None:
+        async def gone(_body: bytes, _nth: int) -> Reply | NoReply:
+            return NoReply(NoReplyKind.UNREACHABLE, "")
+
+        async with queue_of(ScriptedUpstream(gone), ScriptedUpstream(fine)) as queue:
+            run, jobs = a_run(range(1, 101))
+            queue.push(jobs)
+            await until(lambda: run.settled)
+            assert all(line.ok for line in run.finished)
+
+
 class TestEnding:
     async def test_a_run_that_is_cut_ends_its_calls_keeps_what_has_finished_and_frees_the_slots(self) -> None:
         async def first_only(body: bytes, nth: int) -> Reply | NoReply:
