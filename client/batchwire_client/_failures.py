@@ -27,6 +27,9 @@ REASONS: dict[str, type[errors.RequestError]] = {
     "UPLOAD_NOT_PENDING": errors.Conflict,
     "RANGE_NOT_SATISFIABLE": errors.InvalidRequest,
     "RESULTS_NOT_STREAMABLE": errors.Conflict,
+    "IDEMPOTENCY_KEY_REUSED": errors.Conflict,
+    "MISSING_API_KEY": errors.Unauthenticated,
+    "INVALID_API_KEY": errors.Unauthenticated,
 }
 
 # For errors without a reason, or with one that is newer than this library. What is not here is a ServerError.

@@ -7,6 +7,7 @@ import os
 import sys
 import tomllib
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import click
 import uvloop
 from pydantic import ValidationError
 
-from batchwire_server import app
+from batchwire_server import app, parts
+from batchwire_server.service import access
 from batchwire_server.settings import Settings, load, reference
 
 _OPTIONS = {
@@ -29,6 +31,11 @@ _OPTIONS = {
     "api": click.option("--api", metavar="HOST:PORT", help="Address of the api to stand in front of."),
     "upstream": click.option(
         "--upstream", metavar="URL", multiple=True, help="Base URL of an inference server; may be repeated."
+    ),
+    "auth": click.option(
+        "--auth",
+        type=click.Choice(["auto", "open"]),
+        help="Whether callers need no key as long as there never was one.",
     ),
     "workers": click.option("--workers", type=int, help="Worker processes."),
 }
@@ -70,7 +77,7 @@ def _run(settings: Settings, role: Coroutine[Any, Any, None]) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         uvloop.run(role)
-    except (app.ListenError, app.DataDirInUseError) as error:
+    except (app.ListenError, app.DataDirInUseError, app.NoKeysError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -81,7 +88,7 @@ def main() -> None:
 
 
 @main.command()
-@_options(*_STORES, "grpc_listen", "http_listen", "upstream", "workers")
+@_options(*_STORES, "grpc_listen", "http_listen", "upstream", "workers", "auth")
 def serve(config: Path | None, **said: Any) -> None:
     """Run all roles on this machine."""
     settings = _load(config, said)
@@ -89,7 +96,7 @@ def serve(config: Path | None, **said: Any) -> None:
 
 
 @main.command()
-@_options(*_STORES, "grpc_listen", "upstream")
+@_options(*_STORES, "grpc_listen", "upstream", "auth")
 def api(config: Path | None, **said: Any) -> None:
     """Run the gRPC face alone."""
     settings = _load(config, said)
@@ -115,6 +122,62 @@ def worker(config: Path | None, name: str | None, *, settings_from_stdin: bool, 
     else:
         settings = _load(config, said)
     _run(settings, app.worker(settings, name, until_stdin_ends=settings_from_stdin))
+
+
+@main.group()
+def keys() -> None:
+    """Make, list and revoke API keys."""
+
+
+@keys.command()
+@_options(*_STORES)
+@click.option("--tenant", default=access.DEFAULT_TENANT, show_default=True, help="Whom the key acts for.")
+@click.option("--name", default="", help="What to remember it by.")
+def create(config: Path | None, tenant: str, name: str, **said: Any) -> None:
+    """Make a key, and print it: this once."""
+
+    async def go(store: access.Keys) -> None:
+        record, key = await store.create(tenant, name)
+        click.echo(f"{record.id} acts for {tenant}", err=True)
+        click.echo(key)
+
+    _with_keys(_load(config, said), go)
+
+
+@keys.command("list")
+@_options(*_STORES)
+def list_keys(config: Path | None, **said: Any) -> None:
+    """List all keys: id, hint, tenant, name, when made, whether revoked."""
+
+    async def go(store: access.Keys) -> None:
+        for key in await store.list():
+            made = datetime.fromtimestamp(key.created_at / 1000, tz=UTC).isoformat(timespec="seconds")
+            click.echo(
+                "\t".join((key.id, key.hint, key.tenant, key.name, made, "revoked" if key.revoked_at else "valid"))
+            )
+
+    _with_keys(_load(config, said), go)
+
+
+@keys.command()
+@_options(*_STORES)
+@click.argument("key_id")
+def revoke(config: Path | None, key_id: str, **said: Any) -> None:
+    """Revoke a key by its id, at once."""
+
+    async def go(store: access.Keys) -> None:
+        if not await store.revoke(key_id):
+            raise click.ClickException(f"there is no valid key with id {key_id!r}")
+
+    _with_keys(_load(config, said), go)
+
+
+def _with_keys(settings: Settings, go: Callable[[access.Keys], Coroutine[Any, Any, None]]) -> None:
+    async def opened() -> None:
+        async with parts.open_world(settings) as world:
+            await go(access.Keys(world.store))
+
+    _run(settings, opened())
 
 
 @main.command()

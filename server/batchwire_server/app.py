@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 
 import uvicorn
@@ -34,6 +35,10 @@ class ListenError(Exception):
     """An address cannot be listened at."""
 
 
+class NoKeysError(Exception):
+    """The server would be open to others than this machine."""
+
+
 class DataDirInUseError(Exception):
     """Another `serve` works on this data directory."""
 
@@ -44,6 +49,30 @@ def split_address(address: str) -> tuple[str, int]:
     if not colon or not port.isdigit():
         raise ListenError(f"{address!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """Tells whether only this machine can reach a `HOST:PORT`."""
+    host, _ = split_address(address)
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def open_without_keys(settings: Settings, world: parts.World, *addresses: str) -> bool:
+    """Decides whether callers need no key as long as there never was one.
+
+    Raises NoKeysError when others than this machine could reach a server that nobody holds a key for.
+    """
+    if settings.auth == "open" or all(is_loopback(address) for address in addresses):
+        return True
+    if not await world.store.has_keys():
+        raise NoKeysError(
+            f"{' and '.join(addresses)} can be reached from other machines, and there is no API key yet; make one with "
+            "`batchwire-server keys create`, or say `--auth open` if something in front of the server authenticates callers"
+        )
+    return False
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -84,9 +113,10 @@ def only_serve_of(data_dir: Path) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def running_api(settings: Settings, world: parts.World) -> AsyncIterator[str]:
-    """Runs the gRPC face; yields its address."""
-    use_cases = parts.use_cases(settings, world)
+async def running_api(settings: Settings, world: parts.World, *addresses: str) -> AsyncIterator[str]:
+    """Runs the gRPC face; yields its address. `addresses` are all at which callers come in."""
+    is_open = await open_without_keys(settings, world, *addresses)
+    use_cases = parts.use_cases(settings, world, open_without_keys=is_open)
     server = RpcServer(use_cases)
     host, _ = split_address(settings.grpc_listen)
     try:
@@ -157,7 +187,9 @@ async def serve(settings: Settings) -> None:
         await world.store.release_worker(node)
         if not settings.blobs:
             world.blobs.clear_temporary()
-        grpc_address = await stack.enter_async_context(running_api(settings, world))
+        grpc_address = await stack.enter_async_context(
+            running_api(settings, world, settings.grpc_listen, settings.http_listen)
+        )
         http_address = await stack.enter_async_context(running_gateway(settings, grpc_address))
         names = [f"{node}/{number}" for number in range(settings.workers)]
         grace = settings.work.drain_grace * 2 + RPC_GRACE_S
@@ -171,7 +203,7 @@ async def serve(settings: Settings) -> None:
 async def api(settings: Settings) -> None:
     """Runs the role api alone."""
     stop = stop_on_signals()
-    async with parts.open_world(settings) as world, running_api(settings, world) as address:
+    async with parts.open_world(settings) as world, running_api(settings, world, settings.grpc_listen) as address:
         announce(grpc=address)
         await stop.wait()
 

@@ -24,6 +24,7 @@ from batchwire_server.engine.sweeper import Sweeper
 from batchwire_server.engine.validator import Validator
 from batchwire_server.engine.worker import Handler, Worker
 from batchwire_server.rpc.server import UseCases
+from batchwire_server.service.access import Access
 from batchwire_server.service.batches import Batches
 from batchwire_server.service.files import Files
 from batchwire_server.service.models import Models
@@ -85,8 +86,14 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
         yield World(SqlStore(database), LocalBlobs(settings.blob_dir), changes, Catalog(routes))
 
 
-def use_cases(settings: Settings, world: World) -> UseCases:
-    """Builds what the role api stands in front of."""
+def use_cases(settings: Settings, world: World, *, open_without_keys: bool) -> UseCases:
+    """Builds what the role api stands in front of.
+
+    Args:
+        settings: all settings.
+        world: the adapters.
+        open_without_keys: whether callers need no key as long as there never was one.
+    """
     allowed = limits(settings)
     files = Files(world.store, world.blobs, allowed)
     return UseCases(
@@ -96,6 +103,7 @@ def use_cases(settings: Settings, world: World) -> UseCases:
         watches=Watches(world.store, world.changes),
         results=Results(world.store, world.blobs, world.changes),
         models=Models(world.catalog),
+        access=Access(world.store, open_without_keys=open_without_keys),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import (
@@ -86,6 +86,11 @@ class Settings(BaseSettings):
     grpc_listen: str = Field("127.0.0.1:50051", description="HOST:PORT of the gRPC face; port 0: any.")
     http_listen: str = Field("127.0.0.1:8080", description="HOST:PORT of the REST face; port 0: any.")
     api: str = Field("127.0.0.1:50051", description="HOST:PORT of the api that a gateway of its own speaks to.")
+    auth: Literal["auto", "open"] = Field(
+        "auto",
+        description="`auto`: callers need a key once there is one, and always where others than this machine can reach the server; "
+        "`open`: no key is needed as long as there never was one.",
+    )
     workers: int = Field(1, ge=0, description="Worker processes of `serve`.")
     upstream: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Base URLs, for upstreams that need no more said."

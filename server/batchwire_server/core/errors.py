@@ -30,6 +30,9 @@ class Reason(StrEnum):
     UPLOAD_NOT_PENDING = "UPLOAD_NOT_PENDING"
     RANGE_NOT_SATISFIABLE = "RANGE_NOT_SATISFIABLE"
     RESULTS_NOT_STREAMABLE = "RESULTS_NOT_STREAMABLE"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    MISSING_API_KEY = "MISSING_API_KEY"
+    INVALID_API_KEY = "INVALID_API_KEY"
 
 
 class BatchwireError(Exception):
@@ -154,6 +157,30 @@ def results_not_streamable(status: str) -> BatchwireError:
         f"The batch is '{status}' and its results can no longer be streamed; download its output and error file.",
         status=status,
     )
+
+
+def idempotency_key_reused(batch_id: str) -> BatchwireError:
+    """The key names another call, which created `batch_id`."""
+    return BatchwireError(
+        Reason.IDEMPOTENCY_KEY_REUSED,
+        f"The idempotency key was used before, with other parameters, for the batch '{batch_id}'.",
+        param="idempotency_key",
+        batch_id=batch_id,
+    )
+
+
+def missing_api_key() -> BatchwireError:
+    """The call has no key, and the server wants one."""
+    return BatchwireError(
+        Reason.MISSING_API_KEY,
+        "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
+        "(i.e. Authorization: Bearer YOUR_KEY).",
+    )
+
+
+def invalid_api_key(hint: str) -> BatchwireError:
+    """No such key, or not any more."""
+    return BatchwireError(Reason.INVALID_API_KEY, f"Incorrect API key provided: {hint}.", key=hint)
 
 
 def join_words(words: Iterable[str]) -> str:

@@ -25,6 +25,11 @@ def batch_id() -> str:
     return f"batch_{secrets.token_hex(16)}"
 
 
+def key_id() -> str:
+    """Returns a new id of an API key; not the key itself."""
+    return f"key_{secrets.token_hex(8)}"
+
+
 def line_id(batch_id: str, line: int) -> str:
     """Returns the id of a batch's line: the same whenever the line is run again."""
     return f"batch_req_{batch_id.removeprefix('batch_')}{line:07d}"

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from batchwire_server.core.records import Fault
+from batchwire_server.core.records import Fault, LineRules
 
 BOM = b"\xef\xbb\xbf"
 BLANKS = b" \t\r"
@@ -87,7 +87,7 @@ class LineSplitter:
 class Head(msgspec.Struct, frozen=True):
     """What validation looks at in a request's body; the rest is the upstream's business."""
 
-    model: str
+    model: str = ""
     stream: bool | None = None
 
 
@@ -95,9 +95,9 @@ class CheckedLine(msgspec.Struct, frozen=True):
     """A line that is as it should be, read for validation."""
 
     custom_id: str
-    method: str
-    url: str
     body: Head
+    method: str = ""
+    url: str = ""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -128,8 +128,21 @@ def read_model(text: bytes) -> str:
     return _model_of.decode(text).body.model
 
 
-def check_line(line: RawLine, endpoint: str, max_bytes: int) -> CheckedLine | list[Fault]:
-    """Returns the line's fields, or all that is wrong with it."""
+STRICT = LineRules()
+
+
+def check_line(
+    line: RawLine, endpoint: str, max_bytes: int, rules: LineRules = STRICT, *, needs_model: bool = True
+) -> CheckedLine | list[Fault]:
+    """Returns the line's fields, or all that is wrong with it.
+
+    Args:
+        line: the line.
+        endpoint: what its batch calls.
+        max_bytes: how long it may be.
+        rules: where it may differ from OpenAI's rules.
+        needs_model: whether its body must name a model.
+    """
     if line.text is None:
         message = f"This line is larger than the {max_bytes} byte maximum."
         return [Fault("invalid_request", message, line=line.number)]
@@ -140,16 +153,16 @@ def check_line(line: RawLine, endpoint: str, max_bytes: int) -> CheckedLine | li
     except (UnicodeDecodeError, RecursionError):
         return [_unparseable(line)]
     except msgspec.DecodeError:
-        return _explain(line, endpoint)
-    if (
-        checked.method == "POST"
-        and checked.url == endpoint
-        and not checked.body.stream
-        and checked.body.model
-        and (0 < len(checked.custom_id) <= MAX_CUSTOM_ID)
-    ):
+        return _explain(line, endpoint, rules, needs_model=needs_model)
+    method, url = (checked.method, checked.url)
+    if rules.default_target:
+        method, url = method or "POST", url or endpoint
+    body = checked.body
+    targeted = method == "POST" and url == endpoint
+    fit = (body.model or not needs_model) and (not body.stream or rules.drop_stream)
+    if targeted and fit and 0 < len(checked.custom_id) <= MAX_CUSTOM_ID:
         return checked
-    return _explain(line, endpoint)
+    return _explain(line, endpoint, rules, needs_model=needs_model)
 
 
 def _unparseable(line: RawLine) -> Fault:
@@ -165,7 +178,7 @@ def _wrong_type(param: str, wanted: str, value: object) -> tuple[str, str, str]:
     return "invalid_type", message, param
 
 
-def _explain(line: RawLine, endpoint: str) -> list[Fault]:
+def _explain(line: RawLine, endpoint: str, rules: LineRules, *, needs_model: bool) -> list[Fault]:
     """Finds all that is wrong with a line that is not as it should be."""
     try:
         value = _anything.decode(line.text or b"")
@@ -173,7 +186,11 @@ def _explain(line: RawLine, endpoint: str) -> list[Fault]:
         return [_unparseable(line)]
     if not isinstance(value, dict):
         return [_unparseable(line)]
-    found = [*_custom_id_faults(value), *_target_faults(value, endpoint), *_body_faults(value)]
+    found = [
+        *_custom_id_faults(value),
+        *_target_faults(value, endpoint, rules),
+        *_body_faults(value, rules, needs_model=needs_model),
+    ]
     # A key that is there twice, once of a wrong type, is the one thing that the decoders see differently.
     return [Fault(code, message, param, line.number) for code, message, param in found] or [_unparseable(line)]
 
@@ -189,8 +206,10 @@ def _custom_id_faults(value: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "string_above_max_length", message, "custom_id"
 
 
-def _target_faults(value: dict[str, Any], endpoint: str) -> Iterator[tuple[str, str, str]]:
+def _target_faults(value: dict[str, Any], endpoint: str, rules: LineRules) -> Iterator[tuple[str, str, str]]:
     method, url = value.get("method"), value.get("url")
+    if rules.default_target:
+        method, url = method or "POST", url or endpoint
     if method is None:
         yield _missing("method")
     elif method != "POST":
@@ -201,7 +220,7 @@ def _target_faults(value: dict[str, Any], endpoint: str) -> Iterator[tuple[str, 
         yield "invalid_url", "The URL provided for this request does not match the batch endpoint.", "url"
 
 
-def _body_faults(value: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _body_faults(value: dict[str, Any], rules: LineRules, *, needs_model: bool) -> Iterator[tuple[str, str, str]]:
     body = value.get("body")
     if body is None:
         yield _missing("body")
@@ -210,12 +229,13 @@ def _body_faults(value: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     else:
         model, stream = body.get("model"), body.get("stream")
         if model is None or model == "":
-            yield "invalid_request", "Model parameter is required.", "body.model"
+            if needs_model:
+                yield "invalid_request", "Model parameter is required.", "body.model"
         elif not isinstance(model, str):
             yield _wrong_type("body.model", "a string", model)
         if stream is not None and not isinstance(stream, bool):
             yield _wrong_type("body.stream", "a boolean", stream)
-        elif stream:
+        elif stream and not rules.drop_stream:
             message = "Chat Completions: Streaming is not supported in the Batch API."
             yield "streaming_unsupported", message, "body.stream"
 

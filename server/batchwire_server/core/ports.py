@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import (
+    ApiKey,
     Batch,
     Fault,
     File,
@@ -105,11 +106,22 @@ class FileStore(Protocol):
         """Cancels an upload; tells whether it was pending."""
 
 
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A name for a call, and what tells the call from others."""
+
+    key: str
+    fingerprint: str
+
+
 class BatchStore(Protocol):
     """Batches, as callers see them."""
 
-    async def add_batch(self, batch: Batch) -> Batch:
-        """Stores a batch with the tasks that start it and that end it in time; returns it with its times."""
+    async def add_batch(self, batch: Batch, once: Once | None = None) -> Batch:
+        """Stores a batch with the tasks that start it and that end it in time; returns it with its times.
+
+        With `once`, a batch that was stored under the same key before is returned in its place. Raises BatchwireError when that one was another call's.
+        """
 
     async def get_batch(self, tenant: str, batch_id: str) -> Batch | None:
         """Returns a tenant's batch."""
@@ -230,6 +242,25 @@ class Garbage:
     files: dict[str, str]
     uploads: list[str]
     batches: list[str]
+
+
+class KeyStore(Protocol):
+    """API keys, known by their digests."""
+
+    async def add_key(self, key: ApiKey, digest: str) -> ApiKey:
+        """Stores a key; returns it with its time."""
+
+    async def list_keys(self) -> list[ApiKey]:
+        """Returns all keys, revoked ones too, oldest first."""
+
+    async def revoke_key(self, key_id: str) -> bool:
+        """Revokes a key; tells whether there was one that was not revoked."""
+
+    async def tenant_of_key(self, digest: str) -> str | None:
+        """Returns the tenant of a key that is not revoked."""
+
+    async def has_keys(self) -> bool:
+        """Tells whether there ever was a key."""
 
 
 class GarbageStore(Protocol):

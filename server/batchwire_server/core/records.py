@@ -95,12 +95,29 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class LineRules:
+    """Where the lines of an input may differ from OpenAI's rules.
+
+    Attributes:
+        default_target: `method` and `url` may be left out.
+        single_model: all lines must name one model.
+        drop_stream: a `stream` in a body is taken out instead of being a fault.
+    """
+
+    default_target: bool = False
+    single_model: bool = False
+    drop_stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Many requests that run as one job.
 
     Attributes:
         input_key: blob of the input; None when there was no such file.
         input_bytes: its size.
+        input_file_name: its name.
+        replace_model: the model of every line, in the place of what the lines say.
         window_seconds: the completion window.
         output_lifetime: seconds that the files which the batch leaves are kept.
         total, completed, failed: lines.
@@ -119,6 +136,9 @@ class Batch:
     window_seconds: int
     output_lifetime: int | None
     metadata: dict[str, str] = field(default_factory=dict)
+    input_file_name: str | None = None
+    replace_model: str | None = None
+    line_rules: LineRules = LineRules()
     status: BatchStatus = BatchStatus.VALIDATING
     model: str | None = None
     errors: tuple[Fault, ...] = ()
@@ -207,6 +227,18 @@ class Segment:
     failed: int
     usage: Usage
     start: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key that acts for a tenant. `hint` is what may be shown of it."""
+
+    id: str
+    tenant: str
+    name: str
+    hint: str
+    created_at: int = 0
+    revoked_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from batchwire_server.core.catalog import Served
 from batchwire_server.core.limits import Limits
-from batchwire_server.core.lines import CheckedLine, LineSplitter, RawLine, check_line, shorten
-from batchwire_server.core.records import Fault
+from batchwire_server.core.lines import STRICT, CheckedLine, LineSplitter, RawLine, check_line, shorten
+from batchwire_server.core.records import Fault, LineRules
 from batchwire_server.core.shards import ShardCutter
 
 MAX_FAULTS = 100
@@ -27,11 +27,23 @@ class InputCheck:
         undecided: those of them that a silent upstream may or may not serve.
     """
 
-    def __init__(self, endpoint: str, input_bytes: int, served: Served, limits: Limits, *, mixed_models: bool) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        input_bytes: int,
+        served: Served,
+        limits: Limits,
+        *,
+        mixed_models: bool,
+        rules: LineRules = STRICT,
+        replace_model: str | None = None,
+    ) -> None:
         self._endpoint = endpoint
         self._served = served
         self._limits = limits
-        self._mixed_models = mixed_models
+        self._mixed_models = mixed_models and not rules.single_model
+        self._rules = rules
+        self._replace_model = replace_model
         self._splitter = LineSplitter(limits.max_line_bytes)
         self._cutter = ShardCutter(input_bytes)
         self._seen: set[int] = set()
@@ -82,12 +94,14 @@ class InputCheck:
 
     def _check(self, line: RawLine) -> None:
         self._lines += 1
-        checked = check_line(line, self._endpoint, self._limits.max_line_bytes)
+        checked = check_line(
+            line, self._endpoint, self._limits.max_line_bytes, self._rules, needs_model=not self._replace_model
+        )
         if isinstance(checked, list):
             self._add(checked)
             return
         self._check_id(line, checked)
-        model = checked.body.model
+        model = self._replace_model or checked.body.model
         if model not in self.models:
             self._meet(line, model)
         elif model not in self._served.models and not self._served.any_model:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 
 from batchwire_server.core import ids
+from batchwire_server.core.bodies import rewritten
 from batchwire_server.core.lines import LineSplitter, RawLine, read_call, read_model
 from batchwire_server.core.records import Batch, Shard, Task, Usage
 from batchwire_server.core.results import (
@@ -74,7 +75,8 @@ class ShardRun:
         made = []
         for line in lines:
             call = read_call(line.text or b"")
-            made.append(Job(self, line.number, bytes(call.custom_id), bytes(call.body)))
+            body = rewritten(bytes(call.body), self.batch.replace_model, self.batch.line_rules)
+            made.append(Job(self, line.number, bytes(call.custom_id), body))
         self.waiting += len(made)
         return made
 

@@ -9,7 +9,7 @@ from batchwire_server.core.catalog import Catalog
 from batchwire_server.core.errors import BlobNotFoundError, UnknownModelsError
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.ports import BlobStore, TaskQueue
-from batchwire_server.core.records import Task
+from batchwire_server.core.records import Batch, Task
 from batchwire_server.core.validation import InputCheck, cannot_find_file
 
 FRESH_S = 2.0
@@ -39,7 +39,7 @@ class Validator:
             await self._queue.reject(task, [missing])
             return
         try:
-            check = await self._read(batch.endpoint, batch.input_key, batch.input_bytes)
+            check = await self._read(batch, batch.input_key)
         except BlobNotFoundError:
             await self._queue.reject(task, [missing])
             return
@@ -51,9 +51,17 @@ class Validator:
             model = next(iter(check.models)) if len(check.models) == 1 else None
             await self._queue.accept(task, model, check.shards.shards)
 
-    async def _read(self, endpoint: str, key: str, size: int) -> InputCheck:
+    async def _read(self, batch: Batch, key: str) -> InputCheck:
         served = await self._catalog.read(FRESH_S)
-        check = InputCheck(endpoint, size, served, self._limits, mixed_models=self._mixed_models)
+        check = InputCheck(
+            batch.endpoint,
+            batch.input_bytes,
+            served,
+            self._limits,
+            mixed_models=self._mixed_models,
+            rules=batch.line_rules,
+            replace_model=batch.replace_model,
+        )
         async with aclosing(self._blobs.stream(key)) as blocks:
             async for block in blocks:
                 # In a thread, so that calls in flight and heartbeats go on meanwhile.

@@ -9,7 +9,7 @@ from typing import Any
 from batchwire import v1
 from grpc import aio
 
-from batchwire_server.rpc.convert import batch_message, lifetime
+from batchwire_server.rpc.convert import batch_message, lifetime, line_rules
 from batchwire_server.rpc.tenants import tenant_of
 from batchwire_server.service.batches import Batches, BatchSpec
 from batchwire_server.service.results import Results
@@ -34,8 +34,11 @@ class BatchServicer(v1.BatchServiceServicer):
             completion_window=request.completion_window,
             metadata=dict(request.metadata),
             output_lifetime=lifetime(request, "output_expires_after"),
+            replace_model=request.replace.model or None,
+            line_rules=line_rules(request.line_rules),
+            require_input_file=request.require_input_file,
         )
-        return batch_message(await self._batches.create(tenant_of(context), spec))
+        return batch_message(await self._batches.create(tenant_of(context), spec, request.idempotency_key))
 
     async def GetBatch(self, request: v1.GetBatchRequest, context: Context) -> v1.Batch:
         """See BatchService."""

@@ -6,7 +6,7 @@ from batchwire import v1
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.records import Batch, File, Model, UploadPart, UploadStatus
+from batchwire_server.core.records import Batch, File, LineRules, Model, UploadPart, UploadStatus
 from batchwire_server.service.files import FileSpec, check_lifetime
 from batchwire_server.service.uploads import UploadState
 
@@ -116,6 +116,15 @@ def batch_message(batch: Batch) -> v1.Batch:
         output_expires_after=(
             v1.ExpiresAfter(anchor="created_at", seconds=batch.output_lifetime) if batch.output_lifetime else None
         ),
+        replace=v1.Replace(model=batch.replace_model) if batch.replace_model else None,
+        input_file_name=batch.input_file_name,
+    )
+
+
+def line_rules(rules: v1.LineRules) -> LineRules:
+    """Reads where lines may differ."""
+    return LineRules(
+        default_target=rules.default_target, single_model=rules.single_model, drop_stream=rules.drop_stream
     )
 
 

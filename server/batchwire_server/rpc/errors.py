@@ -29,6 +29,9 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.UPLOAD_NOT_PENDING: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.RANGE_NOT_SATISFIABLE: grpc.StatusCode.OUT_OF_RANGE,
     Reason.RESULTS_NOT_STREAMABLE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.IDEMPOTENCY_KEY_REUSED: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.MISSING_API_KEY: grpc.StatusCode.UNAUTHENTICATED,
+    Reason.INVALID_API_KEY: grpc.StatusCode.UNAUTHENTICATED,
 }
 
 

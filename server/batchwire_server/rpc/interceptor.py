@@ -1,4 +1,4 @@
-"""What every call has in common: errors become statuses, and what was not foreseen is logged, and told without detail."""
+"""What every call has in common: it acts for somebody, errors become statuses, and what was not foreseen is logged, and told without detail."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from grpc import aio
 
 from batchwire_server.core.errors import BatchwireError
 from batchwire_server.rpc.errors import CODES, DETAILS_KEY, status_details
+from batchwire_server.rpc.tenants import act_for, key_of
+from batchwire_server.service.access import Access
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +40,11 @@ async def translated(context: Context, method: str) -> AsyncIterator[None]:
         )
 
 
-class ErrorInterceptor(aio.ServerInterceptor):
-    """Wraps every handler in `translated`."""
+class CallInterceptor(aio.ServerInterceptor):
+    """Finds out whom each call of the protocol acts for, and translates what its handler raises."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
 
     async def intercept_service(
         self,
@@ -51,7 +56,7 @@ class ErrorInterceptor(aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith("/batchwire."):
             return handler  # health and reflection translate their own
-        wrap = _wrap_stream if handler.response_streaming else _wrap_unary
+        wrap = self._wrap_stream if handler.response_streaming else self._wrap_unary
         names = {True: "stream", False: "unary"}
         kind = f"{names[handler.request_streaming]}_{names[handler.response_streaming]}"
         make = getattr(grpc, f"{kind}_rpc_method_handler")
@@ -61,19 +66,19 @@ class ErrorInterceptor(aio.ServerInterceptor):
         )
         return wrapped
 
+    def _wrap_unary(self, behaviour: Callable[[Any, Context], Awaitable[Any]], method: str) -> Any:
+        async def call(request: Any, context: Context) -> Any:
+            async with translated(context, method):
+                act_for(await self._access.tenant(key_of(context)))
+                return await behaviour(request, context)
 
-def _wrap_unary(behaviour: Callable[[Any, Context], Awaitable[Any]], method: str) -> Any:
-    async def call(request: Any, context: Context) -> Any:
-        async with translated(context, method):
-            return await behaviour(request, context)
+        return call
 
-    return call
+    def _wrap_stream(self, behaviour: Callable[[Any, Context], AsyncIterator[Any]], method: str) -> Any:
+        async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+            async with translated(context, method):
+                act_for(await self._access.tenant(key_of(context)))
+                async for message in behaviour(request, context):
+                    yield message
 
-
-def _wrap_stream(behaviour: Callable[[Any, Context], AsyncIterator[Any]], method: str) -> Any:
-    async def call(request: Any, context: Context) -> AsyncIterator[Any]:
-        async with translated(context, method):
-            async for message in behaviour(request, context):
-                yield message
-
-    return call
+        return call

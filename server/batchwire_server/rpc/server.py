@@ -13,9 +13,10 @@ from grpc_reflection.v1alpha import reflection
 
 from batchwire_server.rpc.batches import BatchServicer
 from batchwire_server.rpc.files import FileServicer
-from batchwire_server.rpc.interceptor import ErrorInterceptor
+from batchwire_server.rpc.interceptor import CallInterceptor
 from batchwire_server.rpc.models import ModelServicer
 from batchwire_server.rpc.uploads import UploadServicer
+from batchwire_server.service.access import Access
 from batchwire_server.service.batches import Batches
 from batchwire_server.service.files import Files
 from batchwire_server.service.models import Models
@@ -54,13 +55,14 @@ class UseCases:
     watches: Watches
     results: Results
     models: Models
+    access: Access
 
 
 class RpcServer:
     """The gRPC server of the role api."""
 
     def __init__(self, use_cases: UseCases) -> None:
-        self._server = aio.server(interceptors=[ErrorInterceptor()], options=OPTIONS)
+        self._server = aio.server(interceptors=[CallInterceptor(use_cases.access)], options=OPTIONS)
         self._health = health.aio.HealthServicer()
         v1.add_FileServiceServicer_to_server(FileServicer(use_cases.files), self._server)
         v1.add_UploadServiceServicer_to_server(UploadServicer(use_cases.uploads), self._server)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from batchwire_server.core import ids
 from batchwire_server.core.errors import (
     above_max_length,
     batch_not_cancellable,
     batch_not_found,
+    file_not_found,
     invalid_value,
     missing_parameter,
     unsupported_value,
 )
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.limits import Limits
-from batchwire_server.core.ports import BatchStore, FileStore, Page
-from batchwire_server.core.records import Batch
+from batchwire_server.core.lines import STRICT
+from batchwire_server.core.ports import BatchStore, FileStore, Once, Page
+from batchwire_server.core.records import Batch, LineRules
 from batchwire_server.core.windows import parse_window
 from batchwire_server.service.files import check_limit, unknown_after
 
@@ -26,6 +30,7 @@ LIST_DEFAULT = 20
 METADATA_PAIRS = 16
 METADATA_KEY = 64
 METADATA_VALUE = 512
+IDEMPOTENCY_KEY = 255
 
 _NOT_CANCELLABLE = {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED}
 
@@ -39,6 +44,14 @@ class BatchSpec:
     completion_window: str
     metadata: dict[str, str] = field(default_factory=dict)
     output_lifetime: int | None = None
+    replace_model: str | None = None
+    line_rules: LineRules = STRICT
+    require_input_file: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for two calls exactly if they ask for the same."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 def check_metadata(metadata: Mapping[str, str]) -> None:
@@ -66,8 +79,16 @@ class Batches:
         self._files = files
         self._limits = limits
 
-    async def create(self, tenant: str, spec: BatchSpec) -> Batch:
-        """Creates a batch. Raises BatchwireError; a file that does not exist fails the batch later instead."""
+    async def create(self, tenant: str, spec: BatchSpec, idempotency_key: str = "") -> Batch:
+        """Creates a batch, or returns the one that was created under the same key before.
+
+        Raises BatchwireError; a file that does not exist fails the batch later instead, unless the spec says otherwise.
+        """
+        if len(idempotency_key) > IDEMPOTENCY_KEY:
+            message = (
+                f"Invalid 'idempotency_key': string too long. Expected a string with maximum length {IDEMPOTENCY_KEY}."
+            )
+            raise above_max_length("idempotency_key", message)
         for param in ("input_file_id", "endpoint", "completion_window"):
             if not getattr(spec, param):
                 raise missing_parameter(param)
@@ -76,6 +97,8 @@ class Batches:
         window = parse_window(spec.completion_window)
         check_metadata(spec.metadata)
         file = await self._files.get_file(tenant, spec.input_file_id)
+        if file is None and spec.require_input_file:
+            raise file_not_found(spec.input_file_id)
         if file and file.purpose != "batch":
             message = f"Invalid value: the file '{file.id}' has purpose '{file.purpose}', and must have 'batch'."
             raise invalid_value("input_file_id", message)
@@ -90,8 +113,12 @@ class Batches:
             window_seconds=window,
             output_lifetime=spec.output_lifetime,
             metadata=dict(spec.metadata),
+            input_file_name=file.filename if file else None,
+            replace_model=spec.replace_model,
+            line_rules=spec.line_rules,
         )
-        return await self._batches.add_batch(batch)
+        once = Once(idempotency_key, spec.fingerprint) if idempotency_key else None
+        return await self._batches.add_batch(batch, once)
 
     async def get(self, tenant: str, batch_id: str) -> Batch:
         """Returns a batch. Raises BatchwireError."""

@@ -26,6 +26,9 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
     "upload_not_pending": ("cancelled",),
     "range_not_satisfiable": (5,),
     "results_not_streamable": ("completed",),
+    "idempotency_key_reused": ("batch_1",),
+    "missing_api_key": (),
+    "invalid_api_key": ("bw-abc…",),
 }
 
 

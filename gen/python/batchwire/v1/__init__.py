@@ -14,11 +14,13 @@ from batchwire.v1.batch_pb2 import BatchError as BatchError
 from batchwire.v1.batch_pb2 import BatchStatus as BatchStatus
 from batchwire.v1.batch_pb2 import InputTokensDetails as InputTokensDetails
 from batchwire.v1.batch_pb2 import OutputTokensDetails as OutputTokensDetails
+from batchwire.v1.batch_pb2 import Replace as Replace
 from batchwire.v1.batch_pb2 import RequestCounts as RequestCounts
 from batchwire.v1.batch_pb2 import Usage as Usage
 from batchwire.v1.batch_service_pb2 import CancelBatchRequest as CancelBatchRequest
 from batchwire.v1.batch_service_pb2 import CreateBatchRequest as CreateBatchRequest
 from batchwire.v1.batch_service_pb2 import GetBatchRequest as GetBatchRequest
+from batchwire.v1.batch_service_pb2 import LineRules as LineRules
 from batchwire.v1.batch_service_pb2 import ListBatchesRequest as ListBatchesRequest
 from batchwire.v1.batch_service_pb2 import ListBatchesResponse as ListBatchesResponse
 from batchwire.v1.batch_service_pb2 import StreamResultsRequest as StreamResultsRequest
@@ -33,9 +35,12 @@ from batchwire.v1.error_reason_pb2 import ERROR_REASON_BATCH_NOT_FOUND as ERROR_
 from batchwire.v1.error_reason_pb2 import ERROR_REASON_CONTENT_MISMATCH as ERROR_REASON_CONTENT_MISMATCH
 from batchwire.v1.error_reason_pb2 import ERROR_REASON_FILE_NOT_FOUND as ERROR_REASON_FILE_NOT_FOUND
 from batchwire.v1.error_reason_pb2 import ERROR_REASON_FILE_TOO_LARGE as ERROR_REASON_FILE_TOO_LARGE
+from batchwire.v1.error_reason_pb2 import ERROR_REASON_IDEMPOTENCY_KEY_REUSED as ERROR_REASON_IDEMPOTENCY_KEY_REUSED
+from batchwire.v1.error_reason_pb2 import ERROR_REASON_INVALID_API_KEY as ERROR_REASON_INVALID_API_KEY
 from batchwire.v1.error_reason_pb2 import ERROR_REASON_INVALID_FILE_FORMAT as ERROR_REASON_INVALID_FILE_FORMAT
 from batchwire.v1.error_reason_pb2 import ERROR_REASON_INVALID_TYPE as ERROR_REASON_INVALID_TYPE
 from batchwire.v1.error_reason_pb2 import ERROR_REASON_INVALID_VALUE as ERROR_REASON_INVALID_VALUE
+from batchwire.v1.error_reason_pb2 import ERROR_REASON_MISSING_API_KEY as ERROR_REASON_MISSING_API_KEY
 from batchwire.v1.error_reason_pb2 import ERROR_REASON_MISSING_REQUIRED_PARAMETER as ERROR_REASON_MISSING_REQUIRED_PARAMETER
 from batchwire.v1.error_reason_pb2 import ERROR_REASON_MODEL_NOT_FOUND as ERROR_REASON_MODEL_NOT_FOUND
 from batchwire.v1.error_reason_pb2 import ERROR_REASON_RANGE_NOT_SATISFIABLE as ERROR_REASON_RANGE_NOT_SATISFIABLE

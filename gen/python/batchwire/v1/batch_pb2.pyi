@@ -129,6 +129,8 @@ class Batch(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     OUTPUT_EXPIRES_AFTER_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
+    INPUT_FILE_NAME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Opaque, unique, assigned by the server."""
     endpoint: _builtins.str
@@ -145,6 +147,8 @@ class Batch(_message.Message):
     """Id of the file with the answers. Unset until the batch ends, and when no line was answered with 2xx."""
     error_file_id: _builtins.str
     """Id of the file with the lines that failed. Unset until the batch ends, and when none did."""
+    input_file_name: _builtins.str
+    """Name of the input file. Unset when there was no such file."""
     @_builtins.property
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchError]:
         """What validation found wrong. Empty unless the status is BATCH_STATUS_FAILED."""
@@ -201,6 +205,10 @@ class Batch(_message.Message):
     def output_expires_after(self) -> _file_pb2.ExpiresAfter:
         """When the files that the batch leaves are to be deleted, counted from their creation. Unset: after 30 days."""
 
+    @_builtins.property
+    def replace(self) -> Global___Replace:
+        """What is put in the place of what the lines say. Unset: nothing."""
+
     def __init__(
         self,
         *,
@@ -226,13 +234,17 @@ class Batch(_message.Message):
         usage: Global___Usage | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         output_expires_after: _file_pb2.ExpiresAfter | None = ...,
+        replace: Global___Replace | None = ...,
+        input_file_name: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_file_id", b"_error_file_id", "_model", b"_model", "_output_file_id", b"_output_file_id", "cancelled_at", b"cancelled_at", "cancelling_at", b"cancelling_at", "completed_at", b"completed_at", "created_at", b"created_at", "error_file_id", b"error_file_id", "expired_at", b"expired_at", "expires_at", b"expires_at", "failed_at", b"failed_at", "finalizing_at", b"finalizing_at", "in_progress_at", b"in_progress_at", "model", b"model", "output_expires_after", b"output_expires_after", "output_file_id", b"output_file_id", "request_counts", b"request_counts", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_file_id", b"_error_file_id", "_input_file_name", b"_input_file_name", "_model", b"_model", "_output_file_id", b"_output_file_id", "cancelled_at", b"cancelled_at", "cancelling_at", b"cancelling_at", "completed_at", b"completed_at", "created_at", b"created_at", "error_file_id", b"error_file_id", "expired_at", b"expired_at", "expires_at", b"expires_at", "failed_at", b"failed_at", "finalizing_at", b"finalizing_at", "in_progress_at", b"in_progress_at", "input_file_name", b"input_file_name", "model", b"model", "output_expires_after", b"output_expires_after", "output_file_id", b"output_file_id", "replace", b"replace", "request_counts", b"request_counts", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_file_id", b"_error_file_id", "_model", b"_model", "_output_file_id", b"_output_file_id", "cancelled_at", b"cancelled_at", "cancelling_at", b"cancelling_at", "completed_at", b"completed_at", "completion_window", b"completion_window", "created_at", b"created_at", "endpoint", b"endpoint", "error_file_id", b"error_file_id", "errors", b"errors", "expired_at", b"expired_at", "expires_at", b"expires_at", "failed_at", b"failed_at", "finalizing_at", b"finalizing_at", "id", b"id", "in_progress_at", b"in_progress_at", "input_file_id", b"input_file_id", "metadata", b"metadata", "model", b"model", "output_expires_after", b"output_expires_after", "output_file_id", b"output_file_id", "request_counts", b"request_counts", "status", b"status", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_file_id", b"_error_file_id", "_input_file_name", b"_input_file_name", "_model", b"_model", "_output_file_id", b"_output_file_id", "cancelled_at", b"cancelled_at", "cancelling_at", b"cancelling_at", "completed_at", b"completed_at", "completion_window", b"completion_window", "created_at", b"created_at", "endpoint", b"endpoint", "error_file_id", b"error_file_id", "errors", b"errors", "expired_at", b"expired_at", "expires_at", b"expires_at", "failed_at", b"failed_at", "finalizing_at", b"finalizing_at", "id", b"id", "in_progress_at", b"in_progress_at", "input_file_id", b"input_file_id", "input_file_name", b"input_file_name", "metadata", b"metadata", "model", b"model", "output_expires_after", b"output_expires_after", "output_file_id", b"output_file_id", "replace", b"replace", "request_counts", b"request_counts", "status", b"status", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error_file_id: _TypeAlias = _typing.Literal["error_file_id"]  # noqa: Y015
     _WhichOneofArgType__error_file_id: _TypeAlias = _typing.Literal["_error_file_id", b"_error_file_id"]  # noqa: Y015
+    _WhichOneofReturnType__input_file_name: _TypeAlias = _typing.Literal["input_file_name"]  # noqa: Y015
+    _WhichOneofArgType__input_file_name: _TypeAlias = _typing.Literal["_input_file_name", b"_input_file_name"]  # noqa: Y015
     _WhichOneofReturnType__model: _TypeAlias = _typing.Literal["model"]  # noqa: Y015
     _WhichOneofArgType__model: _TypeAlias = _typing.Literal["_model", b"_model"]  # noqa: Y015
     _WhichOneofReturnType__output_file_id: _TypeAlias = _typing.Literal["output_file_id"]  # noqa: Y015
@@ -240,11 +252,35 @@ class Batch(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_file_id) -> _WhichOneofReturnType__error_file_id | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__input_file_name) -> _WhichOneofReturnType__input_file_name | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__model) -> _WhichOneofReturnType__model | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__output_file_id) -> _WhichOneofReturnType__output_file_id | None: ...
 
 Global___Batch: _TypeAlias = Batch  # noqa: Y015
+
+@_typing.final
+class Replace(_message.Message):
+    """What is put in the place of what the lines of an input say, so that one input can be run again in another way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model of every line. Empty: each line's own."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Replace: _TypeAlias = Replace  # noqa: Y015
 
 @_typing.final
 class RequestCounts(_message.Message):

@@ -51,12 +51,22 @@ class CreateBatchRequest(_message.Message):
     COMPLETION_WINDOW_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     OUTPUT_EXPIRES_AFTER_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
+    LINE_RULES_FIELD_NUMBER: _builtins.int
+    REQUIRE_INPUT_FILE_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     input_file_id: _builtins.str
     """Id of a file of purpose "batch": JSON Lines, each `{"custom_id", "method": "POST", "url", "body"}`."""
     endpoint: _builtins.str
     """The path that every line calls; one of those that the server is configured for, such as "/v1/chat/completions"."""
     completion_window: _builtins.str
     """The time given: a whole number and s, m, h or d, up to "336h" ("14d")."""
+    require_input_file: _builtins.bool
+    """Whether an input file that does not exist fails the call with FILE_NOT_FOUND, instead of the batch."""
+    idempotency_key: _builtins.str
+    """A name for this call, of at most 255 characters: a later call of the same caller with the same name returns the batch that the first one
+    created, and creates none; one with other fields gets IDEMPOTENCY_KEY_REUSED. Empty: each call creates a batch.
+    """
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Whatever the caller wants to find again: at most 16 pairs, keys to 64 characters, values to 512."""
@@ -64,6 +74,14 @@ class CreateBatchRequest(_message.Message):
     @_builtins.property
     def output_expires_after(self) -> _file_pb2.ExpiresAfter:
         """When to delete the output and the error file, counted from their creation. Unset: after 30 days."""
+
+    @_builtins.property
+    def replace(self) -> _batch_pb2.Replace:
+        """What to put in the place of what the lines say. Unset: nothing."""
+
+    @_builtins.property
+    def line_rules(self) -> Global___LineRules:
+        """Where the lines may differ from OpenAI's rules. Unset: nowhere."""
 
     def __init__(
         self,
@@ -73,14 +91,48 @@ class CreateBatchRequest(_message.Message):
         completion_window: _builtins.str = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         output_expires_after: _file_pb2.ExpiresAfter | None = ...,
+        replace: _batch_pb2.Replace | None = ...,
+        line_rules: Global___LineRules | None = ...,
+        require_input_file: _builtins.bool = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["output_expires_after", b"output_expires_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["line_rules", b"line_rules", "output_expires_after", b"output_expires_after", "replace", b"replace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_window", b"completion_window", "endpoint", b"endpoint", "input_file_id", b"input_file_id", "metadata", b"metadata", "output_expires_after", b"output_expires_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_window", b"completion_window", "endpoint", b"endpoint", "idempotency_key", b"idempotency_key", "input_file_id", b"input_file_id", "line_rules", b"line_rules", "metadata", b"metadata", "output_expires_after", b"output_expires_after", "replace", b"replace", "require_input_file", b"require_input_file"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateBatchRequest: _TypeAlias = CreateBatchRequest  # noqa: Y015
+
+@_typing.final
+class LineRules(_message.Message):
+    """Where the lines of an input may differ from OpenAI's rules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEFAULT_TARGET_FIELD_NUMBER: _builtins.int
+    SINGLE_MODEL_FIELD_NUMBER: _builtins.int
+    DROP_STREAM_FIELD_NUMBER: _builtins.int
+    default_target: _builtins.bool
+    """Lines may leave out `method` and `url`: POST, and the batch's endpoint, are meant."""
+    single_model: _builtins.bool
+    """All lines must name one model (checked after `replace`), even where the server allows several."""
+    drop_stream: _builtins.bool
+    """A `stream` in a body is taken out, instead of failing the batch."""
+    def __init__(
+        self,
+        *,
+        default_target: _builtins.bool = ...,
+        single_model: _builtins.bool = ...,
+        drop_stream: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_target", b"default_target", "drop_stream", b"drop_stream", "single_model", b"single_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LineRules: _TypeAlias = LineRules  # noqa: Y015
 
 @_typing.final
 class GetBatchRequest(_message.Message):

@@ -41,8 +41,9 @@ class BatchServiceStub:
     """Creates a batch and returns at once; reading and checking the input comes after.
 
     Errors: MISSING_REQUIRED_PARAMETER, INVALID_VALUE (endpoint, completion_window, output_expires_after, a file of another purpose),
-    ABOVE_MAX_LENGTH (metadata). An input file that does not exist does not fail the call but the batch, as with OpenAI.
-    Not idempotent: a retry after a lost reply may create a second batch.
+    ABOVE_MAX_LENGTH (metadata, idempotency_key), IDEMPOTENCY_KEY_REUSED. An input file that does not exist does not fail the call but the batch, as
+    with OpenAI, unless `require_input_file` says otherwise.
+    Idempotent only with an `idempotency_key`: without one, a retry after a lost reply may create a second batch.
     """
     GetBatch: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.GetBatchRequest, _batch_pb2.Batch]
     """Returns one batch. Errors: BATCH_NOT_FOUND. Safe to retry."""
@@ -85,8 +86,9 @@ class BatchServiceAsyncStub(BatchServiceStub):
     """Creates a batch and returns at once; reading and checking the input comes after.
 
     Errors: MISSING_REQUIRED_PARAMETER, INVALID_VALUE (endpoint, completion_window, output_expires_after, a file of another purpose),
-    ABOVE_MAX_LENGTH (metadata). An input file that does not exist does not fail the call but the batch, as with OpenAI.
-    Not idempotent: a retry after a lost reply may create a second batch.
+    ABOVE_MAX_LENGTH (metadata, idempotency_key), IDEMPOTENCY_KEY_REUSED. An input file that does not exist does not fail the call but the batch, as
+    with OpenAI, unless `require_input_file` says otherwise.
+    Idempotent only with an `idempotency_key`: without one, a retry after a lost reply may create a second batch.
     """
     GetBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.GetBatchRequest, _batch_pb2.Batch]  # type: ignore[assignment]
     """Returns one batch. Errors: BATCH_NOT_FOUND. Safe to retry."""
@@ -132,8 +134,9 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         """Creates a batch and returns at once; reading and checking the input comes after.
 
         Errors: MISSING_REQUIRED_PARAMETER, INVALID_VALUE (endpoint, completion_window, output_expires_after, a file of another purpose),
-        ABOVE_MAX_LENGTH (metadata). An input file that does not exist does not fail the call but the batch, as with OpenAI.
-        Not idempotent: a retry after a lost reply may create a second batch.
+        ABOVE_MAX_LENGTH (metadata, idempotency_key), IDEMPOTENCY_KEY_REUSED. An input file that does not exist does not fail the call but the batch, as
+        with OpenAI, unless `require_input_file` says otherwise.
+        Idempotent only with an `idempotency_key`: without one, a retry after a lost reply may create a second batch.
         """
 
     @_abc_1.abstractmethod

@@ -101,6 +101,21 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "RESULTS_NOT_STREAMABLE", "domain": "batchwire.dev", "metadata": { "status": "completed" } }
     """
+    ERROR_REASON_IDEMPOTENCY_KEY_REUSED: _ErrorReason.ValueType  # 16
+    """An idempotency key was used before, for a call with other fields. ALREADY_EXISTS. Do not retry.
+
+        { "reason": "IDEMPOTENCY_KEY_REUSED", "domain": "batchwire.dev", "metadata": { "param": "idempotency_key", "batch_id": "batch_abc" } }
+    """
+    ERROR_REASON_MISSING_API_KEY: _ErrorReason.ValueType  # 17
+    """The call has no API key, and the server wants one. UNAUTHENTICATED.
+
+        { "reason": "MISSING_API_KEY", "domain": "batchwire.dev", "metadata": {} }
+    """
+    ERROR_REASON_INVALID_API_KEY: _ErrorReason.ValueType  # 18
+    """The call's API key does not exist, or was revoked. UNAUTHENTICATED.
+
+        { "reason": "INVALID_API_KEY", "domain": "batchwire.dev", "metadata": { "key": "bw-abc…" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused.
@@ -189,5 +204,20 @@ ERROR_REASON_RESULTS_NOT_STREAMABLE: ErrorReason.ValueType  # 15
 FAILED_PRECONDITION. Do not retry.
 
     { "reason": "RESULTS_NOT_STREAMABLE", "domain": "batchwire.dev", "metadata": { "status": "completed" } }
+"""
+ERROR_REASON_IDEMPOTENCY_KEY_REUSED: ErrorReason.ValueType  # 16
+"""An idempotency key was used before, for a call with other fields. ALREADY_EXISTS. Do not retry.
+
+    { "reason": "IDEMPOTENCY_KEY_REUSED", "domain": "batchwire.dev", "metadata": { "param": "idempotency_key", "batch_id": "batch_abc" } }
+"""
+ERROR_REASON_MISSING_API_KEY: ErrorReason.ValueType  # 17
+"""The call has no API key, and the server wants one. UNAUTHENTICATED.
+
+    { "reason": "MISSING_API_KEY", "domain": "batchwire.dev", "metadata": {} }
+"""
+ERROR_REASON_INVALID_API_KEY: ErrorReason.ValueType  # 18
+"""The call's API key does not exist, or was revoked. UNAUTHENTICATED.
+
+    { "reason": "INVALID_API_KEY", "domain": "batchwire.dev", "metadata": { "key": "bw-abc…" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

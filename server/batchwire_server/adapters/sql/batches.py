@@ -13,8 +13,9 @@ from batchwire_server.adapters.sql.engine import Database
 from batchwire_server.adapters.sql.files import page_after
 from batchwire_server.adapters.sql.rows import batch_record, batch_values, segment_record
 from batchwire_server.adapters.sql.tables import BATCH, SEGMENT, TASK
+from batchwire_server.core.errors import idempotency_key_reused
 from batchwire_server.core.lifecycle import STAMPS, BatchStatus, predecessors
-from batchwire_server.core.ports import Page
+from batchwire_server.core.ports import Once, Page
 from batchwire_server.core.records import Batch, Segment, TaskKind
 
 
@@ -82,18 +83,30 @@ class SqlBatches:
 
     _db: Database
 
-    async def add_batch(self, batch: Batch) -> Batch:
+    async def add_batch(self, batch: Batch, once: Once | None = None) -> Batch:
         """See BatchStore."""
         async with self._db.write() as connection:
+            if once and (known := await self._created_before(connection, batch.tenant, once)):
+                return known
             now = await self._db.now(connection)
             stored = replace(batch, created_at=now, expires_at=now + batch.window_seconds * 1000)
-            await connection.execute(insert(BATCH).values(batch_values(stored)))
+            named = {"idempotency_key": once and once.key, "fingerprint": once and once.fingerprint}
+            await connection.execute(insert(BATCH).values(batch_values(stored) | named))
             tasks = [
                 task_values(TaskKind.VALIDATE, stored, now),
                 task_values(TaskKind.EXPIRE, stored, stored.expires_at),
             ]
             await connection.execute(insert(TASK).values(tasks))
         return stored
+
+    async def _created_before(self, connection: AsyncConnection, tenant: str, once: Once) -> Batch | None:
+        query = select(BATCH).where(BATCH.c.tenant == tenant, BATCH.c.idempotency_key == once.key)
+        row = (await connection.execute(query)).first()
+        if row is None:
+            return None
+        if row.fingerprint != once.fingerprint:
+            raise idempotency_key_reused(row.id)
+        return batch_record(row)
 
     async def get_batch(self, tenant: str, batch_id: str) -> Batch | None:
         """See BatchStore."""

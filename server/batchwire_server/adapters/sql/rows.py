@@ -9,9 +9,11 @@ from sqlalchemy import Row
 
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import (
+    ApiKey,
     Batch,
     Fault,
     File,
+    LineRules,
     Segment,
     Shard,
     Task,
@@ -26,7 +28,10 @@ USAGE = tuple(field.name for field in fields(Usage))
 _FILE = tuple(field.name for field in fields(File))
 _UPLOAD = tuple(field.name for field in fields(Upload))
 _PART = tuple(field.name for field in fields(UploadPart))
-_BATCH = tuple(field.name for field in fields(Batch) if field.name not in {"usage", "metadata", "errors", "status"})
+_BATCH = tuple(
+    field.name for field in fields(Batch) if field.name not in {"usage", "metadata", "errors", "status", "line_rules"}
+)
+_KEY = tuple(field.name for field in fields(ApiKey))
 _SEGMENT = tuple(field.name for field in fields(Segment) if field.name != "usage")
 
 
@@ -53,11 +58,12 @@ def part_record(row: Row[Any]) -> UploadPart:
 
 def batch_record(row: Row[Any]) -> Batch:
     """Reads a row of `batch`."""
-    more = _pick(row, ("metadata", "errors", "status"))
+    more = _pick(row, ("metadata", "errors", "status", "line_rules"))
     return Batch(
         **_pick(row, _BATCH),
         metadata=more["metadata"],
         errors=tuple(Fault(**fault) for fault in more["errors"]),
+        line_rules=LineRules(**more["line_rules"]),
         status=BatchStatus(more["status"]),
         usage=Usage(**_pick(row, USAGE)),
     )
@@ -70,6 +76,7 @@ def batch_values(batch: Batch) -> dict[str, Any]:
         **values,
         "metadata": batch.metadata,
         "errors": [asdict(fault) for fault in batch.errors],
+        "line_rules": asdict(batch.line_rules),
         "status": str(batch.status),
         **asdict(batch.usage),
     }
@@ -81,6 +88,11 @@ def task_record(row: Row[Any], now: int) -> Task:
     shard = values.pop("shard")
     kind = TaskKind(values.pop("kind"))
     return Task(**values, kind=kind, claimed_at=now, shard=Shard(**shard) if shard else None)
+
+
+def key_record(row: Row[Any]) -> ApiKey:
+    """Reads a row of `api_key`."""
+    return ApiKey(**_pick(row, _KEY))
 
 
 def segment_record(row: Row[Any]) -> Segment:

@@ -6,12 +6,13 @@ from batchwire_server.adapters.sql.batches import SqlBatches
 from batchwire_server.adapters.sql.engine import Database
 from batchwire_server.adapters.sql.files import SqlFiles
 from batchwire_server.adapters.sql.garbage import SqlGarbage
+from batchwire_server.adapters.sql.keys import SqlKeys
 from batchwire_server.adapters.sql.outcomes import SqlOutcomes
 from batchwire_server.adapters.sql.tasks import SqlTasks
 
 
-class SqlStore(SqlFiles, SqlBatches, SqlTasks, SqlOutcomes, SqlGarbage):
-    """FileStore, BatchStore, TaskQueue and GarbageStore over one database."""
+class SqlStore(SqlFiles, SqlBatches, SqlTasks, SqlOutcomes, SqlGarbage, SqlKeys):
+    """FileStore, BatchStore, TaskQueue, GarbageStore and KeyStore over one database."""
 
     def __init__(self, database: Database) -> None:
         self._db = database

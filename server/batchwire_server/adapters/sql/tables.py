@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, Integer, text
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER keys up by itself
@@ -62,7 +62,11 @@ class BatchRow(SQLModel, table=True):
     """A batch."""
 
     __tablename__ = "batch"
-    __table_args__ = (Index("batch_by_time", "tenant", "created_at", "id"), Index("batch_by_input", "input_key"))
+    __table_args__ = (
+        Index("batch_by_time", "tenant", "created_at", "id"),
+        Index("batch_by_input", "input_key"),
+        UniqueConstraint("tenant", "idempotency_key"),
+    )
 
     id: str = Field(primary_key=True)
     tenant: str
@@ -70,8 +74,13 @@ class BatchRow(SQLModel, table=True):
     input_file_id: str
     input_key: str | None
     input_bytes: int = Field(sa_type=BigInteger)
+    input_file_name: str | None
     completion_window: str
     window_seconds: int
+    replace_model: str | None
+    line_rules: dict[str, bool] = Field(sa_column=Column(JSON, nullable=False))
+    idempotency_key: str | None
+    fingerprint: str | None
     output_lifetime: int | None
     labels: dict[str, str] = Field(
         sa_column=Column("metadata", JSON, nullable=False)
@@ -162,6 +171,20 @@ class SegmentRow(SQLModel, table=True):
     total_tokens: int = Field(sa_type=BigInteger)
 
 
-FILE, UPLOAD, UPLOAD_PART, BATCH, TASK, SEGMENT = (
-    SQLModel.metadata.tables[name] for name in ("file", "upload", "upload_part", "batch", "task", "segment")
+class ApiKeyRow(SQLModel, table=True):
+    """An API key, of which only a hash is kept."""
+
+    __tablename__ = "api_key"
+
+    id: str = Field(primary_key=True)
+    tenant: str
+    name: str
+    hint: str
+    digest: str = Field(unique=True)
+    created_at: int = Field(sa_type=BigInteger)
+    revoked_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+FILE, UPLOAD, UPLOAD_PART, BATCH, TASK, SEGMENT, API_KEY = (
+    SQLModel.metadata.tables[name] for name in ("file", "upload", "upload_part", "batch", "task", "segment", "api_key")
 )

@@ -19,8 +19,13 @@ def upgrade() -> None:
         sa.Column("input_file_id", sa.String(), nullable=False),
         sa.Column("input_key", sa.String(), nullable=True),
         sa.Column("input_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("input_file_name", sa.String(), nullable=True),
         sa.Column("completion_window", sa.String(), nullable=False),
         sa.Column("window_seconds", sa.Integer(), nullable=False),
+        sa.Column("replace_model", sa.String(), nullable=True),
+        sa.Column("line_rules", sa.JSON(), nullable=False),
+        sa.Column("idempotency_key", sa.String(), nullable=True),
+        sa.Column("fingerprint", sa.String(), nullable=True),
         sa.Column("output_lifetime", sa.Integer(), nullable=True),
         sa.Column("metadata", sa.JSON(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
@@ -49,6 +54,7 @@ def upgrade() -> None:
         sa.Column("result_bytes", sa.BigInteger(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("tenant", "idempotency_key"),
     )
     op.create_index("batch_by_input", "batch", ["input_key"], unique=False)
     op.create_index("batch_by_time", "batch", ["tenant", "created_at", "id"], unique=False)
@@ -151,5 +157,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_upload_part_upload_id"), "upload_part", ["upload_id"], unique=False)
+    op.create_table(
+        "api_key",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("hint", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("digest"),
+    )
     # The sweeper is one task that goes back into the queue each time it is done.
     op.execute("INSERT INTO task (kind, state, not_before, epoch, attempts) VALUES ('sweep', 'ready', 0, 0, 0)")

@@ -1,0 +1,25 @@
+"""Rewrites a request's body where its batch asks for that; all else of it stays byte for byte."""
+
+from __future__ import annotations
+
+import msgspec
+
+from batchwire_server.core.records import LineRules
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.encode
+
+STREAMING = ("stream", "stream_options")
+
+
+def rewritten(body: bytes, replace_model: str | None, rules: LineRules) -> bytes:
+    """Returns a body, an object that validation has passed, with its model replaced and its streaming taken out, as far as that is asked for."""
+    if not replace_model and not rules.drop_stream:
+        return body
+    fields = _fields.decode(body)
+    if rules.drop_stream:
+        for name in STREAMING:
+            fields.pop(name, None)
+    if replace_model:
+        fields["model"] = msgspec.Raw(_encode(replace_model))
+    return _encode(fields)

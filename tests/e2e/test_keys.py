@@ -1,0 +1,192 @@
+"""Keys and tenants: whoever holds a key sees what is theirs, and nothing else, whatever the call."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import openai as sdk
+import pytest
+import requests
+from batchwire import v1
+from batchwire_client import Client, errors
+from google.api import annotations_pb2
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message_factory import GetMessageClass
+from openai import OpenAI
+
+from tests.support.lines import chat_file
+from tests.support.served import Served
+
+SERVICES = [
+    getattr(v1, name).DESCRIPTOR.services_by_name[service]
+    for name, service in (
+        ("file_service_pb2", "FileService"),
+        ("upload_service_pb2", "UploadService"),
+        ("batch_service_pb2", "BatchService"),
+        ("model_service_pb2", "ModelService"),
+    )
+]
+METHODS = [method for service in SERVICES for method in service.methods]
+OURS = {"file_id": "", "input_file_id": "", "batch_id": "", "upload_id": ""}
+
+
+def keys(server_data: Path, *arguments: str) -> str:
+    """Runs `batchwire-server keys`; returns what it prints."""
+    verb, *rest = arguments
+    command = [sys.executable, "-m", "batchwire_server", "keys", verb, "--data-dir", str(server_data), *rest]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str, str]]:
+    """A server with two tenants, and a key of each."""
+    with Served(tmp_path_factory.mktemp("locked")) as server:
+        red = keys(server.data_dir, "create", "--tenant", "red")
+        blue = keys(server.data_dir, "create", "--tenant", "blue", "--name", "the other")
+        yield server, red, blue
+
+
+@pytest.fixture(scope="module")
+def belongings(locked: tuple[Served, str, str]) -> dict[str, str]:
+    """Ids of things that belong to red."""
+    server, red, _ = locked
+    with Client(server.grpc, api_key=red) as client:
+        file = client.files.upload(chat_file(2), filename="in.jsonl")
+        batch = client.batches.create(file.id)
+        client.batches.wait(batch.id)
+        upload = client.uploads.create(filename="in.jsonl", size=10)
+    return {"file_id": file.id, "input_file_id": file.id, "batch_id": batch.id, "upload_id": upload.id}
+
+
+def request_of(method: MethodDescriptor, ids: dict[str, str]) -> Any:
+    """Returns a request that names whatever a request of this method can name."""
+    request: Any = GetMessageClass(method.input_type)()
+    for field in method.input_type.fields:
+        if field.name in ids:
+            setattr(request, field.name, ids[field.name])
+    if method.name == "CreateBatch":
+        request.MergeFrom(
+            v1.CreateBatchRequest(endpoint="/v1/chat/completions", completion_window="24h", require_input_file=True)
+        )
+    if method.name == "CompleteUpload":
+        request.part_ids.append("part_x")
+    return request
+
+
+def call(server: Served, method: MethodDescriptor, key: str | None, ids: dict[str, str]) -> list[Any]:
+    """Calls any method; returns its replies."""
+    streams = {True: "stream", False: "unary"}
+    kind = f"{streams[method.client_streaming]}_{streams[method.server_streaming]}"
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    metadata = (("authorization", f"Bearer {key}"),) if key else ()
+    with grpc.insecure_channel(server.grpc) as channel:
+        stub = getattr(channel, kind)(
+            path,
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=GetMessageClass(method.output_type).FromString,
+        )
+        request = request_of(method, ids)
+        reply = stub(iter([request]) if method.client_streaming else request, metadata=metadata, timeout=30)
+        return list(reply) if method.server_streaming else [reply]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+@pytest.mark.parametrize("key", [None, "bw-no-such-key-at-all-and-long-enough"], ids=["no key", "wrong key"])
+def test_no_method_answers_without_a_key(
+    locked: tuple[Served, str, str], belongings: dict[str, str], method: MethodDescriptor, key: str | None
+) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        call(locked[0], method, key, belongings)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_no_method_gives_one_tenant_what_is_anothers(
+    locked: tuple[Served, str, str], belongings: dict[str, str], method: MethodDescriptor
+) -> None:
+    server, _, blue = locked
+    named = {field.name for field in method.input_type.fields} & set(OURS)
+    in_stream = {field.name for field in method.input_type.fields if field.containing_oneof} & set(OURS)
+    if named or in_stream:
+        with pytest.raises(grpc.RpcError) as refused:
+            call(server, method, blue, belongings)
+        assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    elif method.name.startswith("List") and method.name != "ListModels":
+        (reply,) = call(server, method, blue, belongings)
+        assert not reply.data
+    else:
+        assert method.name in {"UploadFile", "CreateUpload", "ListModels", "GetModel"}, (
+            "a method that nobody has judged"
+        )
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    """Yields verb and path of every route of the protocol that names something."""
+    for method in METHODS:
+        rule = method.GetOptions().Extensions[annotations_pb2.http]
+        verb = rule.WhichOneof("pattern")
+        if verb and "_id}" in getattr(rule, verb):
+            yield verb.upper(), getattr(rule, verb)
+
+
+@pytest.mark.parametrize(("verb", "path"), list(routes()))
+def test_no_route_gives_one_tenant_what_is_anothers(
+    locked: tuple[Served, str, str], belongings: dict[str, str], verb: str, path: str
+) -> None:
+    server, _, blue = locked
+    content: dict[str, Any] = {}
+    if path.endswith("/parts"):
+        content = {"files": {"data": b"x"}}
+    elif path.endswith("/complete"):
+        content = {"json": {"part_ids": ["part_x"]}}
+    headers = {"authorization": f"Bearer {blue}"}
+    url = f"{server.url}{path.format(**belongings)}"
+    assert requests.request(verb, url, headers=headers, timeout=30, **content).status_code == 404
+
+
+def test_keys_are_told_apart_and_can_be_revoked(locked: tuple[Served, str, str]) -> None:
+    server, red, _ = locked
+    key = keys(server.data_dir, "create", "--tenant", "green")
+    with Client(server.grpc, api_key=key) as client:
+        assert list(client.files.list()) == []
+        listed = {line.split("\t")[2]: line.split("\t") for line in keys(server.data_dir, "list").splitlines()}
+        assert listed["green"][5] == "valid"
+        assert key not in str(listed)
+        keys(server.data_dir, "revoke", listed["green"][0])
+        with pytest.raises(errors.Unauthenticated, match="Incorrect API key provided"):
+            list(client.files.list())
+    assert red not in (server.data_dir / "batchwire.db").read_bytes().decode("latin-1")
+
+
+@pytest.mark.parametrize("header", ["authorization", "api-key", "x-api-key"])
+def test_a_key_may_come_in_any_of_three_headers(locked: tuple[Served, str, str], header: str) -> None:
+    server, red, _ = locked
+    value = f"Bearer {red}" if header == "authorization" else red
+    with grpc.insecure_channel(server.grpc) as channel:
+        v1.FileServiceStub(channel).ListFiles(v1.ListFilesRequest(), metadata=((header, value),))
+
+
+def test_over_rest_a_missing_and_a_wrong_key_are_told_in_openais_words(locked: tuple[Served, str, str]) -> None:
+    server, red, _ = locked
+    with OpenAI(base_url=f"{server.url}/v1", api_key="sk-wrong") as client:
+        with pytest.raises(sdk.AuthenticationError, match="Incorrect API key provided") as refused:
+            client.files.list()
+        assert refused.value.code == "invalid_api_key"
+    with OpenAI(base_url=f"{server.url}/v1", api_key=red) as client:
+        client.files.list()
+
+
+@pytest.mark.parametrize("option", ["--grpc-listen", "--http-listen"])
+def test_a_server_that_others_can_reach_wants_keys(tmp_path: Path, option: str) -> None:
+    other = "--http-listen" if option == "--grpc-listen" else "--grpc-listen"
+    command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(tmp_path)]
+    ports = [option, "0.0.0.0:0", other, "127.0.0.1:0"]
+    result = subprocess.run([*command, *ports], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert "there is no API key yet" in result.stderr
+    assert "Traceback" not in result.stderr
