@@ -38,7 +38,9 @@ OPENAI = Dialect(
             "UploadPart": _object("upload.part"),
         },
         # Ours alone. A file's SHA-256 is the ETag of its content.
-        hidden=frozenset({"Batch.output_expires_after", "File.line_count", "File.sha256"}),
+        hidden=frozenset(
+            {"Batch.input_file_name", "Batch.output_expires_after", "Batch.replace", "File.line_count", "File.sha256"}
+        ),
         never_null=frozenset({"InputTokensDetails", "OutputTokensDetails", "RequestCounts", "Usage"}),
         reshaped={"Batch.errors": _error_list, "Batch.metadata": _or_null},
     ),
