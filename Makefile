@@ -13,6 +13,7 @@ setup: $(READY) ## Make the environment in .venv: the server, the client, the to
 
 $(READY): locks/dev.txt pyproject.toml gen/python/pyproject.toml client/pyproject.toml server/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Batchwire needs Python 3.11 or newer; name one with PYTHON=")'
+	@echo "Making the environment in $(VENV): a minute or two, once"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement locks/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable gen/python --editable client --editable server

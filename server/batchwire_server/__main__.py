@@ -17,10 +17,11 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 import click
 import uvloop
 from pydantic import ValidationError
+from sqlalchemy.exc import DatabaseError
 
 from batchwire_server import app, parts
 from batchwire_server.service import access
-from batchwire_server.settings import Settings, load, reference
+from batchwire_server.settings import ECHO, Settings, load, reference
 
 _OPTIONS = {
     "data_dir": click.option("--data-dir", type=click.Path(path_type=Path), help="Where SQLite and the blobs are."),
@@ -69,29 +70,40 @@ def _load(config: Path | None, said: dict[str, Any]) -> Settings:
         raise click.UsageError(f"bad configuration: {error}") from error
 
 
+def _with_upstreams(settings: Settings) -> Settings:
+    """Refuses a role that would take another role's models for unknown."""
+    if not settings.all_upstreams:
+        raise click.UsageError(
+            "a role of its own needs the upstreams of the others: say --upstream URL, or --upstream echo"
+        )
+    return settings
+
+
 def _run(settings: Settings, role: Coroutine[Any, Any, None]) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
-    for noisy in ("alembic", "aiosqlite", "asyncio"):
+    for noisy in ("alembic", "aiosqlite", "asyncio", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         uvloop.run(role)
-    except (app.ListenError, app.DataDirInUseError, app.NoKeysError) as error:
+    except (app.ListenError, app.DataDirInUseError, app.NoKeysError, OSError, DatabaseError) as error:
         raise click.ClickException(str(error)) from error
 
 
-@click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="batchwire-server")
 def main() -> None:
-    """Runs Batchwire."""
+    """Batchwire: an OpenAI-compatible Batch API in front of your own inference servers."""
 
 
 @main.command()
 @_options(*_STORES, "grpc_listen", "http_listen", "upstream", "workers", "auth")
 def serve(config: Path | None, **said: Any) -> None:
-    """Run all roles on this machine."""
+    """Run all roles on this machine. With no upstream, the built-in model `echo` answers."""
     settings = _load(config, said)
+    if not settings.all_upstreams:
+        settings = settings.model_copy(update={"upstream": (ECHO,)})
     _run(settings, app.serve(settings))
 
 
@@ -99,7 +111,7 @@ def serve(config: Path | None, **said: Any) -> None:
 @_options(*_STORES, "grpc_listen", "upstream", "auth")
 def api(config: Path | None, **said: Any) -> None:
     """Run the gRPC face alone."""
-    settings = _load(config, said)
+    settings = _with_upstreams(_load(config, said))
     _run(settings, app.api(settings))
 
 
@@ -120,7 +132,7 @@ def worker(config: Path | None, name: str | None, *, settings_from_stdin: bool, 
     if settings_from_stdin:
         settings = Settings.model_validate_json(os.fdopen(os.dup(0), "rb", buffering=0).readline())
     else:
-        settings = _load(config, said)
+        settings = _with_upstreams(_load(config, said))
     _run(settings, app.worker(settings, name, until_stdin_ends=settings_from_stdin))
 
 

@@ -98,7 +98,7 @@ def stop_on_end_of_stdin(stop: asyncio.Event) -> None:
 @contextmanager
 def only_serve_of(data_dir: Path) -> Iterator[str]:
     """Holds the data directory for this process alone; yields the name that its workers go by. Raises DataDirInUseError."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (data_dir / "serve.lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -197,6 +197,7 @@ async def serve(settings: Settings) -> None:
         supervising = asyncio.create_task(supervisor.run(stop))
         announce(grpc=grpc_address, http=http_address)
         await stop.wait()
+        log.info("ending: calls in flight have up to %.0f s", settings.work.drain_grace)
         await supervising
 
 
@@ -227,6 +228,9 @@ async def worker(settings: Settings, name: str | None, *, until_stdin_ends: bool
     stop = stop_on_signals()
     if until_stdin_ends:
         stop_on_end_of_stdin(stop)
-    own_name = name or f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    # Unlike any before it: a predecessor that still winds up must not give back what this one holds.
+    own_name = f"{name or socket.gethostname()}/{secrets.token_hex(4)}"
     async with parts.open_world(settings) as world:
+        if not until_stdin_ends:
+            announce(worker=own_name)
         await parts.worker(settings, world, own_name).run(stop, settings.work.drain_grace)

@@ -31,7 +31,7 @@ from batchwire_server.service.models import Models
 from batchwire_server.service.results import Results
 from batchwire_server.service.uploads import Uploads
 from batchwire_server.service.watches import Watches
-from batchwire_server.settings import Settings, UpstreamSettings, secret
+from batchwire_server.settings import ECHO, Settings, UpstreamSettings, secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def _http_upstream(said: UpstreamSettings) -> HttpUpstream:
 @asynccontextmanager
 async def open_world(settings: Settings) -> AsyncIterator[World]:
     """Opens the adapters, and brings the schema up to date."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # prompts and answers are nobody else's
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
@@ -78,11 +78,9 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
         stack.push_async_callback(changes.close)
         routes = []
         for said in settings.all_upstreams:
-            upstream = _http_upstream(said)
+            upstream = EchoUpstream() if said.base_url == ECHO else _http_upstream(said)
             stack.push_async_callback(upstream.close)
             routes.append(Route(upstream, said.models, said.max_concurrency))
-        if not routes:
-            routes.append(Route(EchoUpstream()))
         yield World(SqlStore(database), LocalBlobs(settings.blob_dir), changes, Catalog(routes))
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -21,6 +21,9 @@ from pydantic_settings import (
 )
 
 from batchwire_server.core.limits import ENDPOINTS, MIB
+
+ECHO = "echo"
+"""In the place of a base URL, the built-in model."""
 
 
 class Section(BaseModel):
@@ -38,17 +41,35 @@ class UpstreamSettings(Section):
     models: tuple[str, ...] = Field(
         (), description='Names of its models; `["*"]` for any name at all; empty: it is asked (`GET /models`).'
     )
-    max_concurrency: int = Field(256, ge=1, description="Calls in flight per model, over all workers.")
+    max_concurrency: int = Field(
+        256,
+        ge=1,
+        description="Most calls in flight per model, over all workers; the number starts low and grows while the upstream answers well.",
+    )
     timeout: float = Field(600.0, gt=0, description="Seconds for a whole call.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if value != ECHO and not value.startswith(("http://", "https://")):
+            raise ValueError(f"{value!r} is neither a URL that starts with http:// or https://, nor {ECHO!r}")
+        return value
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_set(cls, value: str) -> str:
+        if value and not os.environ.get(value):
+            raise ValueError(f"the environment variable {value} is not set")
+        return value
 
 
 class LimitSettings(Section):
     """What callers may ask for."""
 
-    max_file_bytes: int = Field(200 * MIB, ge=1, description="Of a file.")
-    max_part_bytes: int = Field(64 * MIB, ge=1, description="Of one part of an upload.")
-    max_line_bytes: int = Field(16 * MIB, ge=1, description="Of one line of a batch's input.")
-    max_lines: int = Field(50_000, ge=1, description="Of a batch's input.")
+    max_file_bytes: int = Field(200 * MIB, ge=1, description="Bytes of a file.")
+    max_part_bytes: int = Field(64 * MIB, ge=1, description="Bytes of one part of an upload.")
+    max_line_bytes: int = Field(16 * MIB, ge=1, description="Bytes of one line of a batch's input.")
+    max_lines: int = Field(50_000, ge=1, description="Lines of a batch's input.")
     endpoints: tuple[str, ...] = Field(ENDPOINTS, description="What a batch may call.")
     require_jsonl_name: bool = Field(
         True, description="Whether a batch's input must be named `*.jsonl`, as OpenAI wants it."
@@ -74,6 +95,12 @@ class WorkSettings(Section):
     retry_base: float = Field(0.5, gt=0, description="The first delay before a line is called again.")
     retry_cap: float = Field(60.0, gt=0, description="The longest such delay.")
 
+    @model_validator(mode="after")
+    def _renews_in_time(self) -> Self:
+        if self.heartbeat * 2 > self.lease_ttl:
+            raise ValueError("lease_ttl must be at least twice the heartbeat")
+        return self
+
 
 class Settings(BaseSettings):
     """All settings."""
@@ -81,7 +108,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="BATCHWIRE_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     data_dir: Path = Field(Path(".batchwire"), description="Where SQLite and the blobs are, unless said otherwise.")
-    database: str = Field("", description="SQLAlchemy URL; empty: SQLite under the data directory.")
+    database: str = Field("", description="SQLAlchemy URL, `sqlite+aiosqlite:///…`; empty: under the data directory.")
     blobs: str = Field("", description="Directory of the blobs; empty: under the data directory.")
     grpc_listen: str = Field("127.0.0.1:50051", description="HOST:PORT of the gRPC face; port 0: any.")
     http_listen: str = Field("127.0.0.1:8080", description="HOST:PORT of the REST face; port 0: any.")
@@ -93,14 +120,22 @@ class Settings(BaseSettings):
     )
     workers: int = Field(1, ge=0, description="Worker processes of `serve`.")
     upstream: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Base URLs, for upstreams that need no more said."
+        (), description="Base URLs of inference servers: a short form of `upstreams`. `echo` names the built-in model."
     )
     upstreams: tuple[UpstreamSettings, ...] = Field(
-        (), description="Inference servers; with none, the built-in `echo`."
+        (),
+        description="Inference servers. All roles of an installation need the same; `serve` alone takes `echo` when there is none.",
     )
     limits: LimitSettings = LimitSettings()
     work: WorkSettings = WorkSettings()
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
+
+    @field_validator("database")
+    @classmethod
+    def _is_sqlite(cls, value: str) -> str:
+        if value and not value.startswith("sqlite+aiosqlite:///"):
+            raise ValueError("only SQLite is supported: a URL that starts with sqlite+aiosqlite:///")
+        return value
 
     @field_validator("upstream", mode="before")
     @classmethod

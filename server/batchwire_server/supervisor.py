@@ -44,10 +44,15 @@ class Supervisor:
         delay = FIRST_DELAY_S
         while not stop.is_set():
             started = time.monotonic()
-            status = await self._run_once(name, stop)
+            try:
+                status = await self._run_once(name, stop)
+                log.log(
+                    logging.INFO if stop.is_set() else logging.WARNING, "worker %s ended with status %d", name, status
+                )
+            except OSError:
+                log.exception("worker %s could not be started; trying again", name)
             if stop.is_set():
                 return
-            log.warning("worker %s ended with status %d; starting it again", name, status)
             try:
                 await self._release(name)
             except Exception:
@@ -59,7 +64,8 @@ class Supervisor:
 
     async def _run_once(self, name: str, stop: asyncio.Event) -> int:
         command = [sys.executable, "-m", "batchwire_server", "worker", "--name", name, "--settings-from-stdin"]
-        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
+        # A group of its own: Ctrl-C at a terminal is for `serve`, which then has its workers hand over.
+        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, process_group=0)
         assert process.stdin
         self.pids[name] = process.pid
         log.info("worker %s runs as process %d", name, process.pid)

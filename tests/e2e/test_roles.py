@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
 import requests
 from batchwire_client import Client, status_word
 
@@ -24,7 +26,7 @@ def role(name: str, *options: str) -> Iterator[dict[str, str]]:
     assert process.stdout
     assert process.stderr
     try:
-        words = process.stdout.readline().split() if name != "worker" else ["ready"]
+        words = process.stdout.readline().split()
         assert words[:1] == ["ready"], process.stderr.read()
         yield dict(word.split("=", 1) for word in words[1:])
     finally:
@@ -36,7 +38,7 @@ def role(name: str, *options: str) -> Iterator[dict[str, str]]:
 
 
 def test_the_roles_work_as_processes_of_their_own(tmp_path: Path) -> None:
-    data = ("--data-dir", str(tmp_path))
+    data = ("--data-dir", str(tmp_path), "--upstream", "echo")
     with ExitStack() as stack:
         api = stack.enter_context(role("api", *data, "--grpc-listen", "127.0.0.1:0"))
         gateway = stack.enter_context(role("gateway", "--api", api["grpc"], "--http-listen", "127.0.0.1:0"))
@@ -79,3 +81,38 @@ def test_bad_configuration_is_a_clear_error(tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 2
     assert "limits.max_linez" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["api", "worker"])
+def test_a_role_of_its_own_must_be_told_its_upstreams(tmp_path: Path, name: str) -> None:
+    command = [sys.executable, "-m", "batchwire_server", name, "--data-dir", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 2
+    assert "--upstream echo" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("BATCHWIRE_UPSTREAM", "gpu-1:8000", "starts with http://"),
+        ("BATCHWIRE_DATABASE", "postgresql://x/y", "only SQLite"),
+        ("BATCHWIRE_LOG_LEVEL", "loud", "log_level"),
+        ("BATCHWIRE_WORK__LEASE_TTL", "1", "at least twice the heartbeat"),
+        ("BATCHWIRE_UPSTREAMS", '[{"base_url": "http://x", "api_key_env": "NO_SUCH_KEY"}]', "NO_SUCH_KEY is not set"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_at_start(tmp_path: Path, setting: str, value: str, message: str) -> None:
+    command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(tmp_path)]
+    environment = {**os.environ, setting: value}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_data_dir_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(tmp_path / "file" / "data")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr

@@ -101,6 +101,10 @@ class HttpUpstream:
             ClientBuilder()
             .user_agent("batchwire")
             .follow_redirects(enable=False)  # a redirected POST would arrive as a GET, or with the key elsewhere
+            .gzip(enable=False)  # an answer must not be larger than what was sent
+            .brotli(enable=False)
+            .zstd(enable=False)
+            .deflate(enable=False)
             .http1_only()
             .tcp_nodelay(enabled=True)
             .connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_S))
@@ -138,10 +142,14 @@ class HttpUpstream:
             request = self._client.get(f"{self._base_url}/models").timeout(timedelta(seconds=MODELS_TIMEOUT_S))
             response = await request.build().send()
             if response.status != 200:
-                raise UnknownModelsError(f"{self._name} answered {response.status} to GET /models")
+                raise UnknownModelsError(
+                    f"the upstream {self._name} answered {response.status} to GET {self._base_url}/models"
+                )
             listed = _models.decode(bytes(await response.bytes())).data
         except (PyreqwestError, msgspec.DecodeError) as error:
-            raise UnknownModelsError(f"{self._name} does not list its models: {error}") from error
+            raise UnknownModelsError(
+                f"the upstream {self._name} does not list its models at {self._base_url}/models: {error}"
+            ) from error
         return [Model(model.id, model.created or 0, model.owned_by or self._name) for model in listed]
 
     async def close(self) -> None:

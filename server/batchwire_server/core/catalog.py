@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from batchwire_server.core.errors import UnknownModelsError
 from batchwire_server.core.ports import Upstream
 from batchwire_server.core.records import Model
+
+log = logging.getLogger(__name__)
 
 ANY_MODEL = "*"
 
@@ -79,8 +82,8 @@ class Catalog:
     async def _ask(self, place: int, route: Route) -> None:
         try:
             self._told[place] = await route.upstream.models()
-        except UnknownModelsError:
-            return
+        except UnknownModelsError as error:
+            log.warning("%s", error)
 
     def _assemble(self) -> Served:
         served = Served()

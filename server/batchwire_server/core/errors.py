@@ -48,7 +48,7 @@ class BatchwireError(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
-        self.details = details
+        self.details = {name: shorten(text) for name, text in details.items()}
 
 
 class LeaseLostError(Exception):
@@ -61,6 +61,14 @@ class BlobNotFoundError(Exception):
 
 class UnknownModelsError(Exception):
     """An upstream that should say which models it serves does not answer; try again later."""
+
+
+MAX_QUOTED = 200
+
+
+def shorten(text: str) -> str:
+    """Returns a caller's text as it may stand in a message: messages travel in headers, which have no room for more."""
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…"
 
 
 def missing_parameter(param: str) -> BatchwireError:
@@ -77,7 +85,7 @@ def unsupported_value(param: str, value: str, supported: Iterable[str]) -> Batch
     """A field holds none of the values that it may hold."""
     return BatchwireError(
         Reason.INVALID_VALUE,
-        f"Invalid value: '{value}'. Supported values are: {join_words(repr(word) for word in supported)}.",
+        f"Invalid value: '{shorten(value)}'. Supported values are: {join_words(repr(word) for word in supported)}.",
         param=param,
     )
 
@@ -106,29 +114,35 @@ def content_mismatch(param: str, declared: object, received: object) -> Batchwir
     """What arrived is not what was announced."""
     return BatchwireError(
         Reason.CONTENT_MISMATCH,
-        f"The content does not match '{param}': declared {declared}, received {received}.",
+        f"The content does not match '{param}': declared {shorten(str(declared))}, received {received}.",
         param=param,
     )
 
 
 def file_not_found(file_id: str) -> BatchwireError:
     """No file of the caller has this id."""
-    return BatchwireError(Reason.FILE_NOT_FOUND, f"No such File object: {file_id}", param="id", file_id=file_id)
+    return BatchwireError(
+        Reason.FILE_NOT_FOUND, f"No such File object: {shorten(file_id)}", param="id", file_id=file_id
+    )
 
 
 def batch_not_found(batch_id: str) -> BatchwireError:
     """No batch of the caller has this id."""
-    return BatchwireError(Reason.BATCH_NOT_FOUND, f"No batch found with id '{batch_id}'.", batch_id=batch_id)
+    return BatchwireError(Reason.BATCH_NOT_FOUND, f"No batch found with id '{shorten(batch_id)}'.", batch_id=batch_id)
 
 
 def upload_not_found(upload_id: str) -> BatchwireError:
     """No upload of the caller has this id."""
-    return BatchwireError(Reason.UPLOAD_NOT_FOUND, f"No upload found with id '{upload_id}'.", upload_id=upload_id)
+    return BatchwireError(
+        Reason.UPLOAD_NOT_FOUND, f"No upload found with id '{shorten(upload_id)}'.", upload_id=upload_id
+    )
 
 
 def model_not_found(model: str) -> BatchwireError:
     """No upstream serves this model."""
-    return BatchwireError(Reason.MODEL_NOT_FOUND, f"The model '{model}' does not exist", param="model", model_id=model)
+    return BatchwireError(
+        Reason.MODEL_NOT_FOUND, f"The model '{shorten(model)}' does not exist", param="model", model_id=model
+    )
 
 
 def batch_not_cancellable(status: str) -> BatchwireError:

@@ -6,20 +6,23 @@ mark at the start is dropped. Bodies are never re-encoded: a line's body is a sl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from batchwire_server.core.errors import shorten
 from batchwire_server.core.records import Fault, LineRules
 
 BOM = b"\xef\xbb\xbf"
+_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')  # strings are matched to be passed over
 BLANKS = b" \t\r"
 """What a blank line may have."""
 
 MAX_CUSTOM_ID = 512
-MAX_QUOTED = 200
+MAX_DEPTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,8 @@ def check_line(
     if line.text is None:
         message = f"This line is larger than the {max_bytes} byte maximum."
         return [Fault("invalid_request", message, line=line.number)]
+    if too_deep(line.text):
+        return [_unparseable(line)]
     try:
         if not line.text.isascii():
             line.text.decode()  # the decoder below does not look into strings that it skips
@@ -163,6 +168,21 @@ def check_line(
     if targeted and fit and 0 < len(checked.custom_id) <= MAX_CUSTOM_ID:
         return checked
     return _explain(line, endpoint, rules, needs_model=needs_model)
+
+
+def too_deep(text: bytes) -> bool:
+    """Tells whether JSON nests deeper than any request does: decoders give up at a depth that depends on who calls them."""
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for token in _NESTING.findall(text):
+        if token in b"[{":
+            depth += 1
+        elif token in b"]}":
+            depth -= 1
+        if depth > MAX_DEPTH:
+            return True
+    return False
 
 
 def _unparseable(line: RawLine) -> Fault:
@@ -238,11 +258,6 @@ def _body_faults(value: dict[str, Any], rules: LineRules, *, needs_model: bool) 
         elif stream and not rules.drop_stream:
             message = "Chat Completions: Streaming is not supported in the Batch API."
             yield "streaming_unsupported", message, "body.stream"
-
-
-def shorten(text: str) -> str:
-    """Returns a caller's text as it may stand in a message."""
-    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…"
 
 
 _JSON_TYPES: dict[type, str] = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from batchwire_server.core.catalog import Served
+from batchwire_server.core.errors import shorten
 from batchwire_server.core.limits import Limits
-from batchwire_server.core.lines import STRICT, CheckedLine, LineSplitter, RawLine, check_line, shorten
+from batchwire_server.core.lines import STRICT, CheckedLine, LineSplitter, RawLine, check_line
 from batchwire_server.core.records import Fault, LineRules
 from batchwire_server.core.shards import ShardCutter
 
@@ -15,7 +16,7 @@ MAX_FAULTS = 100
 
 def cannot_find_file(file_id: str, tenant: str) -> Fault:
     """The fault of a batch whose input does not exist."""
-    message = f"Cannot find file {file_id}, or organization {tenant} does not have access to it."
+    message = f"Cannot find file {shorten(file_id)}, or organization {tenant} does not have access to it."
     return Fault("invalid_request", message, "file_id")
 
 
@@ -25,6 +26,7 @@ class InputCheck:
     Attributes:
         models: the models that lines name.
         undecided: those of them that a silent upstream may or may not serve.
+        unknown_models: whether there are any that no upstream is known to serve.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class InputCheck:
         self._lines = 0
         self.models: dict[str, None] = {}
         self.undecided: set[str] = set()
+        self.unknown_models = False
 
     def feed(self, block: bytes) -> bool:
         """Takes the next bytes; returns whether more are wanted."""
@@ -134,6 +137,7 @@ class InputCheck:
             self._miss(line, model)
 
     def _miss(self, line: RawLine, model: str) -> None:
+        self.unknown_models = True
         if self._served.silent:
             self.undecided.add(model)
             return

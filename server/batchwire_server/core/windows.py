@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from batchwire_server.core.errors import invalid_value, missing_parameter
+from batchwire_server.core.errors import invalid_value, missing_parameter, shorten
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _GRAMMAR = re.compile(r"([1-9][0-9]{0,8})([smhd])")
@@ -20,6 +20,6 @@ def parse_window(text: str) -> int:
     if not 0 < seconds <= MAX_SECONDS:
         raise invalid_value(
             "completion_window",
-            f"Invalid value: '{text}'. Supported values are: '24h', or any whole number with s, m, h or d up to '336h'.",
+            f"Invalid value: '{shorten(text)}'. Supported values are: '24h', or any whole number with s, m, h or d up to '336h'.",
         )
     return seconds

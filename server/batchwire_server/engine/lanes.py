@@ -23,6 +23,9 @@ from batchwire_server.engine.shard_run import Job
 log = logging.getLogger(__name__)
 
 FIRST_LIMIT = 16
+FAILURES_IN_A_ROW = 16
+"""After so many without a success, an upstream counts as gone."""
+
 DIAL_CAP_S = 5.0
 """How long an upstream that cannot be reached is left alone at most."""
 
@@ -40,6 +43,7 @@ class Lane:
         self._slots: set[asyncio.Task[None]] = set()
         self._closed = False
         self._failed_dials = 0
+        self._failures = 0
         self.in_flight = 0
         self.limit = AdaptiveLimit(FIRST_LIMIT, cap)
 
@@ -103,14 +107,14 @@ class Lane:
         usage = read_usage(result.body) if isinstance(result, Reply) else None
         if isinstance(result, Reply) and usage is None and 200 <= result.status < 300:
             result = NoReply(NoReplyKind.BROKEN, "the answer is not JSON")
-        if isinstance(result, NoReply) and result.kind is NoReplyKind.UNREACHABLE:
-            self._could_not_dial(call, job)
+        if self._is_out(result):
+            self._sit_out(call, job)
             return
-        self._failed_dials = 0
         again = decide(result, job.attempts, job.refusals, self._queue.policy)
         if again is None:
             if isinstance(result, Reply):
                 self.limit.succeeded(self.in_flight)
+                self.pump()  # what the limit has grown by is used at once
             self._queue.finished += 1
             job.run.land(call, job, result, usage)
             return
@@ -123,13 +127,36 @@ class Lane:
         job.run.retry(call)
         self._queue.delay(job, again.delay)
 
-    def _could_not_dial(self, call: asyncio.Task[None], job: Job) -> None:
-        """Lets an upstream that is gone alone for a while; the line was never sent, and any lane may have it at once."""
+    def _is_out(self, result: Reply | NoReply) -> bool:
+        """Tells whether a result speaks of the upstream and not of the line.
+
+        No connection does. So does one more of many failures in a row: such as a proxy gives whose backend is gone, or any at all where
+        another upstream serves the model too.
+        """
+        failed = isinstance(result, NoReply) or result.status >= 500
+        if not failed:
+            self._failures = self._failed_dials = 0
+            return False
+        self._failures += 1
+        if isinstance(result, NoReply) and result.kind is NoReplyKind.UNREACHABLE:
+            return True
+        gone = len(self._queue.lanes) > 1 or (
+            result.kind is NoReplyKind.BROKEN if isinstance(result, NoReply) else result.status in {502, 503, 504}
+        )
+        return gone and self._failures > FAILURES_IN_A_ROW
+
+    @property
+    def sits_out(self) -> bool:
+        """Whether the upstream seems to be gone."""
+        return self._failed_dials > 0
+
+    def _sit_out(self, call: asyncio.Task[None], job: Job) -> None:
+        """Lets an upstream that is gone alone for a while; the line has not had its attempt, and any lane may have it at once."""
         if time.monotonic() >= self._paused_until:  # of the calls that one outage failed, the first speaks for all
             policy = self._queue.policy
             self._pause(min(DIAL_CAP_S, policy.cap, policy.base * 2**self._failed_dials))
             if not self._failed_dials:
-                log.warning("the upstream %s cannot be reached; its lines wait", self._upstream.name)
+                log.warning("the upstream %s seems to be gone; its lines wait", self._upstream.name)
             self._failed_dials = min(self._failed_dials + 1, 16)
         job.run.retry(call)
         self._queue.put_back(job)
@@ -208,7 +235,7 @@ class ModelQueue:
         """Lets every lane open the slots that it may."""
         if not self._may_call():
             return
-        for lane in self.lanes:
+        for lane in sorted(self.lanes, key=lambda lane: lane.sits_out):
             lane.pump()
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
-from batchwire_server.core.catalog import Catalog
+from batchwire_server.core.catalog import Catalog, Served
 from batchwire_server.core.errors import BlobNotFoundError, UnknownModelsError
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.ports import BlobStore, TaskQueue
@@ -52,7 +52,14 @@ class Validator:
             await self._queue.accept(task, model, check.shards.shards)
 
     async def _read(self, batch: Batch, key: str) -> InputCheck:
-        served = await self._catalog.read(FRESH_S)
+        # What was known last will do while it answers: an upstream that hangs must not hold up the batches of others.
+        served = self._catalog.last
+        check = await self._read_with(served, batch, key)
+        if check.unknown_models and (fresh := await self._catalog.read(FRESH_S)) is not served:
+            check = await self._read_with(fresh, batch, key)
+        return check
+
+    async def _read_with(self, served: Served, batch: Batch, key: str) -> InputCheck:
         check = InputCheck(
             batch.endpoint,
             batch.input_bytes,

@@ -20,13 +20,13 @@ async def download(exchange: Exchange) -> ASGIApp:
     """
     if not (exchange.is_head or is_conditional(exchange.headers)):
         call, first, rest = await opened(exchange, _request(exchange))
-        return Streamed(exchange, call, _content(rest), _headers(first.file, whole(first.file.bytes)))
+        return Streamed(exchange, call, _content(rest), _headers(exchange, first.file, whole(first.file.bytes)))
     file = await _describe(exchange)
     part = select(exchange.headers, file.bytes, _etag(file), ranged=not exchange.is_head)
     if exchange.is_head or not part.length:
-        return Response(status_code=part.status, headers=_headers(file, part))
+        return Response(status_code=part.status, headers=_headers(exchange, file, part))
     call, _, rest = await opened(exchange, _request(exchange, offset=part.start, limit=part.length))
-    return Streamed(exchange, call, _content(rest), _headers(file, part), status=part.status)
+    return Streamed(exchange, call, _content(rest), _headers(exchange, file, part), status=part.status)
 
 
 def _request(exchange: Exchange, **part: int) -> Message:
@@ -52,7 +52,7 @@ def _etag(file: v1.File) -> str:
     return f'"{file.sha256}"'
 
 
-def _headers(file: v1.File, selection: Selection) -> dict[str, str]:
+def _headers(exchange: Exchange, file: v1.File, selection: Selection) -> dict[str, str]:
     headers = {"etag": _etag(file), "accept-ranges": "bytes"}
     if selection.status == 304:
         return headers
@@ -60,7 +60,7 @@ def _headers(file: v1.File, selection: Selection) -> dict[str, str]:
         last = selection.start + selection.length - 1
         headers["content-range"] = f"bytes {selection.start}-{last}/{file.bytes}"
     return headers | {
-        "content-type": "application/octet-stream",
+        "content-type": exchange.route.dialect.content_type,
         "content-disposition": attachment(file.filename),
         "content-length": str(selection.length),
     }

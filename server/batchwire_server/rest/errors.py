@@ -21,7 +21,7 @@ SERVER_ERROR = "server_error"
 
 
 class ApiError(Exception):
-    """A call that is answered with an error. `type`, `param` and `code` are in OpenAI's words."""
+    """A call that is answered with an error. `type`, `param` and `code` are in OpenAI's words; `reason` is the api's, if any."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class ApiError(Exception):
         param: str | None = None,
         code: str | None = None,
         headers: Mapping[str, str] | None = None,
+        reason: v1.ErrorReason.ValueType = v1.ERROR_REASON_UNSPECIFIED,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -40,6 +41,7 @@ class ApiError(Exception):
         self.param = param
         self.code = code
         self.headers = dict(headers or {})
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,8 @@ def refusal(
 ) -> ApiError:
     """What the gateway refuses by itself, as the api would have refused it."""
     row = BY_REASON[reason]
-    return ApiError(row.status, message, param=param, code=row.code, headers=dict(_filled(row.headers, metadata or {})))
+    headers = dict(_filled(row.headers, metadata or {}))
+    return ApiError(row.status, message, param=param, code=row.code, headers=headers, reason=reason)
 
 
 def from_rpc(error: grpc.aio.AioRpcError, request_id: str) -> ApiError:
@@ -137,7 +140,8 @@ def from_rpc(error: grpc.aio.AioRpcError, request_id: str) -> ApiError:
     if reason is not None:
         row = BY_REASON[reason]
         headers = dict(_filled(row.headers, metadata))
-        return ApiError(row.status, error.details() or "", type=code.type, param=param, code=row.code, headers=headers)
+        words = error.details() or ""
+        return ApiError(row.status, words, type=code.type, param=param, code=row.code, headers=headers, reason=reason)
     message = f"{code.message} (request id: {request_id})" if code.message else error.details() or ""
     return ApiError(code.status, message, type=code.type, param=param, headers=dict(_filled(code.headers, metadata)))
 

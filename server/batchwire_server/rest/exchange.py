@@ -52,9 +52,16 @@ class Exchange:
         """Whether the caller wants the headers alone."""
         return bool(self.scope["method"] == "HEAD")
 
-    def request(self, *, query: bool = False) -> Message:
-        """A new request message with the path's variables, and with the query's parameters where they are fields."""
-        message = self.rpc.request()
+    def begun(self, kind: type[Message]) -> Message:
+        """A new message with what the dialect and the request's headers say of it."""
+        message = kind()
+        self.route.dialect.reading.begin(message, self.headers)
+        return message
+
+    def request(self, *, query: bool = False, body: bytes = b"") -> Message:
+        """A new request message with a body's fields, with the query's parameters where they are fields, and with the path's variables."""
+        message = self.begun(self.rpc.request)
+        self.route.dialect.reading.take(message, body)
         parameters = QueryParams(self.scope["query_string"] if query else b"")
         for name, text in (*parameters.items(), *self.variables.items()):  # the path has the last word
             parse_text(message, name, text)
@@ -66,4 +73,4 @@ class Exchange:
 
     def render(self, message: Message) -> dict[str, Any]:
         """A message in the dialect's JSON."""
-        return self.route.dialect.shape.render(message)
+        return self.route.dialect.shape.reply(self.route.method.name, message)

@@ -7,7 +7,7 @@ that is in the path.
 from collections.abc import Awaitable, Callable
 
 from batchwire import v1
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from batchwire_server.rest.descriptors import fields_of
@@ -29,16 +29,17 @@ class FormRelay:
     clients send the file before its purpose.
     """
 
-    def __init__(self, request: Message, write: Callable[[Message], Awaitable[None]]) -> None:
-        """Begin with a request that holds the path's variables."""
-        fields = fields_of(request).values()
+    def __init__(
+        self,
+        request: Message,
+        write: Callable[[Message], Awaitable[None]],
+        begun: Callable[[type[Message]], Message],
+    ) -> None:
+        """Begin with a request that holds the path's variables; `begun` makes the description that the form's fields go into."""
         self._request = request
         self._write = write
-        self._content = next(each.name for each in fields if each.type == FieldDescriptor.TYPE_BYTES)
-        self._describing = next((each.name for each in fields if each.message_type is not None), None)
-        # OpenAI's name for the content where the form describes a file; elsewhere it is the protocol's own.
-        self._part = "file" if self._describing else self._content
-        self._description = getattr(type(request)(), self._describing) if self._describing else None
+        self._content, self._describing, self._part = anatomy(request)
+        self._description = begun(type(getattr(request, self._describing))) if self._describing else None
         self._described: Message | None = None
         self._buffer = bytearray()
         self._field: tuple[str, bytearray] | None = None
@@ -115,6 +116,15 @@ class FormRelay:
             name, value = self._field
             parse_text(self._description, name, value.decode(errors="replace"))
         self._field = None
+
+
+def anatomy(request: Message | Descriptor) -> tuple[str, str | None, str]:
+    """A client-streaming method's request: the field of the content, the field of the description, and the form's part with the content."""
+    fields = fields_of(request).values()
+    content = next(each.name for each in fields if each.type == FieldDescriptor.TYPE_BYTES)
+    describing = next((each.name for each in fields if each.message_type is not None), None)
+    # OpenAI's name for the content where the form describes a file; elsewhere it is the protocol's own.
+    return content, describing, "file" if describing else content
 
 
 def missing_content(part: str) -> ApiError:

@@ -1,5 +1,6 @@
 """What an operator's probes ask: is the process alive, can it reach the api, what has it counted."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import grpc
@@ -10,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from batchwire_server.rest.dialects import Dialect
 from batchwire_server.rest.exchange import Json
 from batchwire_server.rest.rpc import Rpc
 
@@ -21,9 +23,6 @@ def health_routes(channel: grpc.aio.Channel, registry: CollectorRegistry) -> lis
     """The routes for probes."""
     method = health_pb2.DESCRIPTOR.services_by_name["Health"].methods_by_name["Check"]
     check = Rpc.over(channel, cast("MethodDescriptor", method))
-
-    async def alive(_: Request) -> Response:
-        return Json({"status": "ok"})
 
     async def ready(_: Request) -> Response:
         try:
@@ -37,4 +36,14 @@ def health_routes(channel: grpc.aio.Channel, registry: CollectorRegistry) -> lis
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    return [Route("/healthz", alive), Route("/readyz", ready), Route("/metrics", metrics)]
+    return [Route("/healthz", _alive), Route("/readyz", ready), Route("/metrics", metrics)]
+
+
+def probe_routes(dialects: Sequence[Dialect]) -> list[Route]:
+    """The routes that clients of some providers call to see whether anybody is there. They need no key."""
+    paths = [path for dialect in dialects for each in dialect.probes if (path := dialect.spell(each)) is not None]
+    return [Route(path + slash, _alive) for path in paths for slash in ("", "/")]
+
+
+async def _alive(_: Request) -> Response:
+    return Json({"status": "ok"})

@@ -5,7 +5,7 @@ ignored, and null means unset.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -54,18 +54,23 @@ _FROM_TEXT: dict[type, Callable[[str], Any]] = {
 _NAME = re.compile(r"(\w+)(?:\[(\w+)\])?")
 
 
-def parse_body(body: bytes, message: Message) -> None:
-    """Fill a message from a JSON body, whatever its content-type. An empty body says nothing, which is for the api to judge."""
+def json_object(body: bytes) -> dict[str, Any]:
+    """The object of a JSON body. An empty body is an empty object, which is for the api to judge."""
     body = body.removeprefix(b"\xef\xbb\xbf")
     if not body.strip():
-        return
+        return {}
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ApiError(400, _NOT_JSON) from None
     if not isinstance(value, dict):
         raise _wrong_type(None, dict, value)
-    _fill(message, value, "")
+    return value
+
+
+def fill(message: Message, values: Mapping[str, Any]) -> None:
+    """Fill a message from a JSON object. What the message already holds stays where the object says nothing; maps are united."""
+    _fill(message, values, "")
 
 
 def parse_text(message: Message, name: str, text: str) -> None:
@@ -89,7 +94,7 @@ def _from_text(field: FieldDescriptor, text: str) -> Any:
     return _FROM_TEXT.get(_EXPECTED[field.cpp_type], str)(text)
 
 
-def _fill(message: Message, values: dict[str, Any], prefix: str) -> None:
+def _fill(message: Message, values: Mapping[str, Any], prefix: str) -> None:
     for name, field in fields_of(message).items():
         value = values.get(name)
         if value is not None:

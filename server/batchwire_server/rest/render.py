@@ -13,6 +13,16 @@ Getter: TypeAlias = Callable[[Message], Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Reshape:
+    """Makes one JSON value of another."""
+
+    by: Callable[[Any], Any]
+
+    schema: Mapping[str, Any]
+    """What it makes, in JSON Schema."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """What a dialect's JSON has that the descriptors do not say. Messages go by their name, fields by `Message.field`.
 
@@ -28,12 +38,20 @@ class Shape:
     never_null: frozenset[str]
     """Messages that, unset, are shown with all their zeros."""
 
-    reshaped: Mapping[str, Callable[[Any], Any]]
-    """Fields whose JSON value is passed through a function."""
+    reshaped: Mapping[str, Reshape]
+    """Fields whose JSON value is made into another, and methods, by their name, whose whole reply is."""
+
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Fields whose key is not their name."""
 
     _plans: dict[str, tuple[tuple[str, Getter], ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+
+    def reply(self, method: str, message: Message) -> dict[str, Any]:
+        """The JSON object of a method's reply."""
+        reshape, values = self.reshaped.get(method), self.render(message)
+        return values if reshape is None else dict(reshape.by(values))
 
     def render(self, message: Message) -> dict[str, Any]:
         """The JSON object of a message."""
@@ -45,12 +63,16 @@ class Shape:
 
     def _plan(self, message: Message) -> tuple[tuple[str, Getter], ...]:
         named = ((f"{message.DESCRIPTOR.name}.{name}", name, each) for name, each in fields_of(message).items())
-        return tuple((name, self._getter(full, each)) for full, name, each in named if full not in self.hidden)
+        return tuple(
+            (self.renamed.get(full, name), self._getter(full, each))
+            for full, name, each in named
+            if full not in self.hidden
+        )
 
     def _getter(self, full_name: str, field_: FieldDescriptor) -> Getter:
         get = self._plain_getter(field_)
         reshape = self.reshaped.get(full_name)
-        return get if reshape is None else lambda message: reshape(get(message))
+        return get if reshape is None else lambda message: reshape.by(get(message))
 
     def _plain_getter(self, field_: FieldDescriptor) -> Getter:
         name = field_.name

@@ -13,8 +13,6 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from batchwire_server.rest.dialects import OPENAI, Dialect
 from batchwire_server.rest.errors import ApiError
 
-CANONICAL_PREFIX = "/v1"
-
 # A path variable: one segment, or with `=**` the rest of the path.
 _VARIABLE = re.compile(r"\{(\w+)(=\*\*)?\}")
 
@@ -40,12 +38,15 @@ class Routes:
     """Every route of every dialect."""
 
     def __init__(self, dialects: Sequence[Dialect]) -> None:
-        self._dialects = sorted(dialects, key=lambda dialect: len(dialect.prefix), reverse=True)
-        found = [
-            _route(method, verb, path, body, each) for each in dialects for method, verb, path, body in http_options()
-        ]
+        prefixes = [(prefix, each) for each in dialects for prefix in each.prefixes]
+        self._prefixes = sorted(prefixes, key=lambda pair: len(pair[0]), reverse=True)
         # A variable that takes the rest of the path would also take a longer literal path.
-        self.all = sorted(found, key=lambda route: "=**" in route.template)
+        self._of = {each.name: sorted(_routes(each), key=lambda route: "=**" in route.template) for each in dialects}
+
+    @property
+    def all(self) -> list[Route]:
+        """The routes, dialect by dialect."""
+        return [route for routes in self._of.values() for route in routes]
 
     def match(self, verb: str, raw_path: str) -> tuple[Route, dict[str, str]]:
         """The route of a request and its path variables. HEAD is served wherever GET is.
@@ -54,7 +55,8 @@ class Routes:
             ApiError: no route has this path (404), or none has it with this verb (405).
         """
         wanted = "GET" if verb == "HEAD" else verb
-        here = [(route, found) for route in self.all if (found := route.variables(raw_path)) is not None]
+        routes = self._of[self.dialect_of(raw_path).name]
+        here = [(route, found) for route in routes if (found := route.variables(raw_path)) is not None]
         for route, variables in here:
             if route.verb == wanted:
                 return route, variables
@@ -67,7 +69,8 @@ class Routes:
 
     def dialect_of(self, raw_path: str) -> Dialect:
         """The dialect in which even an unknown URL is answered."""
-        return next((each for each in self._dialects if raw_path.startswith(f"{each.prefix}/")), OPENAI)
+        found = (each for prefix, each in self._prefixes if f"{raw_path}/".startswith(f"{prefix}/"))
+        return next(found, OPENAI)
 
 
 def services() -> list[ServiceDescriptor]:
@@ -87,9 +90,14 @@ def http_options() -> Iterator[tuple[MethodDescriptor, str, str, bool]]:
                     yield method, verb.upper(), getattr(option, verb), bool(option.body)
 
 
-def _route(method: MethodDescriptor, verb: str, path: str, takes_body: bool, dialect: Dialect) -> Route:
-    template = dialect.prefix + path.removeprefix(CANONICAL_PREFIX)
-    return Route(verb, template, takes_body, method, dialect, _pattern(template))
+def _routes(dialect: Dialect) -> Iterator[Route]:
+    options = list(http_options())
+    methods = {method.name: (method, body) for method, _, _, body in options}
+    extra = [(methods[name][0], *verb_and_path, methods[name][1]) for verb_and_path, name in dialect.bindings.items()]
+    for method, verb, path, takes_body in (*options, *extra):
+        template = dialect.spell(path)
+        if template is not None:
+            yield Route(verb, template, takes_body, method, dialect, _pattern(template))
 
 
 def _pattern(template: str) -> re.Pattern[str]:

@@ -3,16 +3,12 @@
 from starlette.types import ASGIApp
 
 from batchwire_server.rest.exchange import Exchange, Json
-from batchwire_server.rest.parse import parse_body
 
 
 async def unary(exchange: Exchange) -> ASGIApp:
     """Answer with the method's reply."""
-    request = exchange.request(query=not exchange.route.takes_body)
-    if exchange.route.takes_body:
-        body = exchange.rpc.request()
-        parse_body(await exchange.inbound.whole(exchange.options.max_json_bytes), body)
-        body.MergeFrom(request)
-        request = body
+    takes_body = exchange.route.takes_body
+    body = await exchange.inbound.whole(exchange.options.max_json_bytes) if takes_body else b""
+    request = exchange.request(query=not takes_body, body=body)
     reply = await exchange.inbound.while_connected(exchange.start(request))
     return Json(exchange.render(reply))

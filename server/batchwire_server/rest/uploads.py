@@ -57,7 +57,7 @@ async def _send(exchange: Exchange, call: Any) -> None:
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             raise _CallEndedError from None
 
-    relay = FormRelay(exchange.request(), write)
+    relay = FormRelay(exchange.request(), write, exchange.begun)
     try:
         await relay.begin()
         reader = MultipartReader(boundary_of(exchange.headers.get("content-type", "")))

@@ -31,6 +31,7 @@ METADATA_PAIRS = 16
 METADATA_KEY = 64
 METADATA_VALUE = 512
 IDEMPOTENCY_KEY = 255
+FILE_ID = 255
 
 _NOT_CANCELLABLE = {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED}
 
@@ -96,6 +97,9 @@ class Batches:
             raise unsupported_value("endpoint", spec.endpoint, self._limits.endpoints)
         window = parse_window(spec.completion_window)
         check_metadata(spec.metadata)
+        if len(spec.input_file_id) > FILE_ID:
+            message = f"Invalid 'input_file_id': string too long. Expected a string with maximum length {FILE_ID}."
+            raise above_max_length("input_file_id", message)
         file = await self._files.get_file(tenant, spec.input_file_id)
         if file is None and spec.require_input_file:
             raise file_not_found(spec.input_file_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, fields, replace
@@ -15,6 +16,7 @@ from batchwire_server.core.errors import (
     missing_parameter,
     missing_property,
     range_not_satisfiable,
+    shorten,
 )
 from batchwire_server.core.intake import Intake
 from batchwire_server.core.limits import UPLOAD_PURPOSES, Limits
@@ -50,13 +52,15 @@ def clean_filename(name: str) -> str:
 def check_purpose(purpose: str) -> None:
     """Raises BatchwireError for a purpose that no upload may have."""
     if purpose and purpose not in UPLOAD_PURPOSES:
-        raise invalid_value("purpose", f"'{purpose}' is not one of {list(UPLOAD_PURPOSES)} - 'purpose'")
+        raise invalid_value("purpose", f"'{shorten(purpose)}' is not one of {list(UPLOAD_PURPOSES)} - 'purpose'")
 
 
 def check_lifetime(param: str, anchor: str, seconds: int) -> int:
     """Returns the seconds of an expiry policy. Raises BatchwireError for one that is not allowed."""
     if anchor not in {"", "created_at"}:
-        raise invalid_value(f"{param}.anchor", f"Invalid value: '{anchor}'. Supported values are: 'created_at'.")
+        raise invalid_value(
+            f"{param}.anchor", f"Invalid value: '{shorten(anchor)}'. Supported values are: 'created_at'."
+        )
     low, high = LIFETIMES
     if not low <= seconds <= high:
         message = f"Invalid value: {seconds}. Expected seconds from {low} to {high}."
@@ -75,7 +79,7 @@ def check_limit(limit: int | None, most: int, default: int) -> int:
 
 def unknown_after(after: str) -> Exception:
     """The page before ended with something that does not exist."""
-    return invalid_value("after", f"Invalid 'after': there is no object with id '{after}'.")
+    return invalid_value("after", f"Invalid 'after': there is no object with id '{shorten(after)}'.")
 
 
 class Files:
@@ -108,7 +112,18 @@ class Files:
             await self.check(spec, intake)
             file = self.record(tenant, file_id, key, spec, intake)
             await intake.commit()
-        return await self._store.add_file(file, self.lifetime(spec))
+        return await self._keep(file, self.lifetime(spec))
+
+    async def _keep(self, file: File, lifetime: int | None) -> File:
+        """Writes a file's row. A caller that goes away meanwhile leaves no file: the row is written, then deleted, and the sweeper follows it."""
+        writing = asyncio.ensure_future(self._store.add_file(file, lifetime))
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait({writing})
+            await self._blobs.delete([file.blob_key])
+            await self._store.delete_file(file.tenant, file.id)
+            raise
 
     async def check(self, spec: FileSpec, intake: Intake) -> None:
         """Raises BatchwireError when what has been taken in cannot be what the spec says it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -72,7 +73,8 @@ class Uploads:
             if not intake.size:
                 raise missing_property("data")
             await intake.commit()
-        return await self._store.add_part(UploadPart(part_id, upload_id, intake.size, key))
+        # To its end even if the caller goes away: a part that has a row is removed with its upload.
+        return await asyncio.shield(self._store.add_part(UploadPart(part_id, upload_id, intake.size, key)))
 
     async def complete(self, tenant: str, upload_id: str, part_ids: Sequence[str], md5: str) -> UploadState:
         """Joins parts into a file. Raises BatchwireError and then leaves the upload as it was."""

@@ -1,4 +1,5 @@
 import asyncio
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,12 @@ from tests.unit.client.commands import LINES, Batchwire
 from tests.unit.client.fake_server import FakeServer
 
 HASTE = Patience(calls=Backoff(first=0.01, tries=3), streams=Backoff(first=0.01, tries=4), silence=30)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interrupts_are_heard() -> None:
+    # A shell that starts a test run in the background has it ignore SIGINT, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -116,6 +116,18 @@ class TestSplitting:
 
 
 class TestFaults:
+    @pytest.mark.parametrize("depth", [250, 980, 100_000])
+    def test_what_nests_deeper_than_any_request_is_told(self, depth: int) -> None:
+        body = b'{"model":"m","x":' + b"[" * depth + b"]" * depth + b"}"
+        text = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":' + body + b"}"
+        (fault,) = check_line(RawLine(1, 0, len(text), text), "/v1/chat/completions", 1 << 20)  # type: ignore[misc]  # a list
+        assert fault.code == "invalid_json_line"
+
+    def test_brackets_within_strings_are_no_nesting(self) -> None:
+        body = b'{"model":"m","x":"' + b'[{\\"' * 500 + b'"}'
+        text = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":' + body + b"}"
+        assert not isinstance(check_line(RawLine(1, 0, len(text), text), "/v1/chat/completions", 1 << 20), list)
+
     def test_a_line_as_it_should_be_has_none(self) -> None:
         checked = check(request())
         assert isinstance(checked, CheckedLine)

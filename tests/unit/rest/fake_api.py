@@ -221,6 +221,8 @@ class FakeApi(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServiceS
 
     async def CreateBatch(self, request: v1.CreateBatchRequest, context: Any) -> v1.Batch:  # noqa: N802 - a servicer's names
         await self._enter(context, request)
+        if request.require_input_file:
+            await self._file(context, request.input_file_id)
         batch = v1.Batch(
             id=f"batch_{len(self.batches)}",
             endpoint=request.endpoint,
@@ -230,7 +232,10 @@ class FakeApi(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServiceS
             created_at=NOW,
             expires_at=LATER,
             metadata=request.metadata,
+            replace=request.replace if request.HasField("replace") else None,
         )
+        if request.input_file_id in self.files:
+            batch.input_file_name = self.files[request.input_file_id].filename
         self.batches[batch.id] = batch
         return batch
 

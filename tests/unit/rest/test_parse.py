@@ -1,7 +1,12 @@
 import pytest
 from batchwire import v1
 from batchwire_server.rest.errors import ApiError
-from batchwire_server.rest.parse import parse_body, parse_text
+from batchwire_server.rest.parse import fill, json_object, parse_text
+from google.protobuf.message import Message
+
+
+def parse_body(body: bytes, message: Message) -> None:
+    fill(message, json_object(body))
 
 
 def test_a_body_fills_every_kind_of_field() -> None:

@@ -1,12 +1,9 @@
 """Forms over the wire: every sender that was seen, every way to break off."""
 
 import asyncio
-import json
 import socket
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import grpc
 import httpx
@@ -17,6 +14,7 @@ from batchwire_server.rest.form import MESSAGE_BYTES
 
 from tests.unit.rest.conftest import Stage, eventually
 from tests.unit.rest.fake_api import Failure
+from tests.unit.rest.senders import curl, requested
 
 LINE = b'{"custom_id": "1"}\n'
 BIG = LINE * 150_000  # 2.85 MB: several messages
@@ -34,17 +32,6 @@ def form(*parts: tuple[str, bytes], boundary: str = "b0undary", end: bool = True
 FILE = ('form-data; name="file"; filename="in.jsonl"', LINE)
 PURPOSE = ('form-data; name="purpose"', b"batch")
 FORM = {"content-type": "multipart/form-data; boundary=b0undary"}
-
-
-async def curl(*arguments: str, stdin: bytes = b"") -> tuple[int, Any]:
-    """Run curl; its exit code and the JSON that it printed."""
-    command = ("curl", "--silent", "--show-error", "--max-time", "30", *arguments)
-    run = await asyncio.to_thread(subprocess.run, command, input=stdin, capture_output=True, check=False)
-    return run.returncode, json.loads(run.stdout) if run.stdout else run.stderr
-
-
-async def requested(call: Callable[..., requests.Response], *arguments: Any, **options: Any) -> requests.Response:
-    return await asyncio.to_thread(call, *arguments, timeout=30, **options)
 
 
 async def test_a_file_streams_through_in_messages_of_half_a_mebibyte(stage: Stage) -> None:

@@ -49,9 +49,10 @@ class _BatchStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BatchStat
 class BatchStatus(_BatchStatus, metaclass=_BatchStatusEnumTypeWrapper):
     """Where a Batch stands.
 
-        VALIDATING ──▶ IN_PROGRESS ──▶ FINALIZING ──▶ COMPLETED
-            │  │            │    └─(time over)─▶ FINALIZING ──▶ EXPIRED
-            │  └──────(cancel)──────▶ CANCELLING ──▶ CANCELLED
+        VALIDATING ──▶ IN_PROGRESS ──▶ FINALIZING ──▶ COMPLETED | EXPIRED
+            │  │            │
+            │  └────────────┴──(cancel)──▶ CANCELLING ──▶ CANCELLED
+            ├──(time over)──▶ FINALIZING
             └──▶ FAILED
 
     COMPLETED, FAILED, EXPIRED and CANCELLED are terminal: a batch in one of them never changes again.

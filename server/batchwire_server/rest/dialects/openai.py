@@ -4,11 +4,19 @@ from typing import Any
 
 from batchwire_server.rest.dialects.base import Dialect
 from batchwire_server.rest.errors import ApiError
-from batchwire_server.rest.render import Shape
+from batchwire_server.rest.render import Reshape, Shape
+
+_NULL = {"type": "null"}
+_NULLABLE_TEXT = {"type": ["string", "null"]}
 
 
 def _object(word: str, **more: Any) -> dict[str, Any]:
     return {"object": word, **more}
+
+
+def _record(**properties: Any) -> dict[str, Any]:
+    """The schema of an object with just these keys."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def _error_list(errors: list[Any]) -> dict[str, Any] | None:
@@ -23,8 +31,16 @@ def _envelope(error: ApiError) -> dict[str, Any]:
     return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
 
 
+_ERROR = _record(
+    code={"type": "string"}, message={"type": "string"}, param=_NULLABLE_TEXT, line={"type": ["integer", "null"]}
+)
+_ERRORS = {"anyOf": [_record(object={"const": "list"}, data={"type": "array", "items": _ERROR}), _NULL]}
+_METADATA = {"type": ["object", "null"], "additionalProperties": {"type": "string"}}
+
 OPENAI = Dialect(
-    prefix="/v1",
+    name="openai",
+    spellings={"/v1": "/v1"},
+    probes=frozenset({"/v1/tcp_warming"}),  # Cerebras' SDK calls it on whatever host it is given
     shape=Shape(
         constants={
             "Batch": _object("batch"),
@@ -39,10 +55,22 @@ OPENAI = Dialect(
         },
         # Ours alone. A file's SHA-256 is the ETag of its content.
         hidden=frozenset(
-            {"Batch.input_file_name", "Batch.output_expires_after", "Batch.replace", "File.line_count", "File.sha256"}
+            {
+                "Batch.input_file_name",
+                "Batch.output_expires_after",
+                "Batch.replace",
+                "File.line_count",
+                "File.sha256",
+            }
         ),
         never_null=frozenset({"InputTokensDetails", "OutputTokensDetails", "RequestCounts", "Usage"}),
-        reshaped={"Batch.errors": _error_list, "Batch.metadata": _or_null},
+        reshaped={
+            "Batch.errors": Reshape(_error_list, _ERRORS),
+            "Batch.metadata": Reshape(_or_null, _METADATA),
+        },
     ),
     error=_envelope,
+    error_schema=_record(
+        error=_record(message={"type": "string"}, type={"type": "string"}, param=_NULLABLE_TEXT, code=_NULLABLE_TEXT)
+    ),
 )

@@ -1,0 +1,51 @@
+"""Cerebras: cancel by DELETE, files that live seven days, errors in one string, metadata of any JSON value."""
+
+from dataclasses import replace
+
+from batchwire_server.rest.dialects.openai import OPENAI
+from batchwire_server.rest.dialects.words import ANY_METADATA, metadata_in_text, paragraph
+from batchwire_server.rest.reading import Reading
+from batchwire_server.rest.render import Reshape
+
+_SEVEN_DAYS = {"anchor": "created_at", "seconds": 7 * 86400}
+
+CEREBRAS = replace(
+    OPENAI,
+    name="cerebras",
+    spellings={
+        "/v1": "/cerebras/v1",
+        # Cerebras' own has other lines, and those that never ran, which a stream of finished lines has not.
+        "/v1/batches/{batch_id}/results": None,
+    },
+    bindings={("DELETE", "/v1/batches/{batch_id}"): "CancelBatch"},
+    reading=Reading(
+        defaults={
+            "CreateBatchRequest": {
+                "line_rules": {"single_model": True},
+                "output_expires_after": _SEVEN_DAYS,
+                "require_input_file": True,
+            },
+            "CreateUploadRequest": {"expires_after": _SEVEN_DAYS},
+            "ListFilesRequest": {"limit": 20},
+            "UploadFileSpec": {"expires_after": _SEVEN_DAYS},
+        },
+        reshaped={"CreateBatchRequest": metadata_in_text},
+    ),
+    shape=replace(
+        OPENAI.shape,
+        hidden=OPENAI.shape.hidden
+        | {
+            "ListBatchesResponse.first_id",
+            "ListBatchesResponse.last_id",
+            "ListFilesResponse.first_id",
+            "ListFilesResponse.last_id",
+        },
+        reshaped={
+            **OPENAI.shape.reshaped,
+            "Batch.errors": Reshape(lambda errors: paragraph(errors) or None, {"type": ["string", "null"]}),
+            "Batch.metadata": ANY_METADATA,
+            "File.purpose": Reshape(lambda word: "batch" if word == "batch_output" else word, {"type": "string"}),
+        },
+    ),
+    content_type="application/x-ndjson",
+)

@@ -1,0 +1,14 @@
+"""Groq: OpenAI's objects under Groq's path, for its SDK with `/groq` as its base URL. On the bare host its paths are Novita's."""
+
+from dataclasses import replace
+
+from batchwire_server.rest.dialects.openai import OPENAI
+from batchwire_server.rest.reading import Reading
+
+GROQ = replace(
+    OPENAI,
+    name="groq",
+    spellings={"/v1": "/groq/openai/v1"},
+    probes=frozenset(),
+    reading=Reading(defaults={"CreateBatchRequest": {"require_input_file": True}}),
+)

@@ -1,0 +1,86 @@
+"""SiliconFlow: `replace.model`, long windows, `in_queue`, an upload's reply that is wrapped and plain at once, errors of its own."""
+
+from dataclasses import replace
+from typing import Any
+
+from batchwire_server.rest.dialects.openai import OPENAI
+from batchwire_server.rest.dialects.words import sentences
+from batchwire_server.rest.errors import ApiError
+from batchwire_server.rest.reading import Reading
+from batchwire_server.rest.render import Reshape
+
+_STATUS = {"validating": "in_queue"}
+_STATUSES = ["in_queue", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled", None]
+
+_BARE = frozenset({403, 404, 503, 504})
+
+# The only number that its documents give for a refused request; elsewhere the HTTP status stands for it.
+_INVALID_REQUEST = 20012
+
+
+def _wrapped(file: dict[str, Any]) -> dict[str, Any]:
+    """A File, and the same again as SiliconFlow wraps it: its guide reads `data["id"]` through OpenAI's SDK.
+
+    Both have a `status`, "processed" and true. The File's stays: it is as true as true, and strict clients want the word.
+    """
+    data = {key: file[key] for key in ("id", "object", "bytes", "filename", "purpose")}
+    return {**file, "code": 20000, "message": "Ok", "data": {**data, "createdAt": file["created_at"]}}
+
+
+def _error(error: ApiError) -> Any:
+    if error.status == 401:
+        return "Invalid token"
+    if error.status == 404 and not error.reason:
+        return "404 page not found"
+    if error.status in _BARE:
+        return error.message
+    code = _INVALID_REQUEST if error.status == 400 else error.status
+    return {"code": code, "message": error.message, "data": error.param or ""}
+
+
+SILICONFLOW = replace(
+    OPENAI,
+    name="siliconflow",
+    spellings={"/v1": "/siliconflow/v1"},
+    probes=frozenset(),
+    reading=Reading(
+        defaults={
+            "CreateBatchRequest": {
+                "line_rules": {"default_target": True, "single_model": True, "drop_stream": True},
+                "require_input_file": True,
+            },
+            "ListFilesRequest": {"limit": 10},
+        },
+    ),
+    shape=replace(
+        OPENAI.shape,
+        hidden=OPENAI.shape.hidden - {"Batch.input_file_name"},
+        renamed={"Batch.input_file_name": "file_name"},
+        reshaped={
+            **OPENAI.shape.reshaped,
+            "Batch.errors": Reshape(
+                lambda errors: sentences(errors) or None, {"type": ["array", "null"], "items": {"type": "string"}}
+            ),
+            "Batch.status": Reshape(lambda word: _STATUS.get(word, word), {"enum": _STATUSES}),
+            "UploadFile": Reshape(
+                _wrapped, {"type": "object", "required": ["id", "created_at", "code", "message", "status", "data"]}
+            ),
+        },
+    ),
+    error=_error,
+    error_schema={
+        "anyOf": [
+            {"type": "string"},
+            {
+                "type": "object",
+                "properties": {
+                    "code": {"type": "integer"},
+                    "message": {"type": "string"},
+                    "data": {"type": "string"},
+                },
+                "required": ["code", "message", "data"],
+                "additionalProperties": False,
+            },
+        ]
+    },
+)
