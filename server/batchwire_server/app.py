@@ -196,7 +196,9 @@ async def serve(settings: Settings) -> None:
         supervisor = Supervisor(names, settings.model_dump_json(), world.store.release_worker, grace)
         supervising = asyncio.create_task(supervisor.run(stop))
         announce(grpc=grpc_address, http=http_address)
-        await stop.wait()
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopping, supervising}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()  # if it was the other that ended, what it raises is raised below
         log.info("ending: calls in flight have up to %.0f s", settings.work.drain_grace)
         await supervising
 

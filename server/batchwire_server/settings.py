@@ -26,6 +26,13 @@ ECHO = "echo"
 """In the place of a base URL, the built-in model."""
 
 
+def check_url(value: str) -> str:
+    """Returns a base URL. Raises ValueError for what cannot be one."""
+    if value != ECHO and not value.startswith(("http://", "https://")):
+        raise ValueError(f"{value!r} is neither a URL that starts with http:// or https://, nor {ECHO!r}")
+    return value
+
+
 class Section(BaseModel):
     """A table of the file; an unknown key is a mistake."""
 
@@ -51,9 +58,7 @@ class UpstreamSettings(Section):
     @field_validator("base_url")
     @classmethod
     def _is_url(cls, value: str) -> str:
-        if value != ECHO and not value.startswith(("http://", "https://")):
-            raise ValueError(f"{value!r} is neither a URL that starts with http:// or https://, nor {ECHO!r}")
-        return value
+        return check_url(value)
 
     @field_validator("api_key_env")
     @classmethod
@@ -141,6 +146,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [url.strip() for url in value.split(",") if url.strip()] if isinstance(value, str) else value
+
+    @field_validator("upstream")
+    @classmethod
+    def _are_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_url(url) for url in urls)
 
     @property
     def database_url(self) -> str:

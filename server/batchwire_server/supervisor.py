@@ -38,7 +38,7 @@ class Supervisor:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keeps the workers alive until `stop` is set, then has them hand over and end."""
-        await asyncio.gather(*(self._keep(name, stop) for name in self._names))
+        await asyncio.gather(stop.wait(), *(self._keep(name, stop) for name in self._names))
 
     async def _keep(self, name: str, stop: asyncio.Event) -> None:
         delay = FIRST_DELAY_S
@@ -64,8 +64,8 @@ class Supervisor:
 
     async def _run_once(self, name: str, stop: asyncio.Event) -> int:
         command = [sys.executable, "-m", "batchwire_server", "worker", "--name", name, "--settings-from-stdin"]
-        # A group of its own: Ctrl-C at a terminal is for `serve`, which then has its workers hand over.
-        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, process_group=0)
+        # A session of its own: Ctrl-C at a terminal is for `serve`, which then has its workers hand over.
+        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, start_new_session=True)
         assert process.stdin
         self.pids[name] = process.pid
         log.info("worker %s runs as process %d", name, process.pid)

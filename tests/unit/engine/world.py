@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from batchwire_server.core.lines import RawLine
 from batchwire_server.core.records import Batch, Shard, Task, TaskKind
 from batchwire_server.core.retry import RetryPolicy
 from batchwire_server.engine.finalizer import Finalizer
+from batchwire_server.engine.lanes import Lane, ModelQueue
 from batchwire_server.engine.runner import Runner
 from batchwire_server.engine.shard_run import ShardRun
 from batchwire_server.engine.sweeper import Sweeper
@@ -23,7 +25,7 @@ from batchwire_server.engine.validator import Validator
 from batchwire_server.engine.worker import Worker
 
 from tests.ports.stores import Stage, a_batch
-from tests.support.scripted_upstream import PATIENCE_S
+from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream
 
 URL = "/v1/chat/completions"
 QUICK = RetryPolicy(max_attempts=3, base=0.002, cap=0.01)
@@ -194,3 +196,22 @@ class Ticks:
         await asyncio.sleep(0.02)
         self._count += 1
         return self._count
+
+
+@asynccontextmanager
+async def queue_of(
+    *upstreams: ScriptedUpstream,
+    policy: RetryPolicy = QUICK,
+    cap: int = 256,
+    may_call: Callable[[], bool] = lambda: True,
+) -> AsyncIterator[ModelQueue]:
+    """Runs the lanes of some upstreams over one queue."""
+    queue = ModelQueue(policy, may_call, lambda: None)
+    queue.lanes.extend(Lane(upstream, queue, cap) for upstream in upstreams)
+    yield queue
+    await queue.close()
+
+
+def finished(run: ShardRun) -> list[int]:
+    """Returns the numbers of the lines that have finished."""
+    return sorted(line.number for line in run.finished)
