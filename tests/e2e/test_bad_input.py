@@ -91,6 +91,20 @@ def test_bad_fields_of_a_batch_are_refused(openai: OpenAI, field: str, value: An
     assert (refused.value.param, refused.value.code) == (field, code)
 
 
+def test_long_values_are_refused_as_what_they_are_and_not_as_a_lack_of_room(openai: OpenAI) -> None:
+    long = "x" * 20_000
+    wanted: dict[str, Any] = {"input_file_id": "file-x", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    for field in wanted:
+        with pytest.raises(sdk.BadRequestError) as refused:
+            openai.batches.create(**{**wanted, field: long})
+        assert refused.value.param == field
+    with pytest.raises(sdk.BadRequestError, match="is not one of"):
+        upload(openai, chat_file(1), purpose=long)
+    for method in (openai.files.retrieve, openai.batches.retrieve):
+        with pytest.raises(sdk.NotFoundError):
+            method(long[:9000])
+
+
 def test_metadata_must_be_strings_within_their_limits(openai: OpenAI) -> None:
     wanted: dict[str, Any] = {"input_file_id": "file-x", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     message = r"Invalid type for 'metadata\.tags': expected a string, but got an array instead\."

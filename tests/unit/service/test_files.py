@@ -1,0 +1,51 @@
+"""Files, where a caller goes away at the worst moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from batchwire_server.adapters.memory_blobs import MemoryBlobs
+from batchwire_server.adapters.sql import Database, SqlStore
+from batchwire_server.adapters.sql.migrate import migrate
+from batchwire_server.core.limits import Limits
+from batchwire_server.core.records import File
+from batchwire_server.service.files import Files, FileSpec
+
+
+class SlowStore(SqlStore):
+    """A store whose row is being written while a test goes on."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.begun = asyncio.Event()
+        self.may_go_on = asyncio.Event()
+
+    async def add_file(self, file: File, lifetime: int | None) -> File:
+        self.begun.set()
+        await self.may_go_on.wait()
+        return await super().add_file(file, lifetime)
+
+
+async def test_an_upload_that_is_cancelled_while_its_row_is_written_leaves_no_file_and_no_bytes(tmp_path: Path) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'test.db'}")
+    await migrate(database)
+    store, blobs = SlowStore(database), MemoryBlobs()
+
+    async def messages() -> AsyncIterator[FileSpec | bytes]:
+        yield FileSpec("in.jsonl", "batch")
+        yield b"{}\n"
+
+    uploading = asyncio.create_task(Files(store, blobs, Limits()).upload("t", messages()))
+    await store.begun.wait()
+    uploading.cancel()
+    store.may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await uploading
+    page = await store.list_files("t", purpose="", after="", limit=10, oldest_first=False)
+    assert page is not None
+    assert page.items == []
+    assert blobs.blobs == {}
+    await database.close()
