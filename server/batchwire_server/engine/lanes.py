@@ -23,6 +23,7 @@ from batchwire_server.engine.shard_run import Job
 log = logging.getLogger(__name__)
 
 FIRST_LIMIT = 16
+GATEWAY_STATUSES = frozenset({502, 503, 504})
 FAILURES_IN_A_ROW = 16
 """After so many without a success, an upstream counts as gone."""
 
@@ -128,22 +129,29 @@ class Lane:
         self._queue.delay(job, again.delay)
 
     def _is_out(self, result: Reply | NoReply) -> bool:
-        """Tells whether a result speaks of the upstream and not of the line.
-
-        No connection does. So does one more of many failures in a row: such as a proxy gives whose backend is gone, or any at all where
-        another upstream serves the model too.
-        """
+        """Tells whether a result speaks of the upstream and not of the line, and counts failures in a row."""
         failed = isinstance(result, NoReply) or result.status >= 500
-        if not failed:
-            self._failures = self._failed_dials = 0
+        self._failures = self._failures + 1 if failed else 0
+        out = failed and self._seems_gone(result)
+        if not out:
+            self._failed_dials = 0
+        return out
+
+    def _seems_gone(self, result: Reply | NoReply) -> bool:
+        """Judges a failure.
+
+        No connection means that the upstream is gone. So does one more of many failures in a row: such as a proxy gives whose backend is
+        gone, or any at all where another upstream serves the model too. One that says when to come back is there.
+        """
+        if isinstance(result, NoReply):
+            if result.kind is NoReplyKind.UNREACHABLE:
+                return True
+            telling = result.kind is NoReplyKind.BROKEN
+        elif result.retry_after is not None:
             return False
-        self._failures += 1
-        if isinstance(result, NoReply) and result.kind is NoReplyKind.UNREACHABLE:
-            return True
-        gone = len(self._queue.lanes) > 1 or (
-            result.kind is NoReplyKind.BROKEN if isinstance(result, NoReply) else result.status in {502, 503, 504}
-        )
-        return gone and self._failures > FAILURES_IN_A_ROW
+        else:
+            telling = result.status in GATEWAY_STATUSES
+        return self._failures > FAILURES_IN_A_ROW and (telling or len(self._queue.lanes) > 1)
 
     @property
     def sits_out(self) -> bool:

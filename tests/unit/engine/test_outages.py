@@ -59,6 +59,18 @@ class TestOutages:
             await until(lambda: run.settled)
             assert all(line.ok for line in run.finished)
 
+    async def test_an_upstream_that_says_when_to_come_back_is_not_taken_for_gone(self) -> None:
+        async def busy(body: bytes, nth: int) -> Reply | NoReply:
+            return Reply(503, b"{}", retry_after=0.05) if nth < 3 else await fine(body, nth)
+
+        upstream = ScriptedUpstream(busy)
+        async with queue_of(upstream) as queue:
+            run, jobs = a_run(range(1, 61))
+            queue.push(jobs)
+            await until(lambda: run.settled)
+            assert not queue.lanes[0].sits_out
+            assert all(line.ok for line in run.finished)
+
     async def test_an_upstream_that_fails_everything_does_not_eat_the_lines_of_a_healthy_one(self) -> None:
         async def broken(_body: bytes, _nth: int) -> Reply | NoReply:
             return Reply(500, b"{}")

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, event, literal_column, select
+from sqlalchemy import ColumnElement, event, literal_column, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -54,10 +54,6 @@ class Database:
     async def now(self, connection: AsyncConnection) -> int:
         """Returns the database's clock, in milliseconds since the epoch."""
         return int((await connection.execute(select(self.clock))).scalar_one())
-
-    def for_update(self, query: Select[Any]) -> Select[Any]:
-        """Locks the rows that a query returns until the transaction ends, passing over those that others hold."""
-        return query.with_for_update(skip_locked=True)
 
     async def close(self) -> None:
         """Closes all connections."""
