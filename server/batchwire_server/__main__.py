@@ -127,13 +127,14 @@ def gateway(config: Path | None, **said: Any) -> None:
 @_options(*_STORES, "upstream")
 @click.option("--name", help="Holder of its leases; a fresh one by default.")
 @click.option("--settings-from-stdin", is_flag=True, hidden=True, help="How `serve` starts its workers.")
-def worker(config: Path | None, name: str | None, *, settings_from_stdin: bool, **said: Any) -> None:
+@click.option("--isolated", is_flag=True, hidden=True, help="Run only what was set aside, then end.")
+def worker(config: Path | None, name: str | None, *, settings_from_stdin: bool, isolated: bool, **said: Any) -> None:
     """Run a worker alone."""
     if settings_from_stdin:
         settings = Settings.model_validate_json(os.fdopen(os.dup(0), "rb", buffering=0).readline())
     else:
         settings = _with_upstreams(_load(config, said))
-    _run(settings, app.worker(settings, name, until_stdin_ends=settings_from_stdin))
+    _run(settings, app.worker(settings, name, until_stdin_ends=settings_from_stdin, isolated=isolated))
 
 
 @main.group()

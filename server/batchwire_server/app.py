@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from batchwire_server.rest.app import create_app
 from batchwire_server.rest.options import GatewayOptions
 from batchwire_server.rpc.server import RpcServer
 from batchwire_server.settings import Settings
-from batchwire_server.supervisor import Supervisor
+from batchwire_server.supervisor import Supervisor, keep_isolation
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +185,7 @@ async def serve(settings: Settings) -> None:
         node = stack.enter_context(only_serve_of(settings.data_dir))
         world = await stack.enter_async_context(parts.open_world(settings))
         # Workers of a `serve` that was killed may still hold leases; nobody else goes by this name.
-        await world.store.release_worker(node)
+        await world.store.release_worker(node, crashed=True)
         if not settings.blobs:
             world.blobs.clear_temporary()
         grpc_address = await stack.enter_async_context(
@@ -193,14 +194,18 @@ async def serve(settings: Settings) -> None:
         http_address = await stack.enter_async_context(running_gateway(settings, grpc_address))
         names = [f"{node}/{number}" for number in range(settings.workers)]
         grace = settings.work.drain_grace * 2 + RPC_GRACE_S
-        supervisor = Supervisor(names, settings.model_dump_json(), world.store.release_worker, grace)
-        supervising = asyncio.create_task(supervisor.run(stop))
+        said, release = settings.model_dump_json(), partial(world.store.release_worker, crashed=True)
+        supervising = asyncio.create_task(Supervisor(names, said, release, grace).run(stop))
+        isolating = asyncio.create_task(
+            keep_isolation(f"{node}/isolated", said, world.store.set_aside_waits, release, stop, grace)
+        )
         announce(grpc=grpc_address, http=http_address)
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({stopping, supervising}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()  # if it was the other that ended, what it raises is raised below
         log.info("ending: calls in flight have up to %.0f s", settings.work.drain_grace)
         await supervising
+        await isolating
 
 
 async def api(settings: Settings) -> None:
@@ -219,13 +224,14 @@ async def gateway(settings: Settings) -> None:
         await stop.wait()
 
 
-async def worker(settings: Settings, name: str | None, *, until_stdin_ends: bool) -> None:
+async def worker(settings: Settings, name: str | None, *, until_stdin_ends: bool, isolated: bool) -> None:
     """Runs the role worker alone.
 
     Args:
         settings: all settings.
         name: the holder of its leases; a fresh one when None.
-        until_stdin_ends: whether the end of the standard input stops it too.
+        until_stdin_ends: whether a supervisor runs it: the end of the standard input stops it too.
+        isolated: whether to run only shards that were set aside, and to end when there are none.
     """
     stop = stop_on_signals()
     if until_stdin_ends:
@@ -233,6 +239,15 @@ async def worker(settings: Settings, name: str | None, *, until_stdin_ends: bool
     # Unlike any before it: a predecessor that still winds up must not give back what this one holds.
     own_name = f"{name or socket.gethostname()}/{secrets.token_hex(4)}"
     async with parts.open_world(settings) as world:
-        if not until_stdin_ends:
-            announce(worker=own_name)
-        await parts.worker(settings, world, own_name).run(stop, settings.work.drain_grace)
+        if isolated:
+            await parts.isolation(settings, world, own_name).run(stop)
+            return
+        working = parts.worker(settings, world, own_name).run(stop, settings.work.drain_grace)
+        if until_stdin_ends:
+            await working
+            return
+        announce(worker=own_name)
+        release = partial(world.store.release_worker, crashed=True)
+        grace = settings.work.drain_grace + RPC_GRACE_S
+        said, waits = settings.model_dump_json(), world.store.set_aside_waits
+        await asyncio.gather(working, keep_isolation(f"{own_name}/isolated", said, waits, release, stop, grace))

@@ -19,6 +19,7 @@ from batchwire_server.core.limits import Limits
 from batchwire_server.core.records import TaskKind
 from batchwire_server.core.retry import RetryPolicy
 from batchwire_server.engine.finalizer import Finalizer
+from batchwire_server.engine.isolation import Isolation
 from batchwire_server.engine.runner import Runner
 from batchwire_server.engine.sweeper import Sweeper
 from batchwire_server.engine.validator import Validator
@@ -105,6 +106,25 @@ def use_cases(settings: Settings, world: World, *, open_without_keys: bool) -> U
     )
 
 
+def retry_policy(settings: Settings) -> RetryPolicy:
+    """Returns how failed calls are made again."""
+    return RetryPolicy(settings.work.max_attempts, settings.work.retry_base, settings.work.retry_cap)
+
+
+def isolation(settings: Settings, world: World, name: str) -> Isolation:
+    """Builds what runs the shards that were set aside."""
+    return Isolation(
+        name,
+        world.store,
+        world.blobs,
+        world.catalog,
+        policy=retry_policy(settings),
+        max_line_bytes=settings.limits.max_line_bytes,
+        ttl=settings.work.lease_ttl,
+        beat=settings.work.heartbeat,
+    )
+
+
 def worker(settings: Settings, world: World, name: str) -> Worker:
     """Builds the role worker."""
     work, allowed = settings.work, limits(settings)
@@ -120,12 +140,14 @@ def worker(settings: Settings, world: World, name: str) -> Worker:
         ),
     }
 
+    policy = retry_policy(settings)
+
     def make_runner(may_call: Callable[[], bool], on_room: Callable[[], None]) -> Runner:
         return Runner(
             store,
             blobs,
             world.catalog,
-            policy=RetryPolicy(work.max_attempts, work.retry_base, work.retry_cap),
+            policy=policy,
             flush_interval=work.flush_interval,
             cancel_grace=work.cancel_grace,
             max_line_bytes=allowed.max_line_bytes,

@@ -14,13 +14,11 @@ log = logging.getLogger(__name__)
 FIRST_DELAY_S = 0.1
 MAX_DELAY_S = 10.0
 HEALTHY_S = 10.0
+ISOLATION_LOOK_S = 1.0
 
 
 class Supervisor:
     """Some worker processes, for as long as `run` runs.
-
-    A worker gets its settings as the first line of its standard input, which then stays open: when it ends, however this process ends, the
-    worker ends too.
 
     Args:
         names: one per worker.
@@ -34,7 +32,6 @@ class Supervisor:
         self._settings = settings
         self._release = release
         self._grace = grace
-        self.pids: dict[str, int] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keeps the workers alive until `stop` is set, then has them hand over and end."""
@@ -45,7 +42,7 @@ class Supervisor:
         while not stop.is_set():
             started = time.monotonic()
             try:
-                status = await self._run_once(name, stop)
+                status = await run_worker(name, self._settings, stop, self._grace)
                 log.log(
                     logging.INFO if stop.is_set() else logging.WARNING, "worker %s ended with status %d", name, status
                 )
@@ -62,24 +59,59 @@ class Supervisor:
                 async with asyncio.timeout(delay):
                     await stop.wait()
 
-    async def _run_once(self, name: str, stop: asyncio.Event) -> int:
-        command = [sys.executable, "-m", "batchwire_server", "worker", "--name", name, "--settings-from-stdin"]
-        # A session of its own: Ctrl-C at a terminal is for `serve`, which then has its workers hand over.
-        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, start_new_session=True)
-        assert process.stdin
-        self.pids[name] = process.pid
-        log.info("worker %s runs as process %d", name, process.pid)
-        with suppress(ConnectionError):
-            process.stdin.write(self._settings.encode() + b"\n")
-            await process.stdin.drain()
-        ended = asyncio.create_task(process.wait())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        process.stdin.close()
+
+async def run_worker(name: str, settings: str, stop: asyncio.Event, grace: float, *options: str) -> int:
+    """Runs one worker process to its end, which `stop` brings about; returns its exit status.
+
+    Args:
+        name: the holder of its leases.
+        settings: JSON. It goes in as the first line of the standard input, which then stays open: when that ends, however this process
+            ends, the worker ends too.
+        stop: has the worker hand over and end.
+        grace: seconds that it may take for that.
+        options: more of the command line.
+    """
+    command = [sys.executable, "-m", "batchwire_server", "worker", "--name", name, "--settings-from-stdin", *options]
+    # A session of its own: Ctrl-C at a terminal is for `serve`, which then has its workers hand over.
+    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, start_new_session=True)
+    assert process.stdin
+    log.info("worker %s runs as process %d", name, process.pid)
+    with suppress(ConnectionError):
+        process.stdin.write(settings.encode() + b"\n")
+        await process.stdin.drain()
+    ended = asyncio.create_task(process.wait())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    process.stdin.close()
+    try:
+        return await asyncio.wait_for(asyncio.shield(ended), grace)
+    except TimeoutError:
+        log.warning("worker %s did not hand over in %.0f s; ending it", name, grace)
+        process.kill()
+        return await ended
+
+
+async def keep_isolation(
+    name: str,
+    settings: str,
+    waits: Callable[[], Awaitable[bool]],
+    release: Callable[[str], Awaitable[int]],
+    stop: asyncio.Event,
+    grace: float,
+) -> None:
+    """Runs a worker for the shards that were set aside whenever there are any, until `stop` is set.
+
+    `waits` tells whether there are; the other arguments are those of the Supervisor.
+    """
+    while not stop.is_set():
         try:
-            return await asyncio.wait_for(asyncio.shield(ended), self._grace)
-        except TimeoutError:
-            log.warning("worker %s did not hand over in %.0f s; ending it", name, self._grace)
-            process.kill()
-            return await ended
+            if await waits():
+                status = await run_worker(name, settings, stop, grace, "--isolated")
+                log.log(logging.WARNING if status else logging.INFO, "worker %s ended with status %d", name, status)
+                await release(name)
+        except Exception:
+            log.exception("what was set aside could not be run; trying again")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ISOLATION_LOOK_S):
+                await stop.wait()

@@ -13,7 +13,7 @@ import pytest
 from batchwire_server.adapters.sql.tables import FILE, SEGMENT
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import Harvest, Leftovers, TaskQueue
+from batchwire_server.core.ports import SET_ASIDE_AFTER, Harvest, Leftovers, TaskQueue
 from batchwire_server.core.records import Batch, Fault, Task, TaskKind, Usage
 
 from tests.ports.stores import OTHER_KINDS, RUN_KINDS, TTL, Stage, a_batch, a_file, segment, shards
@@ -175,15 +175,15 @@ class TestLeasing:
         await stage.started(parts=shards(6))
         for worker in ("node", "node/0", "node/1", "node2", "nod", "node_/0"):
             await stage.claim_one(TaskKind.RUN, worker)
-        assert await stage.store.release_worker("node") == 3
+        assert await stage.store.release_worker("node", crashed=True) == 3
         assert len(await stage.store.claim("x", RUN_KINDS, ttl=TTL, limit=9)) == 3
 
     async def test_wildcards_in_a_workers_name_mean_themselves(self, stage: Stage) -> None:
         await stage.started(parts=shards(3))
         for worker in ("a_c/0", "abc/0", "a%c/0"):
             await stage.claim_one(TaskKind.RUN, worker)
-        assert await stage.store.release_worker("a_c") == 1
-        assert await stage.store.release_worker("a%c") == 1
+        assert await stage.store.release_worker("a_c", crashed=False) == 1
+        assert await stage.store.release_worker("a%c", crashed=False) == 1
 
     async def test_shares_count_the_workers_that_hold_shards_of_a_model(self, stage: Stage) -> None:
         await stage.started(parts=[*shards(3, "m"), *shards(1, "n")])
@@ -193,6 +193,90 @@ class TestLeasing:
         assert await stage.store.model_shares() == {"m": 2, "n": 1}
         await stage.lapse(dead)
         assert await stage.store.model_shares() == {"m": 2}
+
+
+class TestCrashes:
+    """Holders that end without giving back what they hold."""
+
+    async def crash(self, stage: Stage, times: int) -> None:
+        for _ in range(times):
+            await stage.claim_one(TaskKind.RUN, "node/0")
+            assert await stage.store.release_worker("node", crashed=True) == 1
+
+    async def test_a_shard_whose_holders_crash_is_set_aside(self, stage: Stage) -> None:
+        await stage.started()
+        await self.crash(stage, 2)
+        assert not await stage.store.set_aside_waits()
+        await self.crash(stage, 1)
+        assert await stage.store.set_aside_waits()
+        assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL) == []
+        (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, set_aside=True)
+        assert (task.crashes, task.suspect) == (SET_ASIDE_AFTER, None)
+        assert not await stage.store.set_aside_waits()
+
+    async def test_other_shards_are_not_set_aside(self, stage: Stage) -> None:
+        await stage.started()
+        assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL, set_aside=True) == []
+
+    async def test_a_lease_that_runs_out_is_a_crash(self, stage: Stage) -> None:
+        await stage.started()
+        for crashes in range(SET_ASIDE_AFTER):
+            task = await stage.claim_one(TaskKind.RUN)
+            assert task.crashes == crashes
+            await stage.lapse(task)
+        assert await stage.store.set_aside_waits()
+        (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, set_aside=True)
+        assert task.crashes == SET_ASIDE_AFTER
+
+    async def test_giving_back_is_no_crash(self, stage: Stage) -> None:
+        await stage.started()
+        for _ in range(SET_ASIDE_AFTER):
+            await stage.store.release(await stage.claim_one(TaskKind.RUN))
+            await stage.claim_one(TaskKind.RUN, "node/0")
+            await stage.store.release_worker("node", crashed=False)
+        assert (await stage.claim_one(TaskKind.RUN)).crashes == 0
+
+    async def test_a_recorded_line_makes_crashes_forgotten(self, stage: Stage) -> None:
+        await stage.started()
+        await self.crash(stage, 2)
+        task = await stage.claim_one(TaskKind.RUN, "node/0")
+        await stage.store.record([Harvest(task, None, done=False)])
+        await stage.store.release(task)
+        assert (await stage.claim_one(TaskKind.RUN)).crashes == 2
+        await stage.store.release_worker("w1", crashed=False)
+        task = await stage.claim_one(TaskKind.RUN, "node/0")
+        await stage.store.record([Harvest(task, segment(task), done=False)])
+        await stage.store.release_worker("node", crashed=True)
+        assert (await stage.claim_one(TaskKind.RUN)).crashes == 1
+
+    async def test_what_is_set_aside_stays_so_though_lines_are_recorded(self, stage: Stage) -> None:
+        await stage.started()
+        await self.crash(stage, SET_ASIDE_AFTER)
+        (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, set_aside=True)
+        await stage.store.record([Harvest(task, segment(task), done=False)])
+        await stage.store.release(task)
+        (again,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, set_aside=True)
+        assert again.crashes == SET_ASIDE_AFTER
+
+    async def test_a_suspect_outlives_a_crash_and_nothing_else(self, stage: Stage) -> None:
+        await stage.started()
+        await self.crash(stage, SET_ASIDE_AFTER)
+        for crashed, expected in ((True, 7), (False, None)):
+            (task,) = await stage.store.claim("node/0", RUN_KINDS, ttl=TTL, set_aside=True)
+            await stage.store.suspect(task, 7)
+            await stage.store.release_worker("node", crashed=crashed)
+            (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, set_aside=True)
+            assert task.suspect == expected
+            await stage.store.release(task)
+
+    async def test_work_that_is_no_shard_waits_a_while_after_some_crashes(self, stage: Stage) -> None:
+        await stage.store.add_batch(a_batch())
+        for _ in range(SET_ASIDE_AFTER):
+            await stage.claim_one(TaskKind.VALIDATE, "node/0")
+            await stage.store.release_worker("node", crashed=True)
+        assert await stage.store.claim("w1", [TaskKind.VALIDATE], ttl=TTL) == []
+        await stage.age("task", "not_before", 3600)
+        assert (await stage.claim_one(TaskKind.VALIDATE)).crashes == SET_ASIDE_AFTER
 
 
 Fenced = Callable[[TaskQueue, Task], Awaitable[object]]

@@ -175,13 +175,33 @@ class Leftovers:
     unrun: int
 
 
+SET_ASIDE_AFTER = 3
+"""A shard is set aside after so many crashes in a row: it is run apart from all other work, line by line."""
+
+
 class TaskQueue(Protocol):
     """The queue. Whatever takes a Task is fenced: it raises LeaseLostError when the task's epoch has moved on."""
 
     async def claim(
-        self, worker: str, kinds: Collection[TaskKind], *, ttl: float, full_models: Collection[str] = (), limit: int = 1
+        self,
+        worker: str,
+        kinds: Collection[TaskKind],
+        *,
+        ttl: float,
+        full_models: Collection[str] = (),
+        limit: int = 1,
+        set_aside: bool = False,
     ) -> list[Task]:
-        """Leases tasks that are due for `ttl` seconds, the most urgent first. Shards of `full_models` are left for others."""
+        """Leases tasks that are due for `ttl` seconds, the most urgent first.
+
+        Shards of `full_models` are left for others; so are shards that were set aside, unless it is just those that are wanted.
+        """
+
+    async def set_aside_waits(self) -> bool:
+        """Tells whether a shard that was set aside could be claimed."""
+
+    async def suspect(self, task: Task, line: int | None) -> None:
+        """Notes, durably, that a line is about to be run alone, or that none is."""
 
     async def renew(self, worker: str, ttl: float) -> None:
         """Makes all leases of a worker last `ttl` seconds from now."""
@@ -192,8 +212,11 @@ class TaskQueue(Protocol):
     async def release(self, task: Task | Held, delay: float = 0.0) -> None:
         """Gives a task back, to be claimed again after `delay` seconds."""
 
-    async def release_worker(self, worker: str) -> int:
-        """Gives back all that a worker holds, and that workers below it (`worker/…`) hold; returns how many."""
+    async def release_worker(self, worker: str, *, crashed: bool) -> int:
+        """Gives back all that a worker holds, and that workers below it (`worker/…`) hold; returns how many.
+
+        With `crashed`, it counts against the tasks; one that is no shard then waits a while once it has crashed `SET_ASIDE_AFTER` times.
+        """
 
     async def complete(self, task: Task) -> None:
         """Ends a task that has nothing to report."""

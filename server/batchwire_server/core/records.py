@@ -197,6 +197,8 @@ class Task:
     Attributes:
         epoch: the fence: it grew when this holder claimed the task, and grows when another does.
         claimed_at: the database's clock at that moment.
+        crashes: how many holders in a row have ended without giving the task back or recording a line of it.
+        suspect: number of the line that the last holder ran alone when it ended so.
         deadline: when the work is worthless; None for work that always has worth.
     """
 
@@ -210,6 +212,8 @@ class Task:
     model: str | None
     deadline: int | None
     shard: Shard | None
+    crashes: int = 0
+    suspect: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

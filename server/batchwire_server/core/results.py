@@ -34,6 +34,7 @@ class NoReplyKind(StrEnum):
 
     UNREACHABLE = "unreachable"  # no connection came about: the call was never sent
     BROKEN = "broken"  # the connection broke, or what came was no HTTP
+    CRASHED = "crashed"  # the process that called has ended, time and again
     TIMEOUT = "timeout"
 
 
@@ -98,6 +99,14 @@ def read_usage(body: bytes) -> Usage | None:
     )
 
 
+def judged(result: Reply | NoReply) -> tuple[Reply | NoReply, Usage | None]:
+    """Returns a result, a success that is no JSON being none, and what it used; None when it is no JSON."""
+    usage = read_usage(result.body) if isinstance(result, Reply) else None
+    if isinstance(result, Reply) and usage is None and 200 <= result.status < 300:
+        return NoReply(NoReplyKind.BROKEN, "the answer is not JSON"), None
+    return result, usage
+
+
 def _count(tokens: int | None) -> int:
     """Returns a number of tokens that a sum of many can bear, whatever the upstream says."""
     return min(max(tokens or 0, 0), MAX_TOKENS)
@@ -135,17 +144,24 @@ def answered_line(line_id: str, custom_id: bytes, reply: Reply) -> bytes:
     )
 
 
-Unanswered = Literal["batch_expired", "batch_cancelled", "request_timeout", "server_error"]
+Unanswered = Literal["batch_expired", "batch_cancelled"]
 
-UNANSWERED: dict[Unanswered, str] = {
-    "batch_expired": "This request could not be executed before the completion window expired.",
-    "batch_cancelled": "This request was not executed because the batch was cancelled.",
-    "request_timeout": "The upstream did not answer in time.",
-    "server_error": "The upstream could not be reached or broke off.",
+UNANSWERED: dict[Unanswered | NoReplyKind, tuple[str, str]] = {
+    "batch_expired": ("batch_expired", "This request could not be executed before the completion window expired."),
+    "batch_cancelled": ("batch_cancelled", "This request was not executed because the batch was cancelled."),
+    NoReplyKind.TIMEOUT: ("request_timeout", "The upstream did not answer in time."),
+    NoReplyKind.UNREACHABLE: ("server_error", "The upstream could not be reached or broke off."),
+    NoReplyKind.BROKEN: ("server_error", "The upstream could not be reached or broke off."),
+    NoReplyKind.CRASHED: (
+        "server_error",
+        "This request was given up: the server process that ran it crashed repeatedly.",
+    ),
 }
+"""Why a request has no answer: code and message."""
 
 
-def unanswered_line(line_id: str, custom_id: bytes, code: Unanswered) -> bytes:
+def unanswered_line(line_id: str, custom_id: bytes, why: Unanswered | NoReplyKind) -> bytes:
     """Returns the line of a request that got no answer."""
-    error = _encode({"code": code, "message": UNANSWERED[code]})
+    code, message = UNANSWERED[why]
+    error = _encode({"code": code, "message": message})
     return b'{"id":"%b","custom_id":%b,"response":null,"error":%b}\n' % (line_id.encode(), custom_id, error)

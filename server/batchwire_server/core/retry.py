@@ -9,6 +9,7 @@ from batchwire_server.core.results import NoReply, NoReplyKind, Reply
 
 RETRIED_STATUSES = frozenset({408, 409, 425, 429})
 PUSHBACK_STATUSES = frozenset({429, 503})
+GATEWAY_STATUSES = frozenset({502, 503, 504})
 MAX_PAUSE_S = 300.0
 """An upstream that asks for more than this is asked again all the same."""
 

@@ -16,14 +16,13 @@ from itertools import count
 
 from batchwire_server.core.adaptive import AdaptiveLimit
 from batchwire_server.core.ports import Upstream
-from batchwire_server.core.results import NoReply, NoReplyKind, Reply, read_usage
-from batchwire_server.core.retry import RetryPolicy, decide
+from batchwire_server.core.results import NoReply, NoReplyKind, Reply, judged
+from batchwire_server.core.retry import GATEWAY_STATUSES, RetryPolicy, decide
 from batchwire_server.engine.shard_run import Job
 
 log = logging.getLogger(__name__)
 
 FIRST_LIMIT = 16
-GATEWAY_STATUSES = frozenset({502, 503, 504})
 FAILURES_IN_A_ROW = 16
 """After so many without a success, an upstream counts as gone."""
 
@@ -105,9 +104,7 @@ class Lane:
 
     def _judge(self, call: asyncio.Task[None], job: Job, result: Reply | NoReply, era: int) -> None:
         """Makes a result final, or has its line called again."""
-        usage = read_usage(result.body) if isinstance(result, Reply) else None
-        if isinstance(result, Reply) and usage is None and 200 <= result.status < 300:
-            result = NoReply(NoReplyKind.BROKEN, "the answer is not JSON")
+        result, usage = judged(result)
         if self._is_out(result):
             self._sit_out(call, job)
             return

@@ -12,10 +12,9 @@ from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import BlobStore, TaskQueue
 from batchwire_server.core.records import Task
 from batchwire_server.core.retry import RetryPolicy
-from batchwire_server.core.segments import decode_header
 from batchwire_server.engine.journal import Journal
 from batchwire_server.engine.lanes import Lane, ModelQueue
-from batchwire_server.engine.shard_run import ShardRun, lines_to_run
+from batchwire_server.engine.shard_run import ShardRun, load
 
 log = logging.getLogger(__name__)
 
@@ -72,21 +71,13 @@ class Runner:
             run.stop()
             self._add(run)
             return
-        assert task.shard
         assert task.model
         assert task.deadline
-        assert batch.input_key
         # Upstreams that do not answer must not hold up the lines of others: what was known last will do.
         routes = self._catalog.last.routes_of(task.model) or (await self._catalog.read()).routes_of(task.model)
         if not routes:
             raise UnknownModelsError(f"no upstream serves {task.model} just now")
-        shard = task.shard
-        done: set[int] = set()
-        for segment in await self._queue.segments_of(task):
-            header = await self._blobs.read(segment.blob_key, 0, segment.header_bytes)
-            done.update(decode_header(header).lines)
-        piece = await self._blobs.read(batch.input_key, shard.offset, shard.offset + shard.length)
-        jobs = run.jobs(lines_to_run(piece, task, shard, done, self._max_line_bytes))
+        jobs = await load(run, self._queue, self._blobs, self._max_line_bytes)
         self._add(run)
         time_left = (task.deadline - task.claimed_at) / 1000
         self._timers[task.id] = asyncio.get_running_loop().call_later(time_left, run.cut)

@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterable, Iterator
 from batchwire_server.core import ids
 from batchwire_server.core.bodies import rewritten
 from batchwire_server.core.lines import LineSplitter, RawLine, read_call, read_model
+from batchwire_server.core.ports import BlobStore, TaskQueue
 from batchwire_server.core.records import Batch, Shard, Task, Usage
 from batchwire_server.core.results import (
     NoReply,
-    NoReplyKind,
     Reply,
-    Unanswered,
     answered_line,
     unanswered_line,
     wrapped,
 )
-from batchwire_server.core.segments import FinishedLine
+from batchwire_server.core.segments import FinishedLine, decode_header
 
 
 class Job:
@@ -99,8 +98,7 @@ class ShardRun:
             return
         line_id = ids.line_id(self.batch.id, job.number)
         if isinstance(result, NoReply):
-            code: Unanswered = "request_timeout" if result.kind is NoReplyKind.TIMEOUT else "server_error"
-            text, ok = unanswered_line(line_id, job.custom_id, code), False
+            text, ok = unanswered_line(line_id, job.custom_id, result.kind), False
         else:
             ok = 200 <= result.status < 300
             if usage is None:
@@ -136,6 +134,19 @@ class ShardRun:
         """Ends all: another worker holds the shard now."""
         self.aborted = True
         self.cut()
+
+
+async def load(run: ShardRun, queue: TaskQueue, blobs: BlobStore, max_line_bytes: int) -> list[Job]:
+    """Returns the lines of a run that have no result yet. `max_line_bytes` is as in validation."""
+    task, shard, key = run.task, run.task.shard, run.batch.input_key
+    assert shard
+    assert key
+    done: set[int] = set()
+    for segment in await queue.segments_of(task):
+        header = await blobs.read(segment.blob_key, 0, segment.header_bytes)
+        done.update(decode_header(header).lines)
+    piece = await blobs.read(key, shard.offset, shard.offset + shard.length)
+    return run.jobs(lines_to_run(piece, task, shard, done, max_line_bytes))
 
 
 def lines_to_run(piece: bytes, task: Task, shard: Shard, done: set[int], max_line_bytes: int) -> Iterator[RawLine]:

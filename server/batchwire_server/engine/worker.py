@@ -73,7 +73,7 @@ class Worker:
     async def run(self, stop: asyncio.Event, grace: float) -> None:
         """Works until `stop` is set; then hands over what it holds within about `grace` seconds."""
         # What this name held before, it has forgotten.
-        await self._queue.release_worker(self._name)
+        await self._queue.release_worker(self._name, crashed=True)
         background = [
             asyncio.create_task(self._runner.journal.run()),
             asyncio.create_task(self._leases.run()),
@@ -89,7 +89,7 @@ class Worker:
             for task in (claiming, *background):
                 task.cancel()
             await asyncio.gather(claiming, *background, return_exceptions=True)
-        await self._queue.release_worker(self._name)
+        await self._queue.release_worker(self._name, crashed=False)
 
     async def _drain(self, grace: float) -> None:
         handling = [running for _, running in self._handling.values()]

@@ -9,6 +9,7 @@ import pytest
 from batchwire_server.core.records import Usage
 from batchwire_server.core.results import (
     UNANSWERED,
+    NoReplyKind,
     Reply,
     Unanswered,
     answered_line,
@@ -75,14 +76,15 @@ def test_an_odd_request_id_is_escaped() -> None:
     assert said["response"]["request_id"] == 'x"\\\n'
 
 
-@pytest.mark.parametrize("code", get_args(Unanswered))
-def test_each_reason_for_no_answer_makes_a_line_with_its_own_words(code: Unanswered) -> None:
-    text = unanswered_line(LINE, b'"\\u00fc"', code)
+@pytest.mark.parametrize("why", [*get_args(Unanswered), *NoReplyKind])
+def test_each_reason_for_no_answer_makes_a_line_with_its_own_words(why: Unanswered | NoReplyKind) -> None:
+    text = unanswered_line(LINE, b'"\\u00fc"', why)
     assert b'"custom_id":"\\u00fc"' in text
     said = json.loads(text)
     assert said["response"] is None
-    assert said["error"] == {"code": code, "message": UNANSWERED[code]}
-    assert UNANSWERED[code]
+    code, message = UNANSWERED[why]
+    assert said["error"] == {"code": code, "message": message}
+    assert message
 
 
 def test_an_answer_that_is_no_json_is_wrapped_into_an_error() -> None:

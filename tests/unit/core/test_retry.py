@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 POLICY = RetryPolicy(max_attempts=3, base=0.5, cap=8.0)
-UNREACHABLE, BROKEN, TIMEOUT = (NoReply(kind, "") for kind in NoReplyKind)
+UNREACHABLE, BROKEN, TIMEOUT = (
+    NoReply(kind, "") for kind in (NoReplyKind.UNREACHABLE, NoReplyKind.BROKEN, NoReplyKind.TIMEOUT)
+)
 
 
 def again(result: Reply | NoReply, attempts: int = 0, refusals: int = 0) -> Again:

@@ -31,6 +31,7 @@ def task_values(kind: TaskKind, batch: Batch, not_before: int, **more: Any) -> d
         "not_before": not_before,
         "epoch": 0,
         "attempts": 0,
+        "crashes": 0,
         "shard": None,
         **more,
     }

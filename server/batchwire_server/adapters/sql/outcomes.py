@@ -18,7 +18,7 @@ from batchwire_server.adapters.sql.tables import BATCH, SEGMENT, TASK
 from batchwire_server.adapters.sql.tasks import end_task
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import Harvest, Leftovers, RunShard
+from batchwire_server.core.ports import SET_ASIDE_AFTER, Harvest, Leftovers, RunShard
 from batchwire_server.core.records import Batch, Fault, Segment, Shard, Task, TaskKind, total_usage
 
 
@@ -72,12 +72,16 @@ class SqlOutcomes:
         """See TaskQueue."""
         async with self._db.write() as connection:
             ids = [harvest.task.id for harvest in harvests]
-            leased = select(TASK.c.id, TASK.c.epoch).where(TASK.c.id.in_(ids), TASK.c.state == "leased")
-            epochs = {row.id: row.epoch for row in await connection.execute(leased.with_for_update())}
+            leased = select(TASK.c.id, TASK.c.epoch, TASK.c.crashes).where(TASK.c.id.in_(ids), TASK.c.state == "leased")
+            held = {row.id: row for row in await connection.execute(leased.with_for_update())}
             of_batch: dict[str, list[Harvest]] = defaultdict(list)
             for harvest in harvests:
-                if epochs.get(harvest.task.id) == harvest.task.epoch:
-                    of_batch[str(harvest.task.batch_id)].append(harvest)
+                row = held.get(harvest.task.id)
+                if row is None or row.epoch != harvest.task.epoch:
+                    continue
+                of_batch[str(harvest.task.batch_id)].append(harvest)
+                if harvest.segment and 0 < row.crashes < SET_ASIDE_AFTER:  # it gets on, whatever ended its last holders
+                    await connection.execute(update(TASK).where(TASK.c.id == row.id).values(crashes=0))
             keys = [harvest.segment.blob_key for harvest in harvests if harvest.segment]
             known = set(
                 (await connection.execute(select(SEGMENT.c.blob_key).where(SEGMENT.c.blob_key.in_(keys)))).scalars()

@@ -82,9 +82,12 @@ def batch_values(batch: Batch) -> dict[str, Any]:
     }
 
 
+_TASK = ("id", "kind", "epoch", "attempts", "crashes", "suspect", "batch_id", "tenant", "model", "deadline", "shard")
+
+
 def task_record(row: Row[Any], now: int) -> Task:
     """Reads a row of `task` that was leased at `now`."""
-    values = _pick(row, ("id", "kind", "epoch", "attempts", "batch_id", "tenant", "model", "deadline", "shard"))
+    values = _pick(row, _TASK)
     shard = values.pop("shard")
     kind = TaskKind(values.pop("kind"))
     return Task(**values, kind=kind, claimed_at=now, shard=Shard(**shard) if shard else None)

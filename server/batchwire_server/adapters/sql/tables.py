@@ -130,6 +130,7 @@ class TaskRow(SQLModel, table=True):
             sqlite_where=text("state = 'leased'"),
             postgresql_where=text("state = 'leased'"),
         ),
+        Index("task_crashed", "kind", sqlite_where=text("crashes > 0"), postgresql_where=text("crashes > 0")),
         # An id is part of the fence and of segments' rows: one that is free again must not be given to another task.
         {"sqlite_autoincrement": True},
     )
@@ -146,6 +147,8 @@ class TaskRow(SQLModel, table=True):
     lease_until: int | None = Field(sa_type=BigInteger)
     epoch: int
     attempts: int
+    crashes: int
+    suspect: int | None = Field(default=None, sa_type=BigInteger)
     shard: dict[str, int] | None = Field(sa_column=Column(JSON(none_as_null=True), nullable=True))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import Update, and_, distinct, func, or_, select, update
+from sqlalchemy import ColumnElement, Update, and_, case, distinct, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from batchwire_server.adapters.sql.engine import Database
@@ -12,7 +13,7 @@ from batchwire_server.adapters.sql.rows import task_record
 from batchwire_server.adapters.sql.tables import BATCH, TASK
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import Held
+from batchwire_server.core.ports import SET_ASIDE_AFTER, Held
 from batchwire_server.core.records import Task, TaskKind
 
 
@@ -27,13 +28,33 @@ async def end_task(connection: AsyncConnection, task: Task) -> None:
         raise LeaseLostError
 
 
+CRASH_DELAY_MS = 10_000
+
+# A lease that has run out was held by somebody who has ended, or stands still.
+CRASHES = TASK.c.crashes + case((TASK.c.state == "leased", 1), else_=0)
+
+
+def _due(clock: ColumnElement[int]) -> ColumnElement[bool]:
+    return or_(
+        and_(TASK.c.state == "ready", TASK.c.not_before <= clock),
+        and_(TASK.c.state == "leased", TASK.c.lease_until <= clock),
+    )
+
+
 class SqlTasks:
     """The leasing part of the TaskQueue in SQL."""
 
     _db: Database
 
     async def claim(
-        self, worker: str, kinds: Collection[TaskKind], *, ttl: float, full_models: Collection[str] = (), limit: int = 1
+        self,
+        worker: str,
+        kinds: Collection[TaskKind],
+        *,
+        ttl: float,
+        full_models: Collection[str] = (),
+        limit: int = 1,
+        set_aside: bool = False,
     ) -> list[Task]:
         """See TaskQueue."""
         clock = self._db.clock
@@ -43,14 +64,11 @@ class SqlTasks:
             .group_by(TASK.c.tenant)
             .subquery()
         )
-        due = or_(
-            and_(TASK.c.state == "ready", TASK.c.not_before <= clock),
-            and_(TASK.c.state == "leased", TASK.c.lease_until <= clock),
-        )
+        apart = and_(TASK.c.kind == str(TaskKind.RUN), CRASHES >= SET_ASIDE_AFTER)
         query = (
             select(TASK.c.id)
             .outerjoin(held, held.c.tenant == TASK.c.tenant)
-            .where(TASK.c.kind.in_([str(kind) for kind in kinds]), due)
+            .where(TASK.c.kind.in_([str(kind) for kind in kinds]), _due(clock), apart if set_aside else ~apart)
             # The tenant with the fewest shards at work comes first, then whoever has the least time.
             .order_by(func.coalesce(held.c.shards, 0), TASK.c.deadline, TASK.c.id)
             .limit(limit)
@@ -67,12 +85,28 @@ class SqlTasks:
                 lease_until=clock + int(ttl * 1000),
                 epoch=TASK.c.epoch + 1,
                 attempts=TASK.c.attempts + 1,
+                crashes=CRASHES,
             )
             .returning(TASK, clock.label("now"))
         )
         async with self._db.write() as connection:
             rows = (await connection.execute(lease)).all()
         return sorted((task_record(row, row.now) for row in rows), key=lambda task: task.id)
+
+    async def set_aside_waits(self) -> bool:
+        """See TaskQueue."""
+        few = text("crashes > 0")  # in the words of the index
+        query = select(TASK.c.id).where(
+            few, TASK.c.kind == str(TaskKind.RUN), CRASHES >= SET_ASIDE_AFTER, _due(self._db.clock)
+        )
+        async with self._db.read() as connection:
+            return (await connection.execute(query.limit(1))).first() is not None
+
+    async def suspect(self, task: Task, line: int | None) -> None:
+        """See TaskQueue."""
+        async with self._db.write() as connection:
+            if not (await connection.execute(fenced(task).values(suspect=line))).rowcount:
+                raise LeaseLostError
 
     async def renew(self, worker: str, ttl: float) -> None:
         """See TaskQueue."""
@@ -95,18 +129,24 @@ class SqlTasks:
 
     async def release(self, task: Task | Held, delay: float = 0.0) -> None:
         """See TaskQueue."""
-        freed = {"state": "ready", "lease_owner": None, "lease_until": None}
+        freed = {"state": "ready", "lease_owner": None, "lease_until": None, "suspect": None}
         async with self._db.write() as connection:
             values = {**freed, "not_before": self._db.clock + int(delay * 1000)}
             if not (await connection.execute(fenced(task).values(values))).rowcount:
                 raise LeaseLostError
 
-    async def release_worker(self, worker: str) -> int:
+    async def release_worker(self, worker: str, *, crashed: bool) -> int:
         """See TaskQueue."""
         owned = or_(TASK.c.lease_owner == worker, TASK.c.lease_owner.startswith(f"{worker}/", autoescape=True))
         statement = update(TASK).where(TASK.c.state == "leased", owned)
+        freed: dict[str, Any] = {"state": "ready", "lease_owner": None, "lease_until": None}
+        if crashed:
+            often = and_(TASK.c.kind != str(TaskKind.RUN), CRASHES >= SET_ASIDE_AFTER)
+            freed |= {"crashes": CRASHES, "not_before": self._db.clock + case((often, CRASH_DELAY_MS), else_=0)}
+        else:
+            freed |= {"suspect": None}
         async with self._db.write() as connection:
-            result = await connection.execute(statement.values(state="ready", lease_owner=None, lease_until=None))
+            result = await connection.execute(statement.values(freed))
         return result.rowcount
 
     async def complete(self, task: Task) -> None:

@@ -112,6 +112,8 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.BigInteger(), nullable=True),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("suspect", sa.BigInteger(), nullable=True),
         sa.Column("shard", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sqlite_autoincrement=True,
@@ -124,6 +126,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("state = 'ready'"),
         postgresql_where=sa.text("state = 'ready'"),
+    )
+    op.create_index(
+        "task_crashed",
+        "task",
+        ["kind"],
+        unique=False,
+        sqlite_where=sa.text("crashes > 0"),
+        postgresql_where=sa.text("crashes > 0"),
     )
     op.create_index(
         "task_leased",
@@ -170,4 +180,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest"),
     )
     # The sweeper is one task that goes back into the queue each time it is done.
-    op.execute("INSERT INTO task (kind, state, not_before, epoch, attempts) VALUES ('sweep', 'ready', 0, 0, 0)")
+    op.execute(
+        "INSERT INTO task (kind, state, not_before, epoch, attempts, crashes) VALUES ('sweep', 'ready', 0, 0, 0, 0)"
+    )

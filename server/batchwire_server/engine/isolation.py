@@ -1,0 +1,186 @@
+"""Runs shards that were set aside because they kept crashing their workers: one at a time, line by line, in a process that does nothing else.
+
+Each line is noted durably before it is called, and recorded before the next. A line that was noted when such a process crashed is the
+culprit: it gets its error line, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from batchwire_server.core.catalog import Catalog
+from batchwire_server.core.errors import LeaseLostError, UnknownModelsError
+from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.ports import BlobStore, Held, TaskQueue, Upstream
+from batchwire_server.core.records import Task, TaskKind, Usage
+from batchwire_server.core.results import NoReply, NoReplyKind, Reply, judged
+from batchwire_server.core.retry import GATEWAY_STATUSES, RetryPolicy, decide
+from batchwire_server.engine.journal import Journal
+from batchwire_server.engine.leases import Leases
+from batchwire_server.engine.shard_run import Job, ShardRun, load
+
+log = logging.getLogger(__name__)
+
+FAILURE_DELAY_S = 5.0
+GIVE_BACK_S = 0.5
+
+
+class Isolation:
+    """Does the work that was set aside, until there is none.
+
+    Args:
+        name: the holder of its leases; no two share one.
+        queue, blobs, catalog: the world.
+        policy: how failed calls are made again.
+        max_line_bytes: as in validation.
+        ttl, beat: seconds that a lease lasts, and between renewals.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        queue: TaskQueue,
+        blobs: BlobStore,
+        catalog: Catalog,
+        *,
+        policy: RetryPolicy,
+        max_line_bytes: int,
+        ttl: float,
+        beat: float,
+    ) -> None:
+        self._name = name
+        self._queue = queue
+        self._blobs = blobs
+        self._catalog = catalog
+        self._policy = policy
+        self._max_line_bytes = max_line_bytes
+        self._ttl = ttl
+        self._journal = Journal(queue, blobs, 0.0, lambda _: None)
+        self._run: ShardRun | None = None
+        self._working: asyncio.Task[None] | None = None
+        self._leases = Leases(
+            queue,
+            name,
+            ttl=ttl,
+            beat=beat,
+            holding=lambda: {self._run.task.id: self._run.task.epoch} if self._run else {},
+            on_held=self._held,
+            on_lost=lambda _: self._abort(),
+            on_stale=self._abort,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Works until nothing that was set aside is left to claim, or until `stop` is set."""
+        renewing = asyncio.create_task(self._leases.run())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set() and (task := await self._claim()):
+                await self._work(task, stopping)
+        finally:
+            renewing.cancel()
+            stopping.cancel()
+            await asyncio.gather(renewing, stopping, return_exceptions=True)
+
+    async def _claim(self) -> Task | None:
+        claimed = await self._queue.claim(self._name, [TaskKind.RUN], ttl=self._ttl, set_aside=True)
+        return claimed[0] if claimed else None
+
+    async def _work(self, task: Task, stopping: asyncio.Task[bool]) -> None:
+        run = None
+        try:
+            run = self._run = ShardRun(task, await self._queue.batch_of(task), self._journal.note)
+            self._journal.add(run)
+            self._working = asyncio.create_task(self._run_lines(run))
+            await asyncio.wait({self._working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            self._working.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._working
+            if not run.aborted:
+                await self._end(run)
+        except LeaseLostError:
+            log.warning("task %d has another owner now", task.id)
+        except Exception:
+            log.exception(
+                "the shard of task %d, which was set aside, could not be run; it will be tried again", task.id
+            )
+            if run:
+                run.abort()
+            await self._give_back(task)
+        finally:
+            self._run = self._working = None
+
+    async def _give_back(self, task: Task) -> None:
+        """Gives a shard back, however long that takes: until then its line in flight looks as if it had crashed this process."""
+        while True:
+            try:
+                await self._queue.release(task, FAILURE_DELAY_S)
+            except LeaseLostError:
+                return
+            except Exception:
+                log.exception("task %d could not be given back; trying again", task.id)
+                await asyncio.sleep(GIVE_BACK_S)
+            else:
+                return
+
+    async def _end(self, run: ShardRun) -> None:
+        """Records that a run is over; gives its shard back when lines are left that are still to be run."""
+        if not run.stopped and run.waiting:
+            run.hand_over()
+        done = run.done
+        await self._journal.write()
+        if not done:
+            await self._queue.release(run.task)
+
+    async def _run_lines(self, run: ShardRun) -> None:
+        if run.batch.status is not BatchStatus.IN_PROGRESS:
+            run.stop()
+            return
+        assert run.task.model
+        routes = (await self._catalog.read()).routes_of(run.task.model)
+        if not routes:
+            raise UnknownModelsError(f"no upstream serves {run.task.model} just now")
+        log.warning("a shard of %s that has crashed %d times is run line by line", run.batch.id, run.task.crashes)
+        jobs = await load(run, self._queue, self._blobs, self._max_line_bytes)
+        for job in jobs:
+            if job.number == run.task.suspect:
+                log.error("line %d of %s is given up: what ran it crashed", job.number, run.batch.id)
+                self._land(job, NoReply(NoReplyKind.CRASHED, "the process crashed"), None)
+            else:
+                await self._call(job, [route.upstream for route in routes])
+            await self._journal.write()
+
+    async def _call(self, job: Job, upstreams: list[Upstream]) -> None:
+        """Calls a line until its result is final."""
+        task = job.run.task
+        while True:
+            await self._queue.suspect(task, job.number)
+            upstream = upstreams[(job.attempts + job.refusals) % len(upstreams)]
+            result, usage = judged(await upstream.call(job.run.endpoint, job.body))
+            again = decide(result, job.attempts, job.refusals, self._policy)
+            if again is None:
+                self._land(job, result, usage)
+                return
+            await self._queue.suspect(task, None)
+            counted = again.counted and not (isinstance(result, Reply) and result.status in GATEWAY_STATUSES)
+            job.attempts += counted
+            job.refusals += not counted
+            await asyncio.sleep(again.delay)
+
+    def _land(self, job: Job, result: Reply | NoReply, usage: Usage | None) -> None:
+        me = asyncio.current_task()
+        assert me is not None
+        job.run.take_off(me)
+        job.run.land(me, job, result, usage)
+
+    def _held(self, held: Held) -> None:
+        """Ends a run whose batch has ended or is being cancelled."""
+        if held.batch_status is not BatchStatus.IN_PROGRESS and self._run and self._working:
+            self._run.stop()
+            self._working.cancel()
+
+    def _abort(self) -> None:
+        if self._run and self._working:
+            self._run.abort()
+            self._working.cancel()
