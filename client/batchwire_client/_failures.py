@@ -28,6 +28,7 @@ REASONS: dict[str, type[errors.RequestError]] = {
     "RANGE_NOT_SATISFIABLE": errors.InvalidRequest,
     "RESULTS_NOT_STREAMABLE": errors.Conflict,
     "IDEMPOTENCY_KEY_REUSED": errors.Conflict,
+    "RATE_LIMIT_EXCEEDED": errors.RateLimited,
     "MISSING_API_KEY": errors.Unauthenticated,
     "INVALID_API_KEY": errors.Unauthenticated,
 }

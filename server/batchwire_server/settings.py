@@ -75,6 +75,13 @@ class LimitSettings(Section):
     max_part_bytes: int = Field(64 * MIB, ge=1, description="Bytes of one part of an upload.")
     max_line_bytes: int = Field(16 * MIB, ge=1, description="Bytes of one line of a batch's input.")
     max_lines: int = Field(50_000, ge=1, description="Lines of a batch's input.")
+    min_lines: int = Field(1, ge=1, description="Fewest lines of a batch's input.")
+    max_embedding_inputs: int = Field(
+        50_000, ge=1, description="Inputs of a batch for `/v1/embeddings`, over all its lines."
+    )
+    batches_per_hour: int = Field(
+        0, ge=0, description="Batches that a tenant may create within an hour; 0: any number."
+    )
     endpoints: tuple[str, ...] = Field(ENDPOINTS, description="What a batch may call.")
     require_jsonl_name: bool = Field(
         True, description="Whether a batch's input must be named `*.jsonl`, as OpenAI wants it."

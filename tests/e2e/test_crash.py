@@ -10,7 +10,8 @@ from batchwire_client import Client
 
 from bench.upstream import MODEL, MockUpstream
 from tests.e2e.conftest import Start
-from tests.support.lines import chat_file, check_invariants, ids_of
+from tests.support.invariants import check_ended
+from tests.support.lines import chat_file
 from tests.support.served import Served, wait_until
 
 LINES = 2000
@@ -22,14 +23,12 @@ def create(client: Client, count: int = LINES) -> str:
     return client.batches.create(file.id).id
 
 
-def check_result(client: Client, batch_id: str, count: int = LINES) -> None:
+def check_result(server: Served, client: Client, batch_id: str, count: int = LINES) -> None:
     """Waits for a batch, and checks that each of its lines is in the output once, in order."""
-    batch = client.batches.wait(batch_id, timeout=90)
-    assert batch.output_file_id, batch
-    output = b"".join(client.files.download(batch.output_file_id))
-    counts = batch.request_counts
-    check_invariants(count, counts.completed, counts.failed, output, b"")
-    assert ids_of(output) == [f"line-{number}" for number in range(count)]
+    client.batches.wait(batch_id, timeout=90)
+    ended = check_ended(server.url, batch_id, chat_file(count, MODEL))
+    assert ended.batch["status"] == "completed"
+    assert len(ended.output) == count
 
 
 def test_a_batch_survives_its_worker_being_killed_twice(
@@ -44,7 +43,7 @@ def test_a_batch_survives_its_worker_being_killed_twice(
             (victim,) = server.workers()
             victim.kill()
             wait_until(lambda victim=victim: [p.pid for p in server.workers()] not in ([], [victim.pid]))  # type: ignore[misc]
-        check_result(client, batch_id)
+        check_result(server, client, batch_id)
     # A kill has a line asked again that was in flight, or had finished within a flush interval: once per kill, and no more.
     assert max(Counter(upstream.calls).values()) <= 3
 
@@ -61,7 +60,7 @@ def test_a_batch_survives_the_whole_server_being_killed(
     server.kill()
     wait_until(lambda: not any(worker.is_running() for worker in workers))
     with server, Client(server.grpc) as client:
-        check_result(client, batch_id)
+        check_result(server, client, batch_id)
 
 
 def test_two_workers_share_a_batch_and_one_may_die(
@@ -74,7 +73,7 @@ def test_two_workers_share_a_batch_and_one_may_die(
         batch_id = create(client, 4000)
         wait_until(lambda: len(upstream.calls) > 1000)
         server.workers()[0].kill()
-        check_result(client, batch_id, 4000)
+        check_result(server, client, batch_id, 4000)
 
 
 def test_a_server_that_is_told_to_end_hands_over_and_the_next_one_goes_on(
@@ -87,5 +86,5 @@ def test_a_server_that_is_told_to_end_hands_over_and_the_next_one_goes_on(
     wait_until(lambda: len(upstream.calls) > 500)
     assert server.stop() == 0
     with server, Client(server.grpc) as client:
-        check_result(client, batch_id)
+        check_result(server, client, batch_id)
     assert len(upstream.calls) == LINES, "a clean end must not cost a call"

@@ -13,6 +13,7 @@ from batchwire_client import Client, status_word
 
 from bench.upstream import MODEL, Answer, MockUpstream, completion
 from tests.e2e.conftest import Start
+from tests.support.invariants import check_ended
 from tests.support.lines import chat_file, check_invariants
 from tests.support.served import Served, wait_until
 
@@ -68,15 +69,12 @@ def test_what_has_finished_is_kept_and_the_rest_says_why(
             assert status_word(client.batches.cancel(batch.id)) in {"cancelling", "cancelled"}
             client.batches.cancel(batch.id)
         ended = client.batches.wait(batch.id, timeout=60)
-        output, errors = contents(client, ended)
-    assert status_word(ended) == word
-    counts = ended.request_counts
-    assert (counts.total, counts.completed, counts.failed) == (LINES, 200, LINES - 200)
-    check_invariants(LINES, counts.completed, counts.failed, output, errors)
-    for line in errors.splitlines():
-        parsed = json.loads(line)
-        assert parsed["response"] is None
-        assert parsed["error"] == error
+        seen = check_ended(server.url, batch.id, chat_file(LINES, MODEL))
+    assert status_word(ended) == seen.batch["status"] == word
+    assert (len(seen.output), len(seen.errors)) == (200, LINES - 200)
+    for line in seen.errors:
+        assert line["response"] is None
+        assert line["error"] == error
 
 
 def test_a_batch_can_be_cancelled_while_it_waits_to_be_validated(tmp_path: Any) -> None:

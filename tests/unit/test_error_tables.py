@@ -39,9 +39,9 @@ def test_every_reason_has_a_grpc_code_and_no_code_is_for_anything_else() -> None
     assert set(CODES) == set(Reason)
 
 
-def test_no_code_is_one_that_clients_retry_or_take_for_a_fault_of_the_server() -> None:
-    for code in CODES.values():
-        assert code not in {
+def test_no_code_but_one_is_retried_by_clients_or_taken_for_a_fault_of_the_server() -> None:
+    for reason, code in CODES.items():
+        assert reason is Reason.RATE_LIMIT_EXCEEDED or code not in {
             grpc.StatusCode.OK,
             grpc.StatusCode.UNAVAILABLE,
             grpc.StatusCode.RESOURCE_EXHAUSTED,

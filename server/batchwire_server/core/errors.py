@@ -31,6 +31,7 @@ class Reason(StrEnum):
     RANGE_NOT_SATISFIABLE = "RANGE_NOT_SATISFIABLE"
     RESULTS_NOT_STREAMABLE = "RESULTS_NOT_STREAMABLE"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
     MISSING_API_KEY = "MISSING_API_KEY"
     INVALID_API_KEY = "INVALID_API_KEY"
 
@@ -180,6 +181,15 @@ def idempotency_key_reused(batch_id: str) -> BatchwireError:
         f"The idempotency key was used before, with other parameters, for the batch '{batch_id}'.",
         param="idempotency_key",
         batch_id=batch_id,
+    )
+
+
+def too_many_batches(per_hour: int, wait: int) -> BatchwireError:
+    """The tenant has created as many batches as it may for now; one more may be in `wait` seconds."""
+    return BatchwireError(
+        Reason.RATE_LIMIT_EXCEEDED,
+        f"Rate limit reached for batch creation: {per_hour} batches per hour. Please try again in {wait}s.",
+        retry_after=str(wait),
     )
 
 

@@ -26,7 +26,9 @@ class Limits:
         max_file_bytes: of an uploaded file, and of a batch's input.
         max_part_bytes: of one part of an upload.
         max_line_bytes: of one line of a batch's input.
-        max_lines: of a batch's input.
+        min_lines, max_lines: of a batch's input.
+        max_embedding_inputs: of all lines of a batch for `/v1/embeddings` together.
+        batches_per_hour: that a tenant may create; 0 for any number.
         endpoints: what a batch may call.
         require_jsonl_name: whether a batch's input must be named `*.jsonl`, as OpenAI wants it.
         batch_file_lifetime: of a batch's input and of what it leaves, unless the caller says otherwise.
@@ -37,6 +39,9 @@ class Limits:
     max_part_bytes: int = 64 * MIB
     max_line_bytes: int = 16 * MIB
     max_lines: int = 50_000
+    min_lines: int = 1
+    max_embedding_inputs: int = 50_000
+    batches_per_hour: int = 0
     endpoints: tuple[str, ...] = ENDPOINTS
     require_jsonl_name: bool = True
     batch_file_lifetime: int = 30 * 86400

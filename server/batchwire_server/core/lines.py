@@ -92,6 +92,8 @@ class Head(msgspec.Struct, frozen=True):
 
     model: str = ""
     stream: bool | None = None
+    messages: msgspec.Raw = msgspec.Raw()
+    input: msgspec.Raw = msgspec.Raw()
 
 
 class CheckedLine(msgspec.Struct, frozen=True):
@@ -118,6 +120,7 @@ _checked = msgspec.json.Decoder(CheckedLine)
 _call = msgspec.json.Decoder(Call)
 _model_of = msgspec.json.Decoder(_ModelOf)
 _anything = msgspec.json.Decoder(float_hook=float)  # a number beyond a float is still a number
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -132,6 +135,7 @@ def read_model(text: bytes) -> str:
 
 
 STRICT = LineRules()
+CHAT = "/v1/chat/completions"
 
 
 def check_line(
@@ -164,7 +168,8 @@ def check_line(
         method, url = method or "POST", url or endpoint
     body = checked.body
     targeted = method == "POST" and url == endpoint
-    fit = (body.model or not needs_model) and (not body.stream or rules.drop_stream)
+    fit = (bool(body.model) or not needs_model) and (not body.stream or rules.drop_stream)
+    fit = fit and (bool(body.messages) or endpoint != CHAT)
     if targeted and fit and 0 < len(checked.custom_id) <= MAX_CUSTOM_ID:
         return checked
     return _explain(line, endpoint, rules, needs_model=needs_model)
@@ -209,7 +214,7 @@ def _explain(line: RawLine, endpoint: str, rules: LineRules, *, needs_model: boo
     found = [
         *_custom_id_faults(value),
         *_target_faults(value, endpoint, rules),
-        *_body_faults(value, rules, needs_model=needs_model),
+        *_body_faults(value, endpoint, rules, needs_model=needs_model),
     ]
     # A key that is there twice, once of a wrong type, is the one thing that the decoders see differently.
     return [Fault(code, message, param, line.number) for code, message, param in found] or [_unparseable(line)]
@@ -240,7 +245,9 @@ def _target_faults(value: dict[str, Any], endpoint: str, rules: LineRules) -> It
         yield "invalid_url", "The URL provided for this request does not match the batch endpoint.", "url"
 
 
-def _body_faults(value: dict[str, Any], rules: LineRules, *, needs_model: bool) -> Iterator[tuple[str, str, str]]:
+def _body_faults(
+    value: dict[str, Any], endpoint: str, rules: LineRules, *, needs_model: bool
+) -> Iterator[tuple[str, str, str]]:
     body = value.get("body")
     if body is None:
         yield _missing("body")
@@ -253,11 +260,24 @@ def _body_faults(value: dict[str, Any], rules: LineRules, *, needs_model: bool) 
                 yield "invalid_request", "Model parameter is required.", "body.model"
         elif not isinstance(model, str):
             yield _wrong_type("body.model", "a string", model)
+        if endpoint == CHAT and "messages" not in body:
+            yield "invalid_request", "Messages parameter is required.", "body.messages"
         if stream is not None and not isinstance(stream, bool):
             yield _wrong_type("body.stream", "a boolean", stream)
         elif stream and not rules.drop_stream:
             message = "Chat Completions: Streaming is not supported in the Batch API."
             yield "streaming_unsupported", message, "body.stream"
+
+
+def inputs_of(body: Head) -> int:
+    """Returns how many inputs a request for embeddings has: the elements of an array, where these are not the tokens of one input."""
+    if not bytes(body.input).startswith(b"["):
+        return 1
+    try:
+        elements = _elements.decode(body.input)
+    except msgspec.DecodeError:
+        return 1
+    return 1 if elements and bytes(elements[0]).isdigit() else len(elements)
 
 
 _JSON_TYPES: dict[type, str] = {

@@ -117,8 +117,10 @@ class Once:
 class BatchStore(Protocol):
     """Batches, as callers see them."""
 
-    async def add_batch(self, batch: Batch, once: Once | None = None) -> Batch:
+    async def add_batch(self, batch: Batch, once: Once | None = None, per_hour: int = 0) -> Batch:
         """Stores a batch with the tasks that start it and that end it in time; returns it with its times.
+
+        Raises BatchwireError when its tenant has stored `per_hour` batches, if that is not 0, within the last hour.
 
         With `once`, a batch that was stored under the same key before is returned in its place. Raises BatchwireError when that one was another call's.
         """

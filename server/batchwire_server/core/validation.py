@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from batchwire_server.core.catalog import Served
 from batchwire_server.core.errors import shorten
 from batchwire_server.core.limits import Limits
-from batchwire_server.core.lines import STRICT, CheckedLine, LineSplitter, RawLine, check_line
+from batchwire_server.core.lines import STRICT, CheckedLine, LineSplitter, RawLine, check_line, inputs_of
 from batchwire_server.core.records import Fault, LineRules
 from batchwire_server.core.shards import ShardCutter
 
 MAX_FAULTS = 100
+EMBEDDINGS = "/v1/embeddings"
 
 
 def cannot_find_file(file_id: str, tenant: str) -> Fault:
@@ -52,6 +53,7 @@ class InputCheck:
         self._faults: list[Fault] = []
         self._fault_count = 0
         self._lines = 0
+        self._inputs = 0
         self.models: dict[str, None] = {}
         self.undecided: set[str] = set()
         self.unknown_models = False
@@ -73,6 +75,14 @@ class InputCheck:
             self._add([Fault("empty_file", message)])
         elif self._lines > self._limits.max_lines:
             message = f"The input file contains more than the {self._limits.max_lines} requests that a batch may have."
+            self._add([Fault("too_many_tasks", message)])
+        elif self._lines < self._limits.min_lines:
+            message = (
+                f"The input file contains fewer than the {self._limits.min_lines} requests that a batch must have."
+            )
+            self._add([Fault("too_few_tasks", message)])
+        elif self._inputs > self._limits.max_embedding_inputs:
+            message = f"The input file contains more than the {self._limits.max_embedding_inputs} inputs that a batch may have embedded."
             self._add([Fault("too_many_tasks", message)])
 
     @property
@@ -104,6 +114,8 @@ class InputCheck:
             self._add(checked)
             return
         self._check_id(line, checked)
+        if self._endpoint == EMBEDDINGS:
+            self._inputs += inputs_of(checked.body)
         model = self._replace_model or checked.body.model
         if model not in self.models:
             self._meet(line, model)

@@ -86,6 +86,9 @@ BY_REASON: Mapping[v1.ErrorReason.ValueType, ReasonRow] = {
     # Gone rather than a conflict: it was there, it will not come back, and no client retries a 410.
     v1.ERROR_REASON_RESULTS_NOT_STREAMABLE: ReasonRow(410),
     v1.ERROR_REASON_IDEMPOTENCY_KEY_REUSED: ReasonRow(409, "idempotency_key_reused", headers=_DO_NOT_RETRY),
+    v1.ERROR_REASON_RATE_LIMIT_EXCEEDED: ReasonRow(
+        429, "rate_limit_exceeded", headers={"retry-after": "{retry_after}"}
+    ),
     v1.ERROR_REASON_MISSING_API_KEY: ReasonRow(401),
     v1.ERROR_REASON_INVALID_API_KEY: ReasonRow(401, "invalid_api_key"),
 }

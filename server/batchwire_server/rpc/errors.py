@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import grpc
 from google.protobuf.any_pb2 import Any
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from batchwire_server.core.errors import BatchwireError, Reason
@@ -30,6 +31,7 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.RANGE_NOT_SATISFIABLE: grpc.StatusCode.OUT_OF_RANGE,
     Reason.RESULTS_NOT_STREAMABLE: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.IDEMPOTENCY_KEY_REUSED: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.RATE_LIMIT_EXCEEDED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.MISSING_API_KEY: grpc.StatusCode.UNAUTHENTICATED,
     Reason.INVALID_API_KEY: grpc.StatusCode.UNAUTHENTICATED,
 }
@@ -40,4 +42,6 @@ def status_details(error: BatchwireError) -> bytes:
     info = Any()
     info.Pack(ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.details))
     status = Status(code=CODES[error.reason].value[0], message=error.message, details=[info])
+    if wait := error.details.get("retry_after"):
+        status.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=int(wait))))
     return bytes(status.SerializeToString())

@@ -122,7 +122,7 @@ class Batches:
             line_rules=spec.line_rules,
         )
         once = Once(idempotency_key, spec.fingerprint) if idempotency_key else None
-        return await self._batches.add_batch(batch, once)
+        return await self._batches.add_batch(batch, once, self._limits.batches_per_hour)
 
     async def get(self, tenant: str, batch_id: str) -> Batch:
         """Returns a batch. Raises BatchwireError."""

@@ -27,6 +27,7 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
     "range_not_satisfiable": (5,),
     "results_not_streamable": ("completed",),
     "idempotency_key_reused": ("batch_1",),
+    "too_many_batches": (2000, 7),
     "missing_api_key": (),
     "invalid_api_key": ("bw-abc…",),
 }

@@ -22,7 +22,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 BOM = b"\xef\xbb\xbf"
-URL = "/v1/chat/completions"
+URL = "/v1/completions"
 ANY_SIZE = 1 << 24
 
 
@@ -119,14 +119,14 @@ class TestFaults:
     @pytest.mark.parametrize("depth", [250, 980, 100_000])
     def test_what_nests_deeper_than_any_request_is_told(self, depth: int) -> None:
         body = b'{"model":"m","x":' + b"[" * depth + b"]" * depth + b"}"
-        text = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":' + body + b"}"
-        (fault,) = check_line(RawLine(1, 0, len(text), text), "/v1/chat/completions", 1 << 20)  # type: ignore[misc]  # a list
+        text = b'{"custom_id":"a","method":"POST","url":"/v1/completions","body":' + body + b"}"
+        (fault,) = check_line(RawLine(1, 0, len(text), text), "/v1/completions", 1 << 20)  # type: ignore[misc]  # a list
         assert fault.code == "invalid_json_line"
 
     def test_brackets_within_strings_are_no_nesting(self) -> None:
         body = b'{"model":"m","x":"' + b'[{\\"' * 500 + b'"}'
-        text = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":' + body + b"}"
-        assert not isinstance(check_line(RawLine(1, 0, len(text), text), "/v1/chat/completions", 1 << 20), list)
+        text = b'{"custom_id":"a","method":"POST","url":"/v1/completions","body":' + body + b"}"
+        assert not isinstance(check_line(RawLine(1, 0, len(text), text), "/v1/completions", 1 << 20), list)
 
     def test_a_line_as_it_should_be_has_none(self) -> None:
         checked = check(request())
@@ -183,6 +183,13 @@ class TestFaults:
     )
     def test_each_single_fault_has_its_code_and_param(self, text: bytes, fault: tuple[str, str]) -> None:
         assert faults_of(text) == [fault]
+
+    def test_a_chat_needs_messages(self) -> None:
+        text = request(body='{"model":"m"}').replace(b"/v1/completions", b"/v1/chat/completions")
+        fault = Fault("invalid_request", "Messages parameter is required.", "body.messages", 1)
+        assert check_line(RawLine(1, 0, len(text), text), "/v1/chat/completions", 1 << 20) == [fault]
+        whole = text.replace(b'"m"', b'"m","messages":[]')
+        assert isinstance(check_line(RawLine(1, 0, len(whole), whole), "/v1/chat/completions", 1 << 20), CheckedLine)
 
     def test_all_that_is_wrong_with_a_line_is_told(self) -> None:
         found = faults_of(request(custom_id="1", method='"GET"', url='"/"', body='{"stream":true}'))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.scripted_upstream import ScriptedUpstream
 
-URL = "/v1/chat/completions"
+URL = "/v1/completions"
 SERVED = Served(models={name: Model(name, 0, "u") for name in ("m", "n")})
 
 
@@ -148,6 +148,38 @@ def test_reading_stops_soon_after_there_are_too_many_lines() -> None:
     check = InputCheck(URL, 1000, SERVED, Limits(max_lines=2), mixed_models=True)
     assert check.feed(line("a") + line("b"))
     assert not check.feed(line("c"))
+
+
+def test_fewer_lines_than_wanted_are_too_few_tasks() -> None:
+    assert codes(checked(line("a") + line("b"), limits=Limits(min_lines=3))) == [("too_few_tasks", None)]
+    assert checked(line("a") + line("b"), limits=Limits(min_lines=2)).faults == []
+
+
+@pytest.mark.parametrize(
+    ("value", "inputs"),
+    [
+        ('"text"', 1),
+        ('["a","b","c"]', 3),
+        ("[1,2,3]", 1),  # the tokens of one input
+        ("[[1,2],[3]]", 2),
+        ("[ ]", 0),
+        ("5", 1),
+    ],
+)
+def test_inputs_to_embed_are_counted_over_all_lines(value: str, inputs: int) -> None:
+    def fits(most: int) -> bool:
+        data = b"".join(
+            f'{{"custom_id":"{n}","method":"POST","url":"/v1/embeddings","body":{{"model":"m","input":{value}}}}}\n'.encode()
+            for n in range(2)
+        )
+        check = InputCheck("/v1/embeddings", len(data), SERVED, Limits(max_embedding_inputs=most), mixed_models=True)
+        check.feed(data)
+        check.finish()
+        assert [fault.code for fault in check.faults] in ([], ["too_many_tasks"])
+        return not check.faults
+
+    assert fits(2 * inputs)
+    assert not inputs or not fits(2 * inputs - 1)
 
 
 def test_the_first_hundred_faults_are_told_and_the_rest_counted() -> None:

@@ -27,7 +27,7 @@ from batchwire_server.engine.worker import Worker
 from tests.ports.stores import Stage, a_batch
 from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream
 
-URL = "/v1/chat/completions"
+URL = "/v1/completions"
 QUICK = RetryPolicy(max_attempts=3, base=0.002, cap=0.01)
 
 

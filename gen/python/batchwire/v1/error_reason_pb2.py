@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x62\x61tchwire/v1/error_reason.proto\x12\x0c\x62\x61tchwire.v1*\xb7\x05\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12+\n\'ERROR_REASON_MISSING_REQUIRED_PARAMETER\x10\x01\x12\x1e\n\x1a\x45RROR_REASON_INVALID_VALUE\x10\x02\x12\x1d\n\x19\x45RROR_REASON_INVALID_TYPE\x10\x03\x12!\n\x1d\x45RROR_REASON_ABOVE_MAX_LENGTH\x10\x04\x12$\n ERROR_REASON_INVALID_FILE_FORMAT\x10\x05\x12\x1f\n\x1b\x45RROR_REASON_FILE_TOO_LARGE\x10\x06\x12!\n\x1d\x45RROR_REASON_CONTENT_MISMATCH\x10\x07\x12\x1f\n\x1b\x45RROR_REASON_FILE_NOT_FOUND\x10\x08\x12 \n\x1c\x45RROR_REASON_BATCH_NOT_FOUND\x10\t\x12!\n\x1d\x45RROR_REASON_UPLOAD_NOT_FOUND\x10\n\x12 \n\x1c\x45RROR_REASON_MODEL_NOT_FOUND\x10\x0b\x12&\n\"ERROR_REASON_BATCH_NOT_CANCELLABLE\x10\x0c\x12#\n\x1f\x45RROR_REASON_UPLOAD_NOT_PENDING\x10\r\x12&\n\"ERROR_REASON_RANGE_NOT_SATISFIABLE\x10\x0e\x12\'\n#ERROR_REASON_RESULTS_NOT_STREAMABLE\x10\x0f\x12\'\n#ERROR_REASON_IDEMPOTENCY_KEY_REUSED\x10\x10\x12 \n\x1c\x45RROR_REASON_MISSING_API_KEY\x10\x11\x12 \n\x1c\x45RROR_REASON_INVALID_API_KEY\x10\x12\x42\x66\n\x10\x64\x65v.batchwire.v1B\x10\x45rrorReasonProtoP\x01Z>github.com/batchwire/batchwire/gen/go/batchwire/v1;batchwirev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x62\x61tchwire/v1/error_reason.proto\x12\x0c\x62\x61tchwire.v1*\xdd\x05\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12+\n\'ERROR_REASON_MISSING_REQUIRED_PARAMETER\x10\x01\x12\x1e\n\x1a\x45RROR_REASON_INVALID_VALUE\x10\x02\x12\x1d\n\x19\x45RROR_REASON_INVALID_TYPE\x10\x03\x12!\n\x1d\x45RROR_REASON_ABOVE_MAX_LENGTH\x10\x04\x12$\n ERROR_REASON_INVALID_FILE_FORMAT\x10\x05\x12\x1f\n\x1b\x45RROR_REASON_FILE_TOO_LARGE\x10\x06\x12!\n\x1d\x45RROR_REASON_CONTENT_MISMATCH\x10\x07\x12\x1f\n\x1b\x45RROR_REASON_FILE_NOT_FOUND\x10\x08\x12 \n\x1c\x45RROR_REASON_BATCH_NOT_FOUND\x10\t\x12!\n\x1d\x45RROR_REASON_UPLOAD_NOT_FOUND\x10\n\x12 \n\x1c\x45RROR_REASON_MODEL_NOT_FOUND\x10\x0b\x12&\n\"ERROR_REASON_BATCH_NOT_CANCELLABLE\x10\x0c\x12#\n\x1f\x45RROR_REASON_UPLOAD_NOT_PENDING\x10\r\x12&\n\"ERROR_REASON_RANGE_NOT_SATISFIABLE\x10\x0e\x12\'\n#ERROR_REASON_RESULTS_NOT_STREAMABLE\x10\x0f\x12\'\n#ERROR_REASON_IDEMPOTENCY_KEY_REUSED\x10\x10\x12 \n\x1c\x45RROR_REASON_MISSING_API_KEY\x10\x11\x12 \n\x1c\x45RROR_REASON_INVALID_API_KEY\x10\x12\x12$\n ERROR_REASON_RATE_LIMIT_EXCEEDED\x10\x13\x42\x66\n\x10\x64\x65v.batchwire.v1B\x10\x45rrorReasonProtoP\x01Z>github.com/batchwire/batchwire/gen/go/batchwire/v1;batchwirev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.batchwire.v1B\020ErrorReasonProtoP\001Z>github.com/batchwire/batchwire/gen/go/batchwire/v1;batchwirev1'
   _globals['_ERRORREASON']._serialized_start=50
-  _globals['_ERRORREASON']._serialized_end=745
+  _globals['_ERRORREASON']._serialized_end=783
 # @@protoc_insertion_point(module_scope)

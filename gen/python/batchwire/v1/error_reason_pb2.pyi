@@ -116,6 +116,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "INVALID_API_KEY", "domain": "batchwire.dev", "metadata": { "key": "bw-abc…" } }
     """
+    ERROR_REASON_RATE_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 19
+    """The caller has created as many batches as it may for now. RESOURCE_EXHAUSTED. Retry after the seconds that a `google.rpc.RetryInfo` beside
+    this, and `retry_after`, name.
+
+        { "reason": "RATE_LIMIT_EXCEEDED", "domain": "batchwire.dev", "metadata": { "retry_after": "60" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused.
@@ -219,5 +225,11 @@ ERROR_REASON_INVALID_API_KEY: ErrorReason.ValueType  # 18
 """The call's API key does not exist, or was revoked. UNAUTHENTICATED.
 
     { "reason": "INVALID_API_KEY", "domain": "batchwire.dev", "metadata": { "key": "bw-abc…" } }
+"""
+ERROR_REASON_RATE_LIMIT_EXCEEDED: ErrorReason.ValueType  # 19
+"""The caller has created as many batches as it may for now. RESOURCE_EXHAUSTED. Retry after the seconds that a `google.rpc.RetryInfo` beside
+this, and `retry_after`, name.
+
+    { "reason": "RATE_LIMIT_EXCEEDED", "domain": "batchwire.dev", "metadata": { "retry_after": "60" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -13,10 +13,14 @@ from batchwire_server.adapters.sql.engine import Database
 from batchwire_server.adapters.sql.files import page_after
 from batchwire_server.adapters.sql.rows import batch_record, batch_values, segment_record
 from batchwire_server.adapters.sql.tables import BATCH, SEGMENT, TASK
-from batchwire_server.core.errors import idempotency_key_reused
+from batchwire_server.core.errors import idempotency_key_reused, too_many_batches
 from batchwire_server.core.lifecycle import STAMPS, BatchStatus, predecessors
 from batchwire_server.core.ports import Once, Page
 from batchwire_server.core.records import Batch, Segment, TaskKind
+
+HOUR_MS = 3_600_000
+MAX_WAIT_S = 60
+"""OpenAI's SDKs wait no longer than this by themselves."""
 
 
 def task_values(kind: TaskKind, batch: Batch, not_before: int, **more: Any) -> dict[str, Any]:
@@ -84,12 +88,14 @@ class SqlBatches:
 
     _db: Database
 
-    async def add_batch(self, batch: Batch, once: Once | None = None) -> Batch:
+    async def add_batch(self, batch: Batch, once: Once | None = None, per_hour: int = 0) -> Batch:
         """See BatchStore."""
         async with self._db.write() as connection:
             if once and (known := await self._created_before(connection, batch.tenant, once)):
                 return known
             now = await self._db.now(connection)
+            if per_hour:
+                await self._check_rate(connection, batch.tenant, per_hour, now)
             stored = replace(batch, created_at=now, expires_at=now + batch.window_seconds * 1000)
             named = {"idempotency_key": once and once.key, "fingerprint": once and once.fingerprint}
             await connection.execute(insert(BATCH).values(batch_values(stored) | named))
@@ -99,6 +105,15 @@ class SqlBatches:
             ]
             await connection.execute(insert(TASK).values(tasks))
         return stored
+
+    async def _check_rate(self, connection: AsyncConnection, tenant: str, per_hour: int, now: int) -> None:
+        """Raises BatchwireError when the tenant's hour is full."""
+        created = select(BATCH.c.created_at).where(BATCH.c.tenant == tenant, BATCH.c.created_at > now - HOUR_MS)
+        limiting = created.order_by(BATCH.c.created_at.desc()).offset(per_hour - 1).limit(1)
+        oldest = (await connection.execute(limiting)).scalar()
+        if oldest is not None:
+            wait = (oldest + HOUR_MS - now) // 1000 + 1
+            raise too_many_batches(per_hour, min(wait, MAX_WAIT_S))
 
     async def _created_before(self, connection: AsyncConnection, tenant: str, once: Once) -> Batch | None:
         query = select(BATCH).where(BATCH.c.tenant == tenant, BATCH.c.idempotency_key == once.key)

@@ -1,0 +1,199 @@
+"""What is refused, row by row: when a batch is created, and when its input is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from batchwire_client import Client, RateLimited
+
+from tests.e2e.conftest import Start
+from tests.support.invariants import ENDS
+from tests.support.lines import chat_line, jsonl
+from tests.support.served import Served, wait_until
+
+CHAT = "/v1/chat/completions"
+WANTED = {"input_file_id": "file-x", "endpoint": CHAT, "completion_window": "24h"}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that wants one model per batch, as OpenAI does."""
+    one_model = {"BATCHWIRE_LIMITS__MIXED_MODELS": "false", "BATCHWIRE_LIMITS__MAX_LINES": "200"}
+    with Served(tmp_path_factory.mktemp("refusals"), environment=one_model) as server:
+        yield f"{server.url}/v1"
+
+
+CREATE: dict[str, tuple[dict[str, Any], str, str, str]] = {
+    "bad endpoint": (
+        {"endpoint": "/v1/invalid/endpoint"},
+        ("Invalid value: '/v1/invalid/endpoint'. Supported values are: '/v1/chat/completions', '/v1/completions', "
+        "'/v1/embeddings', '/v1/moderations', and '/v1/responses'."),
+        "endpoint",
+        "invalid_value",
+    ),
+    "missing field": ({"endpoint": None}, "Missing required parameter: 'endpoint'.", "endpoint", "missing_required_parameter"),
+    "metadata value not a string": (
+        {"metadata": {"tags": ["a"]}},
+        "Invalid type for 'metadata.tags': expected a string, but got an array instead.",
+        "metadata.tags",
+        "invalid_type",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("more", "message", "param", "code"), CREATE.values(), ids=CREATE)
+def test_a_batch_is_not_created(url: str, more: dict[str, Any], message: str, param: str, code: str) -> None:
+    answer = requests.post(f"{url}/batches", json=WANTED | more, timeout=60)
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}
+    }
+
+
+@pytest.mark.parametrize("window", ["never", "24", "15d", "-1h", "1.5h"])
+def test_a_window_is_refused_that_is_none(url: str, window: str) -> None:
+    answer = requests.post(f"{url}/batches", json=WANTED | {"completion_window": window}, timeout=60)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], error["code"]) == (400, "completion_window", "invalid_value")
+    assert error["message"].startswith(f"Invalid value: '{window}'.")
+    assert "'24h'" in error["message"]
+
+
+def test_a_body_is_refused_that_is_no_json(url: str) -> None:
+    answer = requests.post(f"{url}/batches", data=b"{", headers={"content-type": "application/json"}, timeout=60)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], error["code"]) == (400, None, None)
+    assert error["message"].startswith("We could not parse the JSON body of your request. (HINT: ")
+
+
+def good(custom_id: str = "a", **more: Any) -> dict[str, Any]:
+    return chat_line(custom_id) | more
+
+
+def body(**more: Any) -> dict[str, Any]:
+    """Returns a body; what is None is left out."""
+    whole: dict[str, Any] = {"model": "echo", "messages": [], **more}
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+def lacking(field: str) -> dict[str, Any]:
+    return {key: value for key, value in good().items() if key != field}
+
+
+def missing(field: str) -> tuple[list[Any], tuple[str, str, str, int]]:
+    return [lacking(field)], ("missing_required_parameter", f"Missing required parameter: '{field}'.", field, 1)
+
+
+READ: dict[str, tuple[list[Any], tuple[str, str, str | None, int | None]]] = {
+    "invalid_json_line": (
+        [good(), "{"], ("invalid_json_line", "This line is not parseable as valid JSON.", None, 2),
+    ),
+    "missing custom_id": missing("custom_id"),
+    "missing method": missing("method"),
+    "missing url": missing("url"),
+    "missing body": missing("body"),
+    "duplicate_custom_id": (
+        [good("X"), good("b"), good("X")],
+        ("duplicate_custom_id", ("The custom_id 'X' for this request is a duplicate of another request. "
+         "The custom_id parameter must be unique for each request in a batch."), "custom_id", 3),
+    ),
+    "mismatched_model": (
+        [good(), good("b", body=body(model="X"))],
+        ("mismatched_model", ("The model 'X' for this request does not match the rest of the batch. "
+         "Each batch must contain requests for a single model."), "body.model", 2),
+    ),
+    "invalid_url": (
+        [good(url="/chat/completions")],
+        ("invalid_url", "The URL provided for this request does not match the batch endpoint.", "url", 1),
+    ),
+    "url of another endpoint": (
+        [good(url="/v1/embeddings")],
+        ("invalid_url", "The URL provided for this request does not match the batch endpoint.", "url", 1),
+    ),
+    "model_not_found": (
+        [good(body=body(model="X"))],
+        ("model_not_found", "The provided model 'X' is not supported by the Batch API.", "body.model", 1),
+    ),
+    "no model": ([good(body=body(model=None))], ("invalid_request", "Model parameter is required.", "body.model", 1)),
+    "no messages": (
+        [good(body=body(messages=None))], ("invalid_request", "Messages parameter is required.", "body.messages", 1),
+    ),
+    "streaming_unsupported": (
+        [good(), good("b", body=body(stream=True)), good("c")],
+        ("streaming_unsupported", "Chat Completions: Streaming is not supported in the Batch API.", "body.stream", 2),
+    ),
+    "custom_id that is no string": (
+        [good() | {"custom_id": 5}],
+        ("invalid_type", "Invalid type for 'custom_id': expected a string, but got an integer instead.", "custom_id", 1),
+    ),
+}  # fmt: skip
+
+
+def failed(url: str, content: bytes) -> list[dict[str, Any]]:
+    """Runs an input that fails; returns the batch's errors."""
+    file = requests.post(
+        f"{url}/files", data={"purpose": "batch"}, files={"file": ("in.jsonl", content)}, timeout=60
+    ).json()
+    batch = requests.post(f"{url}/batches", json=WANTED | {"input_file_id": file["id"]}, timeout=60).json()
+    found: list[dict[str, Any]] = [batch]
+
+    def ended() -> bool:
+        found[0] = requests.get(f"{url}/batches/{batch['id']}", timeout=60).json()
+        return found[0]["status"] in ENDS
+
+    wait_until(ended)
+    assert found[0]["status"] == "failed", found[0]
+    assert found[0]["failed_at"] >= found[0]["created_at"]
+    assert (found[0]["output_file_id"], found[0]["error_file_id"]) == (None, None)
+    assert found[0]["errors"]["object"] == "list"
+    errors: list[dict[str, Any]] = found[0]["errors"]["data"]
+    return errors
+
+
+def written(lines: list[Any]) -> bytes:
+    return b"".join(line.encode() + b"\n" if isinstance(line, str) else jsonl([line]) for line in lines)
+
+
+@pytest.mark.parametrize(("lines", "error"), READ.values(), ids=READ)
+def test_an_input_fails_its_batch(url: str, lines: list[Any], error: tuple[str, str, str | None, int | None]) -> None:
+    code, message, param, number = error
+    assert failed(url, written(lines)) == [{"code": code, "message": message, "param": param, "line": number}]
+
+
+def test_an_input_without_a_request_is_told(url: str) -> None:
+    # An upload of nothing is refused at once, so that the emptiness has to be one of blank lines.
+    answer = requests.post(f"{url}/files", data={"purpose": "batch"}, files={"file": ("in.jsonl", b"\n")}, timeout=60)
+    if answer.status_code == 400:
+        assert answer.json()["error"]["message"] == "Invalid file format for Batch API. Must be .jsonl"
+        return
+    (error,) = failed(url, b"\n")
+    assert error["code"] == "empty_file"
+
+
+def test_an_input_of_too_many_lines_is_told(url: str) -> None:
+    (error,) = failed(url, jsonl(good(str(number)) for number in range(201)))
+    assert (error["code"], error["line"]) == ("too_many_tasks", None)
+
+
+def test_all_bad_lines_are_told_the_first_hundred_by_themselves(url: str) -> None:
+    errors = failed(url, jsonl(good(str(number), method="GET") for number in range(150)))
+    assert [error["line"] for error in errors] == [*range(1, 101), None]
+    assert "150" in errors[-1]["message"]
+
+
+def test_a_tenant_that_has_created_its_share_is_told_when_to_come_again(start: Start) -> None:
+    server = start(BATCHWIRE_LIMITS__BATCHES_PER_HOUR="2")
+    for _ in range(2):
+        assert requests.post(f"{server.url}/v1/batches", json=WANTED, timeout=60).status_code == 200
+    answer = requests.post(f"{server.url}/v1/batches", json=WANTED, timeout=60)
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["retry-after"]) <= 60
+    error = json.loads(answer.text)["error"]
+    assert (error["type"], error["param"], error["code"]) == ("requests", None, "rate_limit_exceeded")
+    with Client(server.grpc) as client, pytest.raises(RateLimited) as refused:
+        client.batches.create("file-x")
+    assert refused.value.reason == "RATE_LIMIT_EXCEEDED"
