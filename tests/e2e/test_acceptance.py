@@ -1,0 +1,310 @@
+"""The clients that people have, in their own words, each from its upload to its results on a real server.
+
+The SDK of OpenAI has files of its own (`test_openai_sdk.py`, `test_other_sdks.py`), and so have refusals (`test_refusals.py`), what holds after each
+end and each kill (`test_early_ends.py`, `test_crash.py`), and webhooks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import openai as sdk
+import pytest
+import requests
+from cerebras.cloud.sdk import Cerebras
+from groq import Groq
+from openai import AzureOpenAI, OpenAI
+
+from tests.e2e.conftest import Start
+from tests.support.invariants import ENDS, check_ended
+from tests.support.lines import chat_file, ids_of
+from tests.support.served import Served, wait_until
+
+CHAT: Final = "/v1/chat/completions"
+STRICT_LINES = chat_file(3)
+BARE_LINES = b"".join(
+    b'{"custom_id": "request-%d", "body": {"model": "echo", "messages": [{"role": "user", "content": "Hello, world!"}], '
+    b'"max_tokens": 400}}\n' % number
+    for number in (1, 2)
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """An input in a file of its own."""
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(STRICT_LINES)
+    return path
+
+
+def curl(*arguments: str) -> Any:
+    """Runs curl; returns the JSON that it prints."""
+    run = subprocess.run(
+        ["curl", "--silent", "--show-error", "--max-time", "30", *arguments], capture_output=True, check=True
+    )
+    return json.loads(run.stdout)
+
+
+def completed(url: str) -> dict[str, Any]:
+    """Waits until the batch at a URL has ended; returns it."""
+    found: list[dict[str, Any]] = []
+
+    def ended() -> bool:
+        found[:] = [requests.get(url, timeout=30).json()]
+        return found[0]["status"] in ENDS
+
+    wait_until(ended)
+    assert found[0]["status"] == "completed", found[0]
+    return found[0]
+
+
+# Each page's own upload, but for host, key and file name. {url} is the dialect's base.
+UPLOADS = {
+    "novita": ("/openai/v1", ["{url}/files", "-H", "Authorization: Bearer k", "-H", "Content-Type: application/json", "-F", "file=@{path}", "-F", "purpose=batch"]),
+    "respan": ("/api", ["-X", "POST", "{url}/files/", "-H", "Authorization: Bearer YOUR_API_KEY", "-F", "file=@{path}", "-F", "purpose=batch"]),
+    "siliconflow": ("/siliconflow/v1", ["--request", "POST", "--url", "{url}/files", "--header", "Authorization: Bearer k", "-F", "purpose=batch", "-F", "file=@{path}"]),
+    "cerebras": ("/cerebras/v1", ["--location", "{url}/files", "--header", "Authorization: Bearer k", "--form", 'file=@"{path}"', "--form", 'purpose="batch"']),
+}  # fmt: skip
+
+# How each page creates a batch of it.
+CREATES: dict[str, tuple[str, dict[str, Any]]] = {
+    "novita": ("/batches", {"endpoint": CHAT}),
+    "respan": ("/v1/batches/", {"endpoint": CHAT, "completion_window": "24h"}),
+    "siliconflow": ("/batches", {"endpoint": CHAT, "completion_window": "336h", "metadata": {"description": "nightly eval job"}, "replace": {"model": "echo"}}),
+    "cerebras": ("/batches", {"endpoint": CHAT, "completion_window": "24h"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["own prefix", "bare /v1"])
+@pytest.mark.parametrize("page", UPLOADS)
+def test_a_pages_own_calls_go_round(served: Served, path: Path, page: str, bare: bool) -> None:
+    prefix, upload = UPLOADS[page]
+    batches, body = CREATES[page]
+    if bare:
+        prefix, batches = "/v1", "/batches"
+        body = {"completion_window": "24h"} | body
+    url = served.url + prefix
+    file = curl(*(word.format(url=url, path=path) for word in upload))
+    batch = curl(
+        "--request", "POST", "--url", f"{url}{batches}", "--header", "Authorization: Bearer k",
+        "--header", "Content-Type: application/json", "--data", json.dumps({"input_file_id": file["id"], **body}),
+    )  # fmt: skip
+    ended = completed(f"{url}{batches.rstrip('/')}/{batch['id']}")
+    output = requests.get(f"{url}/files/{ended['output_file_id']}/content", timeout=30).content
+    assert ids_of(output) == ids_of(STRICT_LINES)
+    check_ended(served.url, batch["id"], STRICT_LINES)
+
+
+@pytest.mark.parametrize("prefix", ["/openai/v1", "/siliconflow/v1"])
+def test_lines_of_a_custom_id_and_a_body_are_enough(served: Served, prefix: str) -> None:
+    url = served.url + prefix
+    form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": ("in.jsonl", BARE_LINES)}}
+    file = requests.post(f"{url}/files", timeout=30, **form).json()
+    wanted = {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h"}
+    batch = requests.post(f"{url}/batches", json=wanted, timeout=30).json()
+    ended = completed(f"{url}/batches/{batch['id']}")
+    assert ended["request_counts"]["completed"] == 2
+
+
+@pytest.mark.parametrize("prefix", ["/openai/v1", "/v1"])
+def test_a_form_under_novitas_header_and_without_a_boundary_is_read(served: Served, prefix: str) -> None:
+    answer = requests.post(
+        f"{served.url}{prefix}/files",
+        headers={"Content-Type": "application/json", "Authorization": "Bearer k"},
+        files={"file": ("in.jsonl", STRICT_LINES)},
+        data={"purpose": "batch"},
+        timeout=30,
+    )
+    assert (answer.status_code, answer.json()["bytes"]) == (200, len(STRICT_LINES))
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed on this machine")
+@pytest.mark.parametrize("path_of", ["/api/files/", "/v1/files"])
+def test_respans_fetch_uploads(served: Served, path_of: str) -> None:
+    script = """
+      const [url, text] = process.argv.slice(1);
+      const formData = new FormData();
+      formData.append('file', new Blob([text]), 'batch_input.jsonl');
+      formData.append('purpose', 'batch');
+      fetch(url, { method: 'POST', headers: { 'Authorization': 'Bearer YOUR_API_KEY' }, body: formData })
+        .then((response) => response.json()).then((file) => console.log(JSON.stringify(file)));
+    """
+    run = subprocess.run(
+        ["node", "-e", script, served.url + path_of, STRICT_LINES.decode()], capture_output=True, check=True, timeout=60
+    )
+    file = json.loads(run.stdout)
+    assert (file["filename"], file["bytes"], file["purpose"]) == ("batch_input.jsonl", len(STRICT_LINES), "batch")
+
+
+def test_respans_requests_upload(served: Served, path: Path) -> None:
+    with path.open("rb") as file:
+        answer = requests.post(
+            f"{served.url}/api/files/",
+            headers={"Authorization": "Bearer YOUR_API_KEY"},
+            files={"file": file},
+            data={"purpose": "batch"},
+            timeout=30,
+        )
+    assert (answer.status_code, answer.json()["bytes"]) == (200, len(STRICT_LINES))
+
+
+def test_siliconflows_two_ways_to_an_uploads_id(served: Served) -> None:
+    with OpenAI(base_url=f"{served.url}/siliconflow/v1", api_key="k", _strict_response_validation=True) as client:
+        file = client.files.create(file=("in.jsonl", STRICT_LINES), purpose="batch")
+        assert file.model_extra
+        assert file.model_extra["data"]["id"] == file.id
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_every_reply_to_the_openai_sdk_is_of_its_type(served: Served, strict: bool) -> None:
+    with OpenAI(base_url=f"{served.url}/v1", api_key="k", _strict_response_validation=strict) as client:
+        files = [client.files.create(file=(f"{n}.jsonl", STRICT_LINES), purpose="batch") for n in range(3)]
+        made = [
+            client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h").id for file in files
+        ]
+        assert [file.id for file in client.files.list(limit=1, purpose="batch")][:3] == [f.id for f in reversed(files)]
+        assert [batch.id for batch in client.batches.list(limit=1)][:3] == made[::-1]
+        for batch_id in made:
+            completed(f"{served.url}/v1/batches/{batch_id}")
+            batch = client.batches.retrieve(batch_id)
+            assert batch.output_file_id
+            assert ids_of(client.files.content(batch.output_file_id).read()) == ids_of(STRICT_LINES)
+            assert client.files.retrieve(batch.output_file_id).purpose == "batch_output"
+        upload = client.uploads.create(bytes=4, filename="a.jsonl", mime_type="application/jsonl", purpose="batch")
+        assert client.uploads.parts.create(upload.id, data=b"{}").upload_id == upload.id
+        assert client.uploads.cancel(upload.id).status == "cancelled"
+        for file in files:
+            assert client.files.delete(file.id).deleted
+
+
+def test_parts_that_come_out_of_order_are_one_file_and_completing_again_is_the_same(openai: OpenAI) -> None:
+    content = chat_file(600)
+    third = len(content) // 3 + 1
+    pieces = [content[start : start + third] for start in range(0, len(content), third)]
+    upload = openai.uploads.create(
+        bytes=len(content), filename="in.jsonl", mime_type="application/jsonl", purpose="batch"
+    )
+    ids = {number: openai.uploads.parts.create(upload.id, data=pieces[number]).id for number in (2, 0, 1)}
+    order = [ids[number] for number in range(3)]
+    with pytest.raises(sdk.BadRequestError, match="md5"):
+        openai.uploads.complete(upload.id, part_ids=order, md5="0" * 32)
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    done = openai.uploads.complete(upload.id, part_ids=order, md5=md5)
+    again = openai.uploads.complete(upload.id, part_ids=order, md5=md5)
+    assert done.file
+    assert again.file
+    assert (again.status, again.file.id) == ("completed", done.file.id)
+    assert openai.files.content(done.file.id).read() == content
+
+
+def test_an_upload_past_its_hour_takes_nothing(start: Start) -> None:
+    server = start(BATCHWIRE_LIMITS__UPLOAD_LIFETIME="1")
+    with OpenAI(base_url=f"{server.url}/v1", api_key="k", max_retries=0) as client:
+        upload = client.uploads.create(bytes=4, filename="a.jsonl", mime_type="application/jsonl", purpose="batch")
+        assert upload.expires_at == upload.created_at + 1
+
+        def refused() -> bool:
+            try:
+                client.uploads.parts.create(upload.id, data=b"{}")
+            except sdk.BadRequestError as error:
+                return "expired" in str(error)
+            return False
+
+        wait_until(refused)
+        with pytest.raises(sdk.BadRequestError, match="expired"):
+            client.uploads.complete(upload.id, part_ids=[])
+
+
+@pytest.mark.parametrize("ending", ["completed", "failed"])
+def test_a_cancel_that_is_refused_is_one_request(served: Served, ending: str) -> None:
+    sent: list[httpx.Request] = []
+    http = sdk.DefaultHttpxClient(event_hooks={"request": [sent.append]})
+    with OpenAI(base_url=f"{served.url}/v1", api_key="k", http_client=http) as client:
+        content = STRICT_LINES if ending == "completed" else b"{}\n"
+        file = client.files.create(file=("in.jsonl", content), purpose="batch")
+        batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+        wait_until(lambda: client.batches.retrieve(batch.id).status == ending)
+        sent.clear()
+        with pytest.raises(sdk.ConflictError) as refused:
+            client.batches.cancel(batch.id)
+    assert len(sent) == 1
+    headers = refused.value.response.headers
+    assert headers["x-should-retry"] == "false"
+    assert headers["x-request-id"]
+    assert int(headers["openai-processing-ms"]) >= 0
+
+
+def uploaded_by_cerebras(client: Cerebras) -> dict[str, Any]:
+    """Uploads, and creates a batch, with an SDK that has neither files nor batches but generic calls."""
+    form = {"Content-Type": "multipart/form-data"}
+    files, body = {"file": ("in.jsonl", STRICT_LINES)}, {"purpose": "batch"}
+    file = client.post("/v1/files", cast_to=dict[str, Any], options={"headers": form}, files=files, body=body)
+    assert file["expires_at"] == file["created_at"] + 7 * 86400
+    wanted = {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h"}
+    return client.post("/v1/batches", cast_to=dict[str, Any], body=wanted)
+
+
+def test_the_cerebras_sdk_warms_up_and_goes_round(served: Served) -> None:
+    with Cerebras(base_url=f"{served.url}/cerebras", api_key="k", max_retries=0) as client:
+        assert client.get("/v1/tcp_warming", cast_to=httpx.Response).status_code == 200
+        batch = uploaded_by_cerebras(client)
+    ended = completed(f"{served.url}/cerebras/v1/batches/{batch['id']}")
+    assert ended["request_counts"]["completed"] == 3
+
+
+def test_the_cerebras_sdk_cancels_by_delete(start: Start) -> None:
+    server = start("--workers", "0")
+    with Cerebras(base_url=f"{server.url}/cerebras", api_key="k", max_retries=0) as client:
+        batch = uploaded_by_cerebras(client)
+        assert client.delete(f"/v1/batches/{batch['id']}", cast_to=dict[str, Any])["status"] == "cancelling"
+
+
+def test_the_groq_sdk_goes_round(served: Served) -> None:
+    with Groq(base_url=f"{served.url}/groq", api_key="k", max_retries=0) as client:
+        file = client.files.create(file=("in.jsonl", STRICT_LINES), purpose="batch")
+        assert file.id
+        batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+        wait_until(lambda: client.batches.retrieve(batch.id).status == "completed")
+        assert batch.id in [entry.id for entry in client.batches.list().data]
+        assert file.id in [entry.id for entry in client.files.list().data]
+        done = client.batches.retrieve(batch.id)
+        assert done.output_file_id
+        assert ids_of(client.files.content(done.output_file_id).read()) == ids_of(STRICT_LINES)
+
+
+def test_azures_client_goes_round(served: Served) -> None:
+    with AzureOpenAI(azure_endpoint=served.url, api_key="k", api_version="2025-03-01-preview", max_retries=0) as client:
+        file = client.files.create(file=("in.jsonl", STRICT_LINES), purpose="batch")
+        batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+        wait_until(lambda: client.batches.retrieve(batch.id).status == "completed")
+        assert batch.id in [entry.id for entry in client.batches.list(limit=1)]
+        assert file.id in [entry.id for entry in client.files.list()]
+        done = client.batches.retrieve(batch.id)
+        assert done.output_file_id
+        assert ids_of(client.files.content(done.output_file_id).read()) == ids_of(STRICT_LINES)
+
+
+def test_curl_may_leave_out_what_it_likes(served: Served, tmp_path: Path) -> None:
+    """JSON under a form's content type, a part as a plain field above a mebibyte, `Expect: 100-continue`, an empty body for a cancel."""
+    url = f"{served.url}/v1"
+    content = chat_file(20_000)
+    big = tmp_path / "big.jsonl"
+    big.write_bytes(content)
+    assert len(content) > 1 << 20
+    asked = {"bytes": len(content), "filename": "big.jsonl", "mime_type": "application/jsonl", "purpose": "batch"}
+    upload = curl("-d", json.dumps(asked), f"{url}/uploads")
+    part = curl("-H", "Expect: 100-continue", "-F", f"data=<{big}", f"{url}/uploads/{upload['id']}/parts")
+    done = curl("-d", json.dumps({"part_ids": [part["id"]]}), f"{url}/uploads/{upload['id']}/complete/")
+    assert done["file"]["bytes"] == len(content)
+    assert requests.get(f"{url}/files/{done['file']['id']}/content/", timeout=60).content == content
+    wanted = {"input_file_id": done["file"]["id"], "endpoint": CHAT, "completion_window": "24h"}
+    batch = curl("-d", json.dumps(wanted), f"{url}/batches/")
+    json_header = "Content-Type: application/json"
+    cancelled = curl("-X", "POST", "-H", json_header, f"{url}/batches/{batch['id']}/cancel")
+    assert cancelled.get("status") in {"cancelling", "cancelled"} or cancelled["error"]["message"]
