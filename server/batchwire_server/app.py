@@ -66,6 +66,8 @@ async def open_without_keys(settings: Settings, world: parts.World, *addresses: 
 
     Raises NoKeysError when others than this machine could reach a server that nobody holds a key for.
     """
+    if settings.trusted_header:
+        return False
     if settings.auth == "open" or all(is_loopback(address) for address in addresses):
         return True
     if not await world.store.has_keys():
@@ -114,10 +116,12 @@ def only_serve_of(data_dir: Path) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def running_api(settings: Settings, world: parts.World, *addresses: str) -> AsyncIterator[str]:
+async def running_api(
+    settings: Settings, world: parts.World, *addresses: str, gateway_token: str = ""
+) -> AsyncIterator[str]:
     """Runs the gRPC face; yields its address. `addresses` are all at which callers come in."""
     is_open = await open_without_keys(settings, world, *addresses)
-    use_cases = parts.use_cases(settings, world, open_without_keys=is_open)
+    use_cases = parts.use_cases(settings, world, open_without_keys=is_open, gateway_token=gateway_token)
     server = RpcServer(use_cases)
     host, _ = split_address(settings.grpc_listen)
     try:
@@ -141,8 +145,8 @@ class _Uvicorn(uvicorn.Server):
 
 
 @asynccontextmanager
-async def running_gateway(settings: Settings, api: str) -> AsyncIterator[str]:
-    """Runs the REST face in front of the api at an address; yields its own address."""
+async def running_gateway(settings: Settings, api: str, token: str = "") -> AsyncIterator[str]:
+    """Runs the REST face in front of the api at an address; yields its own address. `token` is what an api in the same process knows it by."""
     host, port = split_address(settings.http_listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
@@ -155,11 +159,12 @@ async def running_gateway(settings: Settings, api: str) -> AsyncIterator[str]:
         raise ListenError(f"cannot listen at {settings.http_listen}: {error.strerror}") from error
     async with aio.insecure_channel(api, options=CHANNEL_OPTIONS) as channel:
         config = uvicorn.Config(
-            create_app(channel, GatewayOptions()),
+            create_app(channel, GatewayOptions(tenant_header=settings.trusted_header, token=token)),
             http="httptools",
             loop="none",
             lifespan="off",
             access_log=False,
+            proxy_headers=False,  # a header that names an address names whatever its sender likes
             log_config=None,
             timeout_graceful_shutdown=int(RPC_GRACE_S),
         )
@@ -188,10 +193,10 @@ async def serve(settings: Settings) -> None:
         await world.store.release_worker(node, crashed=True)
         if not settings.blobs:
             world.blobs.clear_temporary()
-        grpc_address = await stack.enter_async_context(
-            running_api(settings, world, settings.grpc_listen, settings.http_listen)
-        )
-        http_address = await stack.enter_async_context(running_gateway(settings, grpc_address))
+        token = secrets.token_urlsafe()
+        listens = (settings.grpc_listen, settings.http_listen)
+        grpc_address = await stack.enter_async_context(running_api(settings, world, *listens, gateway_token=token))
+        http_address = await stack.enter_async_context(running_gateway(settings, grpc_address, token))
         names = [f"{node}/{number}" for number in range(settings.workers)]
         grace = settings.work.drain_grace * 2 + RPC_GRACE_S
         said, release = settings.model_dump_json(), partial(world.store.release_worker, crashed=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from batchwire_server.adapters.changes import PolledChanges
@@ -18,6 +19,7 @@ from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.records import TaskKind
 from batchwire_server.core.retry import RetryPolicy
+from batchwire_server.core.trust import Trust
 from batchwire_server.engine.finalizer import Finalizer
 from batchwire_server.engine.isolation import Isolation
 from batchwire_server.engine.runner import Runner
@@ -88,13 +90,14 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
         yield World(SqlStore(database), LocalBlobs(settings.blob_dir), changes, Catalog(routes))
 
 
-def use_cases(settings: Settings, world: World, *, open_without_keys: bool) -> UseCases:
+def use_cases(settings: Settings, world: World, *, open_without_keys: bool, gateway_token: str = "") -> UseCases:
     """Builds what the role api stands in front of.
 
     Args:
         settings: all settings.
         world: the adapters.
         open_without_keys: whether callers need no key as long as there never was one.
+        gateway_token: what the gateway of the same process knows, if there is one.
     """
     allowed = limits(settings)
     files = Files(world.store, world.blobs, allowed)
@@ -106,6 +109,7 @@ def use_cases(settings: Settings, world: World, *, open_without_keys: bool) -> U
         results=Results(world.store, world.blobs, world.changes),
         models=Models(world.catalog),
         access=Access(world.store, open_without_keys=open_without_keys),
+        trust=Trust(settings.trusted_header, tuple(map(ip_network, settings.trusted_peers)), gateway_token),
     )
 
 

@@ -7,7 +7,9 @@ The command line beats the environment (`BATCHWIRE_…`), which beats the file (
 from __future__ import annotations
 
 import os
+import re
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -21,6 +23,8 @@ from pydantic_settings import (
 )
 
 from batchwire_server.core.limits import ENDPOINTS, MIB
+
+TAKEN_HEADERS = ("authorization", "api-key", "x-api-key", "x-request-id", "host", "content-type", "content-length")
 
 ECHO = "echo"
 """In the place of a base URL, the built-in model."""
@@ -130,6 +134,13 @@ class Settings(BaseSettings):
         description="`auto`: callers need a key once there is one, and always where others than this machine can reach the server; "
         "`open`: no key is needed as long as there never was one.",
     )
+    trusted_header: str = Field(
+        "",
+        description="Header that says for whom a call acts, set by something in front that authenticates callers; empty: none.",
+    )
+    trusted_peers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Networks of those who are believed when they send it, such as `10.0.0.5/32`."
+    )
     workers: int = Field(1, ge=0, description="Worker processes of `serve`.")
     upstream: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Base URLs of inference servers: a short form of `upstreams`. `echo` names the built-in model."
@@ -149,10 +160,33 @@ class Settings(BaseSettings):
             raise ValueError("only SQLite is supported: a URL that starts with sqlite+aiosqlite:///")
         return value
 
-    @field_validator("upstream", mode="before")
+    @field_validator("trusted_header")
+    @classmethod
+    def _is_free(cls, value: str) -> str:
+        name = value.lower()
+        if name and (
+            not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name)
+            or name in TAKEN_HEADERS
+            or name.startswith(("grpc-", "batchwire-"))
+        ):
+            raise ValueError(f"{value!r} cannot be the name of a header for this")
+        return name
+
+    @field_validator("trusted_peers")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ip_network(network)) for network in networks)
+
+    @model_validator(mode="after")
+    def _trusts_whole(self) -> Self:
+        if bool(self.trusted_header) != bool(self.trusted_peers):
+            raise ValueError("trusted_header and trusted_peers go together")
+        return self
+
+    @field_validator("upstream", "trusted_peers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return [url.strip() for url in value.split(",") if url.strip()] if isinstance(value, str) else value
+        return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
     @field_validator("upstream")
     @classmethod

@@ -299,6 +299,6 @@ def looks_like_request(line: bytes) -> bool:
     """Tells whether a file's first line that is not blank is a JSON object: all that an upload checks of its content."""
     try:
         _object.decode(line.removeprefix(BOM))
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True

@@ -69,7 +69,9 @@ class Exchange:
 
     def start(self, *request: Message) -> Any:
         """Start the call, in the caller's name and under the request's id."""
-        return self.rpc.start(*request, metadata=call_metadata(self.headers, self.visit.request_id))
+        peer = self.scope["client"][0] if self.scope.get("client") else ""
+        metadata = call_metadata(self.headers, self.visit.request_id, peer, self.options)
+        return self.rpc.start(*request, metadata=metadata)
 
     def render(self, message: Message) -> dict[str, Any]:
         """A message in the dialect's JSON."""

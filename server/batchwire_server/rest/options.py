@@ -15,5 +15,11 @@ class GatewayOptions:
     max_drain_bytes: int = 64 * 1024 * 1024
     """How much of a refused upload is still read, in bytes, so that a caller that sends first and reads later sees the answer."""
 
+    tenant_header: str = ""
+    """Header that is passed on, with the address that it came from, for the api to believe or not."""
+
+    token: str = ""
+    """What proves to an api in the same process that it is this gateway which passes it on."""
+
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     """Where the metrics are kept that `/metrics` shows; a process with metrics of its own gives its registry."""

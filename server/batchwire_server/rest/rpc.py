@@ -11,6 +11,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from starlette.datastructures import Headers
 
+from batchwire_server.rest.options import GatewayOptions
+
 # The channel's factory for a method, by (client streaming, server streaming).
 _FACTORIES = {
     (False, False): "unary_unary",
@@ -46,9 +48,15 @@ class Rpc:
         return cls(method, request, start)
 
 
-def call_metadata(headers: Headers, request_id: str) -> tuple[tuple[str, str], ...]:
-    """What travels with every RPC: the request's id, and the caller's credentials as a bearer token wherever they came."""
+def call_metadata(headers: Headers, request_id: str, peer: str, options: GatewayOptions) -> tuple[tuple[str, str], ...]:
+    """What travels with every RPC: the request's id, the caller's credentials as a bearer token wherever they came, and what a gateway in front says.
+
+    The latter goes with the address at the other end of the connection; what headers say of addresses counts for nothing.
+    """
     keys = (f"Bearer {headers[name]}" for name in _KEY_HEADERS if name in headers)
     credentials = headers.get("authorization") or next(keys, "")
-    named = (("x-request-id", request_id), ("authorization", credentials))
+    named: tuple[tuple[str, str], ...] = (("x-request-id", request_id), ("authorization", credentials))
+    if options.tenant_header:
+        said = tuple((options.tenant_header, value) for value in headers.getlist(options.tenant_header))
+        named += (*said, ("batchwire-peer", peer), ("batchwire-gateway", options.token))
     return tuple((name, value) for name, value in named if _PRINTABLE.fullmatch(value))

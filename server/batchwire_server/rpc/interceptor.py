@@ -12,8 +12,9 @@ import grpc
 from grpc import aio
 
 from batchwire_server.core.errors import BatchwireError
+from batchwire_server.core.trust import Trust
 from batchwire_server.rpc.errors import CODES, DETAILS_KEY, status_details
-from batchwire_server.rpc.tenants import act_for, key_of
+from batchwire_server.rpc.tenants import act_for, key_of, said_tenant
 from batchwire_server.service.access import Access
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,9 @@ async def translated(context: Context, method: str) -> AsyncIterator[None]:
 class CallInterceptor(aio.ServerInterceptor):
     """Finds out whom each call of the protocol acts for, and translates what its handler raises."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, trust: Trust) -> None:
         self._access = access
+        self._trust = trust
 
     async def intercept_service(
         self,
@@ -66,10 +68,14 @@ class CallInterceptor(aio.ServerInterceptor):
         )
         return wrapped
 
+    async def _admit(self, context: Context) -> None:
+        """Finds out whom a call acts for. Raises BatchwireError."""
+        act_for(said_tenant(context, self._trust) or await self._access.tenant(key_of(context)))
+
     def _wrap_unary(self, behaviour: Callable[[Any, Context], Awaitable[Any]], method: str) -> Any:
         async def call(request: Any, context: Context) -> Any:
             async with translated(context, method):
-                act_for(await self._access.tenant(key_of(context)))
+                await self._admit(context)
                 return await behaviour(request, context)
 
         return call
@@ -77,7 +83,7 @@ class CallInterceptor(aio.ServerInterceptor):
     def _wrap_stream(self, behaviour: Callable[[Any, Context], AsyncIterator[Any]], method: str) -> Any:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
             async with translated(context, method):
-                act_for(await self._access.tenant(key_of(context)))
+                await self._admit(context)
                 async for message in behaviour(request, context):
                     yield message
 

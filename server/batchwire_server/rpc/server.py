@@ -11,6 +11,7 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from batchwire_server.core.trust import Trust
 from batchwire_server.rpc.batches import BatchServicer
 from batchwire_server.rpc.files import FileServicer
 from batchwire_server.rpc.interceptor import CallInterceptor
@@ -56,13 +57,14 @@ class UseCases:
     results: Results
     models: Models
     access: Access
+    trust: Trust
 
 
 class RpcServer:
     """The gRPC server of the role api."""
 
     def __init__(self, use_cases: UseCases) -> None:
-        self._server = aio.server(interceptors=[CallInterceptor(use_cases.access)], options=OPTIONS)
+        self._server = aio.server(interceptors=[CallInterceptor(use_cases.access, use_cases.trust)], options=OPTIONS)
         self._health = health.aio.HealthServicer()
         v1.add_FileServiceServicer_to_server(FileServicer(use_cases.files), self._server)
         v1.add_UploadServiceServicer_to_server(UploadServicer(use_cases.uploads), self._server)

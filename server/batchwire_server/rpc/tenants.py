@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import Any
+from urllib.parse import unquote
 
 from grpc import aio
+
+from batchwire_server.core.trust import Trust
 
 _tenant: ContextVar[str] = ContextVar("tenant")
 
@@ -17,6 +20,18 @@ def key_of(context: aio.ServicerContext[Any, Any]) -> str:
     if scheme.lower() == "bearer":
         return credentials.strip()
     return str(metadata.get("api-key") or metadata.get("x-api-key") or "")
+
+
+def address_of(peer: str) -> str:
+    """Returns the IP address in gRPC's name of a peer, such as `ipv4:10.0.0.1:5000` or `ipv6:%5B::1%5D:5000`; empty when it has none."""
+    kind, _, rest = peer.partition(":")
+    return unquote(rest).rpartition(":")[0].strip("[]") if kind in {"ipv4", "ipv6"} else ""
+
+
+def said_tenant(context: aio.ServicerContext[Any, Any], trust: Trust) -> str | None:
+    """Returns the tenant that a call says it acts for, if it is to be believed. Raises BatchwireError."""
+    metadata = [(key, str(value)) for key, value in context.invocation_metadata() or ()]
+    return trust.tenant(address_of(context.peer()), metadata)
 
 
 def act_for(tenant: str) -> None:

@@ -317,7 +317,7 @@ class TestLooks:
     def test_a_json_object_looks_like_a_request(self, line: bytes) -> None:
         assert looks_like_request(line)
 
-    @pytest.mark.parametrize("line", [b"", b"[]", b"1", b"%PDF", b"{", b'{"a":}', BOM])
+    @pytest.mark.parametrize("line", [b"", b"[]", b"1", b"%PDF", b"{", b'{"a":}', BOM, b'{"\xff":1}'])
     def test_anything_else_does_not(self, line: bytes) -> None:
         assert not looks_like_request(line)
 

@@ -1,0 +1,87 @@
+"""Behind something that has authenticated callers: its word counts, and nobody else's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from typing import Any
+
+import grpc
+import pytest
+from batchwire import v1
+
+from tests.support.lines import chat_file
+from tests.support.served import Served
+
+FRONT, STRANGER = "127.0.0.2", "127.0.0.1"
+WHOLE = [("x-tenant", "red")]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that believes one address of this machine and not the others."""
+    trust = {"BATCHWIRE_TRUSTED_HEADER": "X-Tenant", "BATCHWIRE_TRUSTED_PEERS": f"{FRONT}/32,10.0.0.0/8"}
+    with Served(tmp_path_factory.mktemp("trusted"), environment=trust) as server:
+        yield server
+
+
+def ask(
+    server: Served, headers: list[tuple[str, str]], path: str = "/v1/files", *, source: str = FRONT
+) -> tuple[int, Any]:
+    """Sends a GET from an address; returns status and JSON."""
+    host, port = server.http.split(":")
+    connection = HTTPConnection(host, int(port), timeout=30, source_address=(source, 0))
+    connection.putrequest("GET", path)
+    for name, value in headers:
+        connection.putheader(name, value)
+    connection.endheaders()
+    answer = connection.getresponse()
+    found = answer.status, json.loads(answer.read())
+    connection.close()
+    return found
+
+
+def test_the_fronts_word_is_the_tenant(served: Served) -> None:
+    host, port = served.http.split(":")
+    connection = HTTPConnection(host, int(port), timeout=30, source_address=(FRONT, 0))
+    form = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b\r\n'
+    form += (
+        b'Content-Disposition: form-data; name="file"; filename="in.jsonl"\r\n\r\n' + chat_file(1) + b"\r\n--b--\r\n"
+    )
+    headers = {"X-Tenant": "red", "Content-Type": "multipart/form-data; boundary=b"}
+    connection.request("POST", "/v1/files", form, headers)
+    file = json.loads(connection.getresponse().read())
+    connection.close()
+    assert ask(served, WHOLE, f"/v1/files/{file['id']}")[0] == 200
+    assert ask(served, [("X-TENANT", "blue")], f"/v1/files/{file['id']}")[0] == 404
+    assert ask(served, [("x-tenant", "blue")])[1]["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "source"),
+    [
+        ([], FRONT),
+        (WHOLE, STRANGER),
+        ([*WHOLE, ("X-Forwarded-For", FRONT), ("Forwarded", f"for={FRONT}"), ("X-Real-IP", FRONT)], STRANGER),
+        ([*WHOLE, ("batchwire-peer", FRONT), ("batchwire-gateway", "guess")], STRANGER),
+        ([*WHOLE, ("x-tenant", "blue")], FRONT),
+        ([("x-tenant", "")], FRONT),
+        ([("x-tenant", "red blue")], FRONT),
+        ([("x-tenant", "red\xe9")], FRONT),
+    ],
+    ids=["no word", "a stranger", "forwarded", "inner names", "twice", "empty", "two in one", "another alphabet"],
+)
+def test_anything_else_is_nobodys(served: Served, headers: list[tuple[str, str]], source: str) -> None:
+    status, body = ask(served, headers, source=source)
+    assert status == 401, body
+    assert body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "more", [[], [("batchwire-peer", FRONT)], [("batchwire-peer", FRONT), ("batchwire-gateway", "")]]
+)
+def test_a_stranger_who_speaks_grpc_is_not_believed_either(served: Served, more: list[tuple[str, str]]) -> None:
+    with grpc.insecure_channel(served.grpc) as channel, pytest.raises(grpc.RpcError) as refused:
+        v1.FileServiceStub(channel).ListFiles(v1.ListFilesRequest(), metadata=(*WHOLE, *more), timeout=30)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
