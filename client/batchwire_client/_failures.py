@@ -29,6 +29,8 @@ REASONS: dict[str, type[errors.RequestError]] = {
     "RESULTS_NOT_STREAMABLE": errors.Conflict,
     "IDEMPOTENCY_KEY_REUSED": errors.Conflict,
     "RATE_LIMIT_EXCEEDED": errors.RateLimited,
+    "WEBHOOK_ENDPOINT_NOT_FOUND": errors.NotFound,
+    "WEBHOOK_UNREACHABLE": errors.Conflict,
     "MISSING_API_KEY": errors.Unauthenticated,
     "INVALID_API_KEY": errors.Unauthenticated,
 }

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from batchwire_server.adapters.changes import PolledChanges
 from batchwire_server.adapters.echo import EchoUpstream
 from batchwire_server.adapters.http_upstream import HttpUpstream
+from batchwire_server.adapters.http_webhooks import HttpWebhooks
 from batchwire_server.adapters.local_blobs import LocalBlobs
 from batchwire_server.adapters.sql import Database, SqlStore
 from batchwire_server.adapters.sql.engine import SqliteDataVersion
@@ -20,6 +21,7 @@ from batchwire_server.core.limits import Limits
 from batchwire_server.core.records import TaskKind
 from batchwire_server.core.retry import RetryPolicy
 from batchwire_server.core.trust import Trust
+from batchwire_server.engine.deliverer import Deliverer
 from batchwire_server.engine.finalizer import Finalizer
 from batchwire_server.engine.isolation import Isolation
 from batchwire_server.engine.runner import Runner
@@ -34,6 +36,7 @@ from batchwire_server.service.models import Models
 from batchwire_server.service.results import Results
 from batchwire_server.service.uploads import Uploads
 from batchwire_server.service.watches import Watches
+from batchwire_server.service.webhooks import Webhooks
 from batchwire_server.settings import ECHO, Settings, UpstreamSettings, secret
 
 
@@ -108,9 +111,15 @@ def use_cases(settings: Settings, world: World, *, open_without_keys: bool, gate
         watches=Watches(world.store, world.changes),
         results=Results(world.store, world.blobs, world.changes),
         models=Models(world.catalog),
+        webhooks=Webhooks(world.store, webhook_sender(settings), private=settings.limits.private_webhooks),
         access=Access(world.store, open_without_keys=open_without_keys),
         trust=Trust(settings.trusted_header, tuple(map(ip_network, settings.trusted_peers)), gateway_token),
     )
+
+
+def webhook_sender(settings: Settings) -> HttpWebhooks:
+    """Returns what posts webhooks."""
+    return HttpWebhooks(settings.work.delivery_timeout, private=settings.limits.private_webhooks)
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:
@@ -142,6 +151,7 @@ def worker(settings: Settings, world: World, name: str) -> Worker:
         TaskKind.FINALIZE: Finalizer(
             store, blobs, default_lifetime=allowed.batch_file_lifetime, max_line_bytes=allowed.max_line_bytes
         ),
+        TaskKind.DELIVER: Deliverer(store, store, webhook_sender(settings)),
         TaskKind.SWEEP: Sweeper(
             store, store, blobs, interval=work.sweep_interval, result_lifetime=settings.limits.result_lifetime
         ),

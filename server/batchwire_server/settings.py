@@ -96,6 +96,9 @@ class LimitSettings(Section):
     result_lifetime: int = Field(
         3600, ge=0, description="Seconds after its end that a batch's results can be streamed."
     )
+    private_webhooks: bool = Field(
+        False, description="Whether webhooks may go to private addresses, and over plain http."
+    )
 
 
 class WorkSettings(Section):
@@ -106,6 +109,7 @@ class WorkSettings(Section):
     flush_interval: float = Field(1.0, gt=0, description="Time between writes of finished lines.")
     cancel_grace: float = Field(600.0, ge=0, description="How long calls in flight may go on after a cancel.")
     drain_grace: float = Field(20.0, ge=0, description="How long calls in flight may go on after SIGTERM.")
+    delivery_timeout: float = Field(15.0, gt=0, description="How long a webhook's receiver may take to answer.")
     sweep_interval: float = Field(60.0, gt=0, description="Time between sweeps.")
     max_attempts: int = Field(5, ge=1, description="Calls of a line that an upstream takes and fails.")
     retry_base: float = Field(0.5, gt=0, description="The first delay before a line is called again.")

@@ -23,16 +23,13 @@ from tests.support.lines import chat_file
 from tests.support.served import Served
 
 SERVICES = [
-    getattr(v1, name).DESCRIPTOR.services_by_name[service]
-    for name, service in (
-        ("file_service_pb2", "FileService"),
-        ("upload_service_pb2", "UploadService"),
-        ("batch_service_pb2", "BatchService"),
-        ("model_service_pb2", "ModelService"),
-    )
+    service
+    for name in dir(v1)
+    if name.endswith("_service_pb2")
+    for service in getattr(v1, name).DESCRIPTOR.services_by_name.values()
 ]
 METHODS = [method for service in SERVICES for method in service.methods]
-OURS = {"file_id": "", "input_file_id": "", "batch_id": "", "upload_id": ""}
+OURS = {"file_id": "", "input_file_id": "", "batch_id": "", "upload_id": "", "webhook_endpoint_id": ""}
 
 
 def keys(server_data: Path, *arguments: str) -> str:
@@ -60,7 +57,10 @@ def belongings(locked: tuple[Served, str, str]) -> dict[str, str]:
         batch = client.batches.create(file.id)
         client.batches.wait(batch.id)
         upload = client.uploads.create(filename="in.jsonl", size=10)
-    return {"file_id": file.id, "input_file_id": file.id, "batch_id": batch.id, "upload_id": upload.id}
+    with OpenAI(base_url=f"{server.url}/v1", api_key=red) as openai:
+        hook = openai.webhooks.create(name="red's", url="https://example.com/", event_types=["batch.completed"])
+    ids = {"file_id": file.id, "input_file_id": file.id, "batch_id": batch.id, "upload_id": upload.id}
+    return ids | {"webhook_endpoint_id": hook.id}
 
 
 def request_of(method: MethodDescriptor, ids: dict[str, str]) -> Any:
@@ -116,13 +116,13 @@ def test_no_method_gives_one_tenant_what_is_anothers(
         with pytest.raises(grpc.RpcError) as refused:
             call(server, method, blue, belongings)
         assert refused.value.code() is grpc.StatusCode.NOT_FOUND
-    elif method.name.startswith("List") and method.name != "ListModels":
+    elif method.name.startswith("List") and method.name not in {"ListModels", "ListWebhookEventTypes"}:
         (reply,) = call(server, method, blue, belongings)
         assert not reply.data
     else:
-        assert method.name in {"UploadFile", "CreateUpload", "ListModels", "GetModel"}, (
-            "a method that nobody has judged"
-        )
+        of_nobody = {"ListModels", "GetModel", "ListWebhookEventTypes"}
+        making = {"UploadFile", "CreateUpload", "CreateWebhookEndpoint"}
+        assert method.name in of_nobody | making, "a method that nobody has judged"
 
 
 def routes() -> Iterator[tuple[str, str]]:

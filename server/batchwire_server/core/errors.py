@@ -32,6 +32,8 @@ class Reason(StrEnum):
     RESULTS_NOT_STREAMABLE = "RESULTS_NOT_STREAMABLE"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
+    WEBHOOK_ENDPOINT_NOT_FOUND = "WEBHOOK_ENDPOINT_NOT_FOUND"
+    WEBHOOK_UNREACHABLE = "WEBHOOK_UNREACHABLE"
     MISSING_API_KEY = "MISSING_API_KEY"
     INVALID_API_KEY = "INVALID_API_KEY"
 
@@ -191,6 +193,17 @@ def too_many_batches(per_hour: int, wait: int) -> BatchwireError:
         f"Rate limit reached for batch creation: {per_hour} batches per hour. Please try again in {wait}s.",
         retry_after=str(wait),
     )
+
+
+def webhook_endpoint_not_found(endpoint_id: str) -> BatchwireError:
+    """No webhook endpoint of the caller has this id."""
+    message = f"No webhook endpoint found with id '{shorten(endpoint_id)}'."
+    return BatchwireError(Reason.WEBHOOK_ENDPOINT_NOT_FOUND, message, webhook_endpoint_id=endpoint_id)
+
+
+def webhook_unreachable(why: str) -> BatchwireError:
+    """Nothing was answered to a delivery."""
+    return BatchwireError(Reason.WEBHOOK_UNREACHABLE, f"The webhook endpoint could not be reached: {why}.")
 
 
 def missing_api_key() -> BatchwireError:

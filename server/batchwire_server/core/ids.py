@@ -30,6 +30,16 @@ def key_id() -> str:
     return f"key_{secrets.token_hex(8)}"
 
 
+def webhook_endpoint_id() -> str:
+    """Returns a new id of a webhook endpoint."""
+    return f"whe_{secrets.token_hex(12)}"
+
+
+def event_id() -> str:
+    """Returns a new id of an event."""
+    return f"evt_{secrets.token_hex(16)}"
+
+
 def line_id(batch_id: str, line: int) -> str:
     """Returns the id of a batch's line: the same whenever the line is run again."""
     return f"batch_req_{batch_id.removeprefix('batch_')}{line:07d}"

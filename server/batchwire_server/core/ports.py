@@ -24,6 +24,7 @@ from batchwire_server.core.records import (
     TaskKind,
     Upload,
     UploadPart,
+    WebhookEndpoint,
 )
 from batchwire_server.core.results import NoReply, Reply
 
@@ -221,7 +222,7 @@ class TaskQueue(Protocol):
         """
 
     async def complete(self, task: Task) -> None:
-        """Ends a task that has nothing to report."""
+        """Ends a task that has nothing to report, and forgets it."""
 
     async def model_shares(self) -> dict[str, int]:
         """Returns how many workers hold shards of each model just now."""
@@ -286,6 +287,34 @@ class KeyStore(Protocol):
 
     async def has_keys(self) -> bool:
         """Tells whether there ever was a key."""
+
+
+class WebhookStore(Protocol):
+    """Webhook endpoints. That something is to be delivered is written with the end of a batch itself."""
+
+    async def add_webhook_endpoint(self, endpoint: WebhookEndpoint) -> WebhookEndpoint:
+        """Stores an endpoint; returns it with its times."""
+
+    async def get_webhook_endpoint(self, tenant: str, endpoint_id: str) -> WebhookEndpoint | None:
+        """Returns a tenant's endpoint."""
+
+    async def list_webhook_endpoints(self, tenant: str, *, after: str, limit: int) -> Page[WebhookEndpoint] | None:
+        """Returns a page of a tenant's endpoints, newest first, or None when `after` is not one of them."""
+
+    async def update_webhook_endpoint(
+        self, endpoint: WebhookEndpoint, keep_old_secret: float = 0.0
+    ) -> WebhookEndpoint | None:
+        """Stores what has changed of an endpoint, which `keep_old_secret` lets sign with its old secret for so many seconds; None when it is gone."""
+
+    async def delete_webhook_endpoint(self, tenant: str, endpoint_id: str) -> bool:
+        """Removes an endpoint; tells whether there was one."""
+
+
+class WebhookSender(Protocol):
+    """Posts webhooks."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Posts once; returns the status of the answer. Raises BatchwireError when none came."""
 
 
 class GarbageStore(Protocol):

@@ -170,6 +170,7 @@ class TaskKind(StrEnum):
     EXPIRE = "expire"
     FINALIZE = "finalize"
     SWEEP = "sweep"
+    DELIVER = "deliver"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,40 @@ class Shard:
     length: int
     first_line: int
     lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a batch. `created_at` is in milliseconds."""
+
+    id: str
+    type: str
+    created_at: int
+    batch_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpoint:
+    """Where a tenant wants to be told. The old secret signs too until `old_secret_until`."""
+
+    id: str
+    tenant: str
+    name: str
+    url: str
+    event_types: tuple[str, ...]
+    secret: str
+    old_secret: str | None = None
+    old_secret_until: int | None = None
+    created_at: int = 0
+    updated_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event on its way to an endpoint."""
+
+    endpoint_id: str
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +249,7 @@ class Task:
     shard: Shard | None
     crashes: int = 0
     suspect: int | None = None
+    delivery: Delivery | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ from batchwire_server.engine.runner import Runner
 log = logging.getLogger(__name__)
 
 HANDLERS_AT_ONCE = 4
+DELIVERIES_AT_ONCE = 16
+"""Apart from the other handlers: receivers of webhooks may be slow, and must not hold up batches."""
+
 IDLE_S = 1.0
 LOOK_S = 5.0
 SHARE_S = 1.0
@@ -53,6 +56,10 @@ class Worker:
         self._queue = queue
         self._changes = changes
         self._handlers = handlers
+        at_once = {kind: DELIVERIES_AT_ONCE if kind is TaskKind.DELIVER else HANDLERS_AT_ONCE for kind in handlers}
+        self._groups = [
+            ([kind for kind in handlers if at_once[kind] == most], most) for most in sorted(set(at_once.values()))
+        ]
         self._ttl = ttl
         self._wake = asyncio.Event()
         self._handling: dict[int, tuple[Task, asyncio.Task[None]]] = {}
@@ -143,8 +150,12 @@ class Worker:
         if not self._leases.hold:
             return False
         full_models = self._runner.full_models
-        if room := HANDLERS_AT_ONCE - len(self._handling):
-            claimed += await self._queue.claim(self._name, list(self._handlers), ttl=self._ttl, limit=room)
+        rooms = []
+        for kinds, most in self._groups:
+            room = most - sum(task.kind in kinds for task, _ in self._handling.values())
+            rooms.append(room)
+            if room:
+                claimed += await self._queue.claim(self._name, kinds, ttl=self._ttl, limit=room)
         claimed += await self._queue.claim(
             self._name,
             [TaskKind.RUN],
@@ -152,7 +163,7 @@ class Worker:
             full_models=full_models,
             limit=self._runner.wanted_shards,
         )
-        self._runner.sated = bool(room) and not claimed and not full_models
+        self._runner.sated = all(rooms) and not claimed and not full_models
         self._starting = {task.id: task.epoch for task in claimed}
         for task in claimed:
             if task.kind is TaskKind.RUN:

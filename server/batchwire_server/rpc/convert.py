@@ -6,7 +6,8 @@ from batchwire import v1
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.records import Batch, File, LineRules, Model, UploadPart, UploadStatus
+from batchwire_server.core.records import Batch, File, LineRules, Model, UploadPart, UploadStatus, WebhookEndpoint
+from batchwire_server.core.webhooks import hint_of
 from batchwire_server.service.files import FileSpec, check_lifetime
 from batchwire_server.service.uploads import UploadState
 
@@ -131,3 +132,30 @@ def line_rules(rules: v1.LineRules) -> LineRules:
 def model_message(model: Model) -> v1.Model:
     """Returns the message of a model."""
     return v1.Model(id=model.id, created=timestamp(model.created * 1000), owned_by=model.owned_by)
+
+
+def endpoint_message(endpoint: WebhookEndpoint) -> v1.WebhookEndpoint:
+    """Returns the message of a webhook endpoint, without its secret."""
+    return v1.WebhookEndpoint(
+        id=endpoint.id,
+        name=endpoint.name,
+        url=endpoint.url,
+        event_types=endpoint.event_types,
+        signing_secret_hint=hint_of(endpoint.secret),
+        created_at=timestamp(endpoint.created_at),
+        updated_at=timestamp(endpoint.updated_at),
+    )
+
+
+def endpoint_with_secret(endpoint: WebhookEndpoint) -> v1.WebhookEndpointWithSecret:
+    """Returns the message of a webhook endpoint whose secret is new."""
+    return v1.WebhookEndpointWithSecret(
+        id=endpoint.id,
+        name=endpoint.name,
+        url=endpoint.url,
+        event_types=endpoint.event_types,
+        signing_secret_hint=hint_of(endpoint.secret),
+        created_at=timestamp(endpoint.created_at),
+        updated_at=timestamp(endpoint.updated_at),
+        signing_secret=endpoint.secret,
+    )

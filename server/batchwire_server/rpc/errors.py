@@ -32,6 +32,8 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.RESULTS_NOT_STREAMABLE: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.IDEMPOTENCY_KEY_REUSED: grpc.StatusCode.ALREADY_EXISTS,
     Reason.RATE_LIMIT_EXCEEDED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.WEBHOOK_ENDPOINT_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.WEBHOOK_UNREACHABLE: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.MISSING_API_KEY: grpc.StatusCode.UNAUTHENTICATED,
     Reason.INVALID_API_KEY: grpc.StatusCode.UNAUTHENTICATED,
 }

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from batchwire import v1
-from batchwire.v1 import batch_service_pb2, file_service_pb2, model_service_pb2, upload_service_pb2
+from batchwire.v1 import batch_service_pb2, file_service_pb2, model_service_pb2, upload_service_pb2, webhook_service_pb2
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -17,6 +17,7 @@ from batchwire_server.rpc.files import FileServicer
 from batchwire_server.rpc.interceptor import CallInterceptor
 from batchwire_server.rpc.models import ModelServicer
 from batchwire_server.rpc.uploads import UploadServicer
+from batchwire_server.rpc.webhooks import WebhookServicer
 from batchwire_server.service.access import Access
 from batchwire_server.service.batches import Batches
 from batchwire_server.service.files import Files
@@ -24,6 +25,7 @@ from batchwire_server.service.models import Models
 from batchwire_server.service.results import Results
 from batchwire_server.service.uploads import Uploads
 from batchwire_server.service.watches import Watches
+from batchwire_server.service.webhooks import Webhooks
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 30_000),
@@ -42,6 +44,7 @@ SERVICES = tuple(
         (upload_service_pb2, "UploadService"),
         (batch_service_pb2, "BatchService"),
         (model_service_pb2, "ModelService"),
+        (webhook_service_pb2, "WebhookService"),
     )
 )
 
@@ -56,6 +59,7 @@ class UseCases:
     watches: Watches
     results: Results
     models: Models
+    webhooks: Webhooks
     access: Access
     trust: Trust
 
@@ -71,6 +75,7 @@ class RpcServer:
         batches = BatchServicer(use_cases.batches, use_cases.watches, use_cases.results)
         v1.add_BatchServiceServicer_to_server(batches, self._server)
         v1.add_ModelServiceServicer_to_server(ModelServicer(use_cases.models), self._server)
+        v1.add_WebhookServiceServicer_to_server(WebhookServicer(use_cases.webhooks), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 

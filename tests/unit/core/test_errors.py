@@ -28,6 +28,8 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
     "results_not_streamable": ("completed",),
     "idempotency_key_reused": ("batch_1",),
     "too_many_batches": (2000, 7),
+    "webhook_endpoint_not_found": ("whe_1",),
+    "webhook_unreachable": ("it did not answer in time",),
     "missing_api_key": (),
     "invalid_api_key": ("bw-abc…",),
 }

@@ -53,7 +53,12 @@ class Upload:
     outcome: str = "open"
 
 
-class FakeApi(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServiceServicer, v1.ModelServiceServicer):
+class FakeApi(
+    v1.FileServiceServicer,
+    v1.UploadServiceServicer,
+    v1.BatchServiceServicer,
+    v1.ModelServiceServicer,
+):
     """Keeps what it is sent, fails where it is told to."""
 
     def __init__(self) -> None:
@@ -76,6 +81,7 @@ class FakeApi(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServiceS
         v1.add_UploadServiceServicer_to_server(self, server)
         v1.add_BatchServiceServicer_to_server(self, server)
         v1.add_ModelServiceServicer_to_server(self, server)
+        v1.add_WebhookServiceServicer_to_server(_webhooks_of(self), server)
 
     def store(self, content: bytes, filename: str = "in.jsonl", purpose: str = "batch") -> v1.File:
         file = v1.File(
@@ -288,6 +294,21 @@ class FakeApi(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServiceS
     async def GetModel(self, request: v1.GetModelRequest, context: Any) -> v1.Model:  # noqa: N802 - a servicer's names
         await self._enter(context, request)
         return v1.Model(id=request.model_id, created=NOW, owned_by="batchwire")
+
+
+def _webhooks_of(api: FakeApi) -> Any:
+    """Returns a WebhookService that only answers with nothing, or fails as the api is told to."""
+
+    def answering(response: type[Message]) -> Any:
+        async def method(_self: Any, request: Message, context: Any) -> Message:
+            await api._enter(context, request)
+            return response()
+
+        return method
+
+    (service,) = v1.webhook_service_pb2.DESCRIPTOR.services_by_name.values()
+    methods = {method.name: answering(getattr(v1, method.output_type.name)) for method in service.methods}
+    return type("Webhooks", (v1.WebhookServiceServicer,), methods)()
 
 
 def _page(everything: list[Any], request: Any) -> dict[str, Any]:

@@ -122,6 +122,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "RATE_LIMIT_EXCEEDED", "domain": "batchwire.dev", "metadata": { "retry_after": "60" } }
     """
+    ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND: _ErrorReason.ValueType  # 20
+    """No webhook endpoint of the caller has this id. NOT_FOUND.
+
+        { "reason": "WEBHOOK_ENDPOINT_NOT_FOUND", "domain": "batchwire.dev", "metadata": { "webhook_endpoint_id": "whe_abc" } }
+    """
+    ERROR_REASON_WEBHOOK_UNREACHABLE: _ErrorReason.ValueType  # 21
+    """The webhook endpoint that was to be tested did not answer, or has an address that is not allowed. FAILED_PRECONDITION.
+
+        { "reason": "WEBHOOK_UNREACHABLE", "domain": "batchwire.dev", "metadata": {} }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused.
@@ -231,5 +241,15 @@ ERROR_REASON_RATE_LIMIT_EXCEEDED: ErrorReason.ValueType  # 19
 this, and `retry_after`, name.
 
     { "reason": "RATE_LIMIT_EXCEEDED", "domain": "batchwire.dev", "metadata": { "retry_after": "60" } }
+"""
+ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND: ErrorReason.ValueType  # 20
+"""No webhook endpoint of the caller has this id. NOT_FOUND.
+
+    { "reason": "WEBHOOK_ENDPOINT_NOT_FOUND", "domain": "batchwire.dev", "metadata": { "webhook_endpoint_id": "whe_abc" } }
+"""
+ERROR_REASON_WEBHOOK_UNREACHABLE: ErrorReason.ValueType  # 21
+"""The webhook endpoint that was to be tested did not answer, or has an address that is not allowed. FAILED_PRECONDITION.
+
+    { "reason": "WEBHOOK_UNREACHABLE", "domain": "batchwire.dev", "metadata": {} }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

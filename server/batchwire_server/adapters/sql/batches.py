@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import insert, or_, select, update
@@ -13,10 +13,12 @@ from batchwire_server.adapters.sql.engine import Database
 from batchwire_server.adapters.sql.files import page_after
 from batchwire_server.adapters.sql.rows import batch_record, batch_values, segment_record
 from batchwire_server.adapters.sql.tables import BATCH, SEGMENT, TASK
+from batchwire_server.adapters.sql.webhooks import deliveries_of
 from batchwire_server.core.errors import idempotency_key_reused, too_many_batches
-from batchwire_server.core.lifecycle import STAMPS, BatchStatus, predecessors
+from batchwire_server.core.lifecycle import STAMPS, TERMINAL, BatchStatus, predecessors
 from batchwire_server.core.ports import Once, Page
 from batchwire_server.core.records import Batch, Segment, TaskKind
+from batchwire_server.core.webhooks import LIFETIME_S
 
 HOUR_MS = 3_600_000
 MAX_WAIT_S = 60
@@ -52,7 +54,21 @@ async def enter(
         .returning(BATCH)
     )
     row = (await connection.execute(statement)).first()
-    return batch_record(row) if row else None
+    batch = batch_record(row) if row else None
+    if batch and status in TERMINAL:
+        await announce(connection, batch, now)
+    return batch
+
+
+async def announce(connection: AsyncConnection, batch: Batch, now: int) -> None:
+    """Queues what tells a batch's end. It belongs to no batch: those tasks end with theirs."""
+    more = {"batch_id": None, "deadline": now + LIFETIME_S * 1000}
+    rows = [
+        task_values(TaskKind.DELIVER, batch, now, delivery=asdict(delivery), **more)
+        for delivery in await deliveries_of(connection, batch, now)
+    ]
+    if rows:
+        await connection.execute(insert(TASK), rows)
 
 
 async def add_finalizing(connection: AsyncConnection, batch: Batch, now: int) -> None:

@@ -11,6 +11,8 @@ from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import (
     ApiKey,
     Batch,
+    Delivery,
+    Event,
     Fault,
     File,
     LineRules,
@@ -22,6 +24,7 @@ from batchwire_server.core.records import (
     UploadPart,
     UploadStatus,
     Usage,
+    WebhookEndpoint,
 )
 
 USAGE = tuple(field.name for field in fields(Usage))
@@ -32,6 +35,7 @@ _BATCH = tuple(
     field.name for field in fields(Batch) if field.name not in {"usage", "metadata", "errors", "status", "line_rules"}
 )
 _KEY = tuple(field.name for field in fields(ApiKey))
+_ENDPOINT = tuple(field.name for field in fields(WebhookEndpoint))
 _SEGMENT = tuple(field.name for field in fields(Segment) if field.name != "usage")
 
 
@@ -82,15 +86,25 @@ def batch_values(batch: Batch) -> dict[str, Any]:
     }
 
 
-_TASK = ("id", "kind", "epoch", "attempts", "crashes", "suspect", "batch_id", "tenant", "model", "deadline", "shard")
+_TASK = ("id", "kind", "epoch", "attempts", "crashes", "suspect", "batch_id", "tenant", "model", "deadline")
 
 
 def task_record(row: Row[Any], now: int) -> Task:
     """Reads a row of `task` that was leased at `now`."""
     values = _pick(row, _TASK)
-    shard = values.pop("shard")
+    more = _pick(row, ("shard", "delivery"))
+    shard = Shard(**more["shard"]) if more["shard"] else None
+    delivery = more["delivery"]
+    if delivery:
+        delivery = Delivery(delivery["endpoint_id"], Event(**delivery["event"]))
     kind = TaskKind(values.pop("kind"))
-    return Task(**values, kind=kind, claimed_at=now, shard=Shard(**shard) if shard else None)
+    return Task(**values, kind=kind, claimed_at=now, shard=shard, delivery=delivery)
+
+
+def endpoint_record(row: Row[Any]) -> WebhookEndpoint:
+    """Reads a row of `webhook_endpoint`."""
+    values = _pick(row, _ENDPOINT)
+    return WebhookEndpoint(**{**values, "event_types": tuple(values["event_types"])})
 
 
 def key_record(row: Row[Any]) -> ApiKey:

@@ -9,10 +9,11 @@ from batchwire_server.adapters.sql.garbage import SqlGarbage
 from batchwire_server.adapters.sql.keys import SqlKeys
 from batchwire_server.adapters.sql.outcomes import SqlOutcomes
 from batchwire_server.adapters.sql.tasks import SqlTasks
+from batchwire_server.adapters.sql.webhooks import SqlWebhooks
 
 
-class SqlStore(SqlFiles, SqlBatches, SqlTasks, SqlOutcomes, SqlGarbage, SqlKeys):
-    """FileStore, BatchStore, TaskQueue, GarbageStore and KeyStore over one database."""
+class SqlStore(SqlFiles, SqlBatches, SqlTasks, SqlOutcomes, SqlGarbage, SqlKeys, SqlWebhooks):
+    """FileStore, BatchStore, TaskQueue, GarbageStore, KeyStore and WebhookStore over one database."""
 
     def __init__(self, database: Database) -> None:
         self._db = database

@@ -150,6 +150,7 @@ class TaskRow(SQLModel, table=True):
     crashes: int
     suspect: int | None = Field(default=None, sa_type=BigInteger)
     shard: dict[str, int] | None = Field(sa_column=Column(JSON(none_as_null=True), nullable=True))
+    delivery: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
 
 
 class SegmentRow(SQLModel, table=True):
@@ -188,6 +189,25 @@ class ApiKeyRow(SQLModel, table=True):
     revoked_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
-FILE, UPLOAD, UPLOAD_PART, BATCH, TASK, SEGMENT, API_KEY = (
-    SQLModel.metadata.tables[name] for name in ("file", "upload", "upload_part", "batch", "task", "segment", "api_key")
+class WebhookEndpointRow(SQLModel, table=True):
+    """Where a tenant wants to be told."""
+
+    __tablename__ = "webhook_endpoint"
+    __table_args__ = (Index("webhook_endpoint_by_time", "tenant", "created_at", "id"),)
+
+    id: str = Field(primary_key=True)
+    tenant: str
+    name: str
+    url: str
+    event_types: list[str] = Field(sa_column=Column(JSON, nullable=False))
+    secret: str
+    old_secret: str | None
+    old_secret_until: int | None = Field(sa_type=BigInteger)
+    created_at: int = Field(sa_type=BigInteger)
+    updated_at: int = Field(sa_type=BigInteger)
+
+
+FILE, UPLOAD, UPLOAD_PART, BATCH, TASK, SEGMENT, API_KEY, WEBHOOK_ENDPOINT = (
+    SQLModel.metadata.tables[name]
+    for name in ("file", "upload", "upload_part", "batch", "task", "segment", "api_key", "webhook_endpoint")
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, and_, case, distinct, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Update, and_, case, delete, distinct, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from batchwire_server.adapters.sql.engine import Database
@@ -152,7 +152,9 @@ class SqlTasks:
     async def complete(self, task: Task) -> None:
         """See TaskQueue."""
         async with self._db.write() as connection:
-            await end_task(connection, task)
+            held = (TASK.c.id == task.id) & (TASK.c.epoch == task.epoch) & (TASK.c.state == "leased")
+            if not (await connection.execute(delete(TASK).where(held))).rowcount:
+                raise LeaseLostError
 
     async def model_shares(self) -> dict[str, int]:
         """See TaskQueue."""

@@ -52,6 +52,12 @@ OPENAI = Dialect(
             "Model": _object("model"),
             "Upload": _object("upload"),
             "UploadPart": _object("upload.part"),
+            "DeleteWebhookEndpointResponse": _object("webhook_endpoint.deleted"),
+            "ListWebhookEndpointsResponse": _object("list"),
+            "ListWebhookEventTypesResponse": _object("list"),
+            "TestWebhookEndpointResponse": _object("webhook_endpoint.test"),
+            "WebhookEndpoint": _object("webhook_endpoint"),
+            "WebhookEndpointWithSecret": _object("webhook_endpoint"),
         },
         # Ours alone. A file's SHA-256 is the ETag of its content.
         hidden=frozenset(

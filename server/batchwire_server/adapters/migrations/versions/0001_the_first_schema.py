@@ -115,6 +115,7 @@ def upgrade() -> None:
         sa.Column("crashes", sa.Integer(), nullable=False),
         sa.Column("suspect", sa.BigInteger(), nullable=True),
         sa.Column("shard", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("delivery", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sqlite_autoincrement=True,
     )
@@ -179,6 +180,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("digest"),
     )
+    op.create_table(
+        "webhook_endpoint",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("url", sa.String(), nullable=False),
+        sa.Column("event_types", sa.JSON(), nullable=False),
+        sa.Column("secret", sa.String(), nullable=False),
+        sa.Column("old_secret", sa.String(), nullable=True),
+        sa.Column("old_secret_until", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("webhook_endpoint_by_time", "webhook_endpoint", ["tenant", "created_at", "id"], unique=False)
     # The sweeper is one task that goes back into the queue each time it is done.
     op.execute(
         "INSERT INTO task (kind, state, not_before, epoch, attempts, crashes) VALUES ('sweep', 'ready', 0, 0, 0, 0)"

@@ -1,0 +1,119 @@
+"""Webhooks: endpoints made, changed, tested; what is delivered to them is the engine's business."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from batchwire_server.core import ids
+from batchwire_server.core.errors import (
+    above_max_length,
+    missing_parameter,
+    unsupported_value,
+    webhook_endpoint_not_found,
+)
+from batchwire_server.core.ports import Page, WebhookSender, WebhookStore
+from batchwire_server.core.records import Event, WebhookEndpoint
+from batchwire_server.core.webhooks import (
+    EVENT_TYPES,
+    OLD_SECRET_S,
+    body_of,
+    check_event_types,
+    check_url,
+    headers_of,
+    secret_of,
+)
+from batchwire_server.service.files import check_limit, unknown_after
+
+LIST_LIMIT = 100
+LIST_DEFAULT = 20
+NAME = 256
+URL = 2048
+KEY_BYTES = 32
+
+
+def new_secret() -> str:
+    """Returns a secret that nobody has."""
+    return secret_of(secrets.token_bytes(KEY_BYTES))
+
+
+class Webhooks:
+    """The use cases of webhook endpoints.
+
+    Args:
+        private: whether http and private addresses are allowed.
+    """
+
+    def __init__(self, store: WebhookStore, sender: WebhookSender, *, private: bool) -> None:
+        self._store = store
+        self._sender = sender
+        self._private = private
+
+    async def create(self, tenant: str, name: str, url: str, event_types: Sequence[str]) -> WebhookEndpoint:
+        """Creates an endpoint. Raises BatchwireError."""
+        for param, value in (("name", name), ("url", url), ("event_types", event_types)):
+            if not value:
+                raise missing_parameter(param)
+        types = self._check(name, url, event_types)
+        made = WebhookEndpoint(ids.webhook_endpoint_id(), tenant, name, url, types, new_secret())
+        return await self._store.add_webhook_endpoint(made)
+
+    async def get(self, tenant: str, endpoint_id: str) -> WebhookEndpoint:
+        """Returns an endpoint. Raises BatchwireError."""
+        return _found(await self._store.get_webhook_endpoint(tenant, endpoint_id), endpoint_id)
+
+    async def list(self, tenant: str, *, limit: int | None = None, after: str = "") -> Page[WebhookEndpoint]:
+        """Returns a page of endpoints, newest first. Raises BatchwireError."""
+        size = check_limit(limit, LIST_LIMIT, LIST_DEFAULT)
+        page = await self._store.list_webhook_endpoints(tenant, after=after, limit=size)
+        if page is None:
+            raise unknown_after(after)
+        return page
+
+    async def update(
+        self, tenant: str, endpoint_id: str, name: str, url: str, event_types: Sequence[str]
+    ) -> WebhookEndpoint:
+        """Changes what is not empty. Raises BatchwireError."""
+        known = await self.get(tenant, endpoint_id)
+        wanted = (name or known.name, url or known.url, event_types or known.event_types)
+        changed = replace(known, name=wanted[0], url=wanted[1], event_types=self._check(*wanted))
+        return known if changed == known else _found(await self._store.update_webhook_endpoint(changed), endpoint_id)
+
+    async def delete(self, tenant: str, endpoint_id: str) -> None:
+        """Deletes an endpoint. Raises BatchwireError."""
+        if not await self._store.delete_webhook_endpoint(tenant, endpoint_id):
+            raise webhook_endpoint_not_found(endpoint_id)
+
+    async def rotate_secret(self, tenant: str, endpoint_id: str, *, keep_old: bool) -> WebhookEndpoint:
+        """Makes a new secret. Raises BatchwireError."""
+        known = await self.get(tenant, endpoint_id)
+        old = known.secret if keep_old else None
+        changed = replace(known, secret=new_secret(), old_secret=old, old_secret_until=None)
+        seconds = OLD_SECRET_S if keep_old else 0
+        return _found(await self._store.update_webhook_endpoint(changed, seconds), endpoint_id)
+
+    async def test(self, tenant: str, endpoint_id: str, event_type: str) -> int:
+        """Posts a sample once; returns the status of the answer. Raises BatchwireError."""
+        endpoint = await self.get(tenant, endpoint_id)
+        if event_type not in EVENT_TYPES:
+            raise unsupported_value("event_type", event_type, EVENT_TYPES)
+        now = int(time.time() * 1000)
+        event = Event(ids.event_id(), event_type, now, ids.batch_id())
+        body = body_of(event)
+        return await self._sender.post(endpoint.url, headers_of(endpoint, event, body, now), body)
+
+    def _check(self, name: str, url: str, event_types: Sequence[str]) -> tuple[str, ...]:
+        for param, value, most in (("name", name, NAME), ("url", url, URL)):
+            if len(value) > most:
+                message = f"Invalid '{param}': string too long. Expected a string with maximum length {most}."
+                raise above_max_length(param, message)
+        check_url(url, private=self._private)
+        return check_event_types(event_types)
+
+
+def _found(endpoint: WebhookEndpoint | None, endpoint_id: str) -> WebhookEndpoint:
+    if endpoint is None:
+        raise webhook_endpoint_not_found(endpoint_id)
+    return endpoint

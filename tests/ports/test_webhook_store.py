@@ -1,0 +1,105 @@
+"""What every WebhookStore does, and what the end of a batch leaves in the queue."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from batchwire_server.core import ids
+from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
+from batchwire_server.core.records import Fault, Task, TaskKind, WebhookEndpoint
+
+from tests.ports.stores import TTL, Stage, a_batch
+
+ALL = tuple(f"batch.{status}" for status in TERMINAL)
+
+
+def an_endpoint(tenant: str = "acme", types: tuple[str, ...] = ALL) -> WebhookEndpoint:
+    """Returns an endpoint that nobody else has."""
+    return WebhookEndpoint(ids.webhook_endpoint_id(), tenant, "mine", "https://example.com/", types, "whsec_a")
+
+
+async def deliveries(stage: Stage) -> list[Task]:
+    """Claims what is to be delivered."""
+    return await stage.store.claim("w1", [TaskKind.DELIVER], ttl=TTL, limit=99)
+
+
+async def test_an_endpoint_is_kept_and_belongs_to_its_tenant(stage: Stage) -> None:
+    made = await stage.store.add_webhook_endpoint(an_endpoint())
+    assert made.created_at == made.updated_at > 0
+    assert await stage.store.get_webhook_endpoint("acme", made.id) == made
+    assert await stage.store.get_webhook_endpoint("other", made.id) is None
+    assert await stage.store.update_webhook_endpoint(replace(made, tenant="other", name="x")) is None
+    assert not await stage.store.delete_webhook_endpoint("other", made.id)
+    assert await stage.store.delete_webhook_endpoint("acme", made.id)
+    assert await stage.store.get_webhook_endpoint("acme", made.id) is None
+
+
+async def test_endpoints_are_listed_newest_first(stage: Stage) -> None:
+    made = [(await stage.store.add_webhook_endpoint(an_endpoint())).id for _ in range(3)]
+    await stage.store.add_webhook_endpoint(an_endpoint("other"))
+    page = await stage.store.list_webhook_endpoints("acme", after="", limit=2)
+    assert page
+    assert page.has_more
+    rest = await stage.store.list_webhook_endpoints("acme", after=page.items[-1].id, limit=2)
+    assert rest
+    assert sorted(each.id for each in (*page.items, *rest.items)) == sorted(made)
+    assert await stage.store.list_webhook_endpoints("acme", after="whe_none", limit=2) is None
+
+
+async def test_a_change_is_stored_and_an_old_secret_gets_its_time(stage: Stage) -> None:
+    made = await stage.store.add_webhook_endpoint(an_endpoint())
+    changed = await stage.store.update_webhook_endpoint(replace(made, secret="whsec_b", old_secret="whsec_a"), 10)
+    assert changed
+    assert changed.old_secret_until
+    assert changed.old_secret_until - changed.updated_at == 10_000
+    assert await stage.store.get_webhook_endpoint("acme", made.id) == changed
+
+
+@pytest.mark.parametrize("status", sorted(TERMINAL))
+async def test_each_end_of_a_batch_is_to_be_delivered(stage: Stage, status: BatchStatus) -> None:
+    wanted = await stage.store.add_webhook_endpoint(an_endpoint(types=(f"batch.{status}",)))
+    await stage.store.add_webhook_endpoint(
+        an_endpoint(types=tuple(type_ for type_ in ALL if type_ != f"batch.{status}"))
+    )
+    await stage.store.add_webhook_endpoint(an_endpoint("other"))
+    batch, _ = await stage.at(status)
+    (task,) = await deliveries(stage)
+    assert task.delivery
+    assert task.deadline
+    event = task.delivery.event
+    assert (task.tenant, task.batch_id, task.delivery.endpoint_id) == ("acme", None, wanted.id)
+    assert (event.type, event.batch_id) == (f"batch.{status}", batch.id)
+    assert task.deadline - event.created_at == 72 * 3600 * 1000
+    assert await stage.tasks(batch) == []
+
+
+async def test_two_endpoints_get_the_same_event(stage: Stage) -> None:
+    for _ in range(2):
+        await stage.store.add_webhook_endpoint(an_endpoint())
+    await stage.at(BatchStatus.FAILED)
+    first, second = await deliveries(stage)
+    assert first.delivery
+    assert second.delivery
+    assert first.delivery.event == second.delivery.event
+
+
+async def test_what_did_not_happen_is_not_delivered(stage: Stage) -> None:
+    await stage.store.add_webhook_endpoint(an_endpoint())
+    batch = await stage.started()
+    assert await deliveries(stage) == []
+    await stage.store.cancel_batch("acme", batch.id)
+    assert await deliveries(stage) == []
+
+
+async def test_a_delivery_that_is_complete_leaves_nothing(stage: Stage) -> None:
+    await stage.store.add_webhook_endpoint(an_endpoint())
+    added = await stage.store.add_batch(a_batch())
+    await stage.store.reject(await stage.claim_one(TaskKind.VALIDATE), [Fault("c", "m")])
+    (task,) = await deliveries(stage)
+    await stage.store.release(task)
+    (again,) = await deliveries(stage)
+    assert again.delivery == task.delivery
+    await stage.store.complete(again)
+    assert await deliveries(stage) == []
+    assert await stage.tasks(added) == []
