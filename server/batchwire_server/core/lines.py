@@ -167,7 +167,7 @@ def check_line(
     if rules.default_target:
         method, url = method or "POST", url or endpoint
     body = checked.body
-    targeted = method == "POST" and url == endpoint
+    targeted = method == "POST" and _reaches(url, endpoint, rules)
     fit = (bool(body.model) or not needs_model) and (not body.stream or rules.drop_stream)
     fit = fit and (bool(body.messages) or endpoint != CHAT)
     if targeted and fit and 0 < len(checked.custom_id) <= MAX_CUSTOM_ID:
@@ -220,6 +220,10 @@ def _explain(line: RawLine, endpoint: str, rules: LineRules, *, needs_model: boo
     return [Fault(code, message, param, line.number) for code, message, param in found] or [_unparseable(line)]
 
 
+def _reaches(url: object, endpoint: str, rules: LineRules) -> bool:
+    return url == endpoint or (rules.unversioned_target and url == endpoint.removeprefix("/v1"))
+
+
 def _custom_id_faults(value: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     custom_id = value.get("custom_id")
     if custom_id is None or custom_id == "":
@@ -241,7 +245,7 @@ def _target_faults(value: dict[str, Any], endpoint: str, rules: LineRules) -> It
         yield "invalid_value", f"Invalid value: '{shorten(str(method))}'. Supported values are: 'POST'.", "method"
     if url is None:
         yield _missing("url")
-    elif url != endpoint:
+    elif not _reaches(url, endpoint, rules):
         yield "invalid_url", "The URL provided for this request does not match the batch endpoint.", "url"
 
 

@@ -102,11 +102,13 @@ class LineRules:
         default_target: `method` and `url` may be left out.
         single_model: all lines must name one model.
         drop_stream: a `stream` in a body is taken out instead of being a fault.
+        unversioned_target: a `url` may leave out the `/v1` that the endpoint begins with.
     """
 
     default_target: bool = False
     single_model: bool = False
     drop_stream: bool = False
+    unversioned_target: bool = False
 
 
 @dataclass(frozen=True, slots=True)

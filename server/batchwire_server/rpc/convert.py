@@ -125,7 +125,10 @@ def batch_message(batch: Batch) -> v1.Batch:
 def line_rules(rules: v1.LineRules) -> LineRules:
     """Reads where lines may differ."""
     return LineRules(
-        default_target=rules.default_target, single_model=rules.single_model, drop_stream=rules.drop_stream
+        default_target=rules.default_target,
+        single_model=rules.single_model,
+        drop_stream=rules.drop_stream,
+        unversioned_target=rules.unversioned_target,
     )
 
 

@@ -17,7 +17,7 @@ from batchwire_server.core.lines import (
     read_call,
     read_model,
 )
-from batchwire_server.core.records import Fault
+from batchwire_server.core.records import Fault, LineRules
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -183,6 +183,14 @@ class TestFaults:
     )
     def test_each_single_fault_has_its_code_and_param(self, text: bytes, fault: tuple[str, str]) -> None:
         assert faults_of(text) == [fault]
+
+    def test_a_url_may_lack_its_version_only_where_the_rules_allow_it(self) -> None:
+        text = request(url='"/completions"')
+        line = RawLine(1, 0, len(text), text)
+        assert isinstance(check_line(line, "/v1/completions", 1 << 20), list)
+        short = LineRules(unversioned_target=True)
+        assert isinstance(check_line(line, "/v1/completions", 1 << 20, short), CheckedLine)
+        assert isinstance(check_line(line, "/v1/embeddings", 1 << 20, short), list)
 
     def test_a_chat_needs_messages(self) -> None:
         text = request(body='{"model":"m"}').replace(b"/v1/completions", b"/v1/chat/completions")

@@ -39,7 +39,7 @@ async def test_an_endpoint_has_two_spellings_and_lines_need_none(stage: Stage, e
     assert batch["endpoint"] == "/v1/chat/completions"
     request = stage.api.requests[-1]
     assert isinstance(request, v1.CreateBatchRequest)
-    assert request.line_rules == v1.LineRules(default_target=True)
+    assert request.line_rules == v1.LineRules(default_target=True, unversioned_target=True)
 
 
 @pytest.mark.parametrize("endpoint", ["chat/completions", "", 7])

@@ -113,22 +113,26 @@ class LineRules(_message.Message):
     DEFAULT_TARGET_FIELD_NUMBER: _builtins.int
     SINGLE_MODEL_FIELD_NUMBER: _builtins.int
     DROP_STREAM_FIELD_NUMBER: _builtins.int
+    UNVERSIONED_TARGET_FIELD_NUMBER: _builtins.int
     default_target: _builtins.bool
     """Lines may leave out `method` and `url`: POST, and the batch's endpoint, are meant."""
     single_model: _builtins.bool
     """All lines must name one model (checked after `replace`), even where the server allows several."""
     drop_stream: _builtins.bool
     """A `stream` in a body is taken out, instead of failing the batch."""
+    unversioned_target: _builtins.bool
+    """A `url` may leave out the "/v1" that the batch's endpoint begins with, as Azure's do."""
     def __init__(
         self,
         *,
         default_target: _builtins.bool = ...,
         single_model: _builtins.bool = ...,
         drop_stream: _builtins.bool = ...,
+        unversioned_target: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_target", b"default_target", "drop_stream", b"drop_stream", "single_model", b"single_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_target", b"default_target", "drop_stream", b"drop_stream", "single_model", b"single_model", "unversioned_target", b"unversioned_target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,7 +22,10 @@ AZURE = replace(
     probes=frozenset(),
     reading=Reading(
         defaults={
-            "CreateBatchRequest": {"line_rules": {"default_target": True}, "require_input_file": True},
+            "CreateBatchRequest": {
+                "line_rules": {"default_target": True, "unversioned_target": True},
+                "require_input_file": True,
+            },
         },
         reshaped={"CreateBatchRequest": _endpoint},
     ),
