@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
-from batchwire_server.adapters.changes import PolledChanges
+from batchwire_server.adapters.changes import NotifiedChanges, PolledChanges
 from batchwire_server.adapters.echo import EchoUpstream
 from batchwire_server.adapters.http_upstream import HttpUpstream
 from batchwire_server.adapters.http_webhooks import HttpWebhooks
 from batchwire_server.adapters.local_blobs import LocalBlobs
 from batchwire_server.adapters.sql import Database, SqlStore
-from batchwire_server.adapters.sql.engine import SqliteDataVersion
+from batchwire_server.adapters.sql.engine import SqliteDataVersion, listen
 from batchwire_server.adapters.sql.migrate import migrate
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.limits import Limits
+from batchwire_server.core.ports import ChangeFeed
 from batchwire_server.core.records import TaskKind
 from batchwire_server.core.retry import RetryPolicy
 from batchwire_server.core.trust import Trust
@@ -46,7 +49,7 @@ class World:
 
     store: SqlStore
     blobs: LocalBlobs
-    changes: PolledChanges
+    changes: ChangeFeed
     catalog: Catalog
 
 
@@ -74,6 +77,27 @@ def _http_upstream(said: UpstreamSettings) -> HttpUpstream:
 
 
 @asynccontextmanager
+async def changes_of(database: Database) -> AsyncIterator[ChangeFeed]:
+    """Runs the feed of a database's changes."""
+    if database.dialect == "sqlite":
+        version = SqliteDataVersion(database.url.database or "")
+        polled = PolledChanges(version.read)
+        try:
+            yield polled
+        finally:
+            await polled.close()
+            version.close()
+        return
+    notified = NotifiedChanges(partial(listen, database.url))
+    listening = asyncio.create_task(notified.run())
+    try:
+        yield notified
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+@asynccontextmanager
 async def open_world(settings: Settings) -> AsyncIterator[World]:
     """Opens the adapters, and brings the schema up to date."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # prompts and answers are nobody else's
@@ -81,10 +105,7 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
         await migrate(database)
-        version = SqliteDataVersion(database.url.database or "")
-        stack.callback(version.close)
-        changes = PolledChanges(version.read)
-        stack.push_async_callback(changes.close)
+        changes = await stack.enter_async_context(changes_of(database))
         routes = []
         for said in settings.all_upstreams:
             upstream = EchoUpstream() if said.base_url == ECHO else _http_upstream(said)

@@ -26,6 +26,14 @@ from batchwire_server.core.limits import ENDPOINTS, MIB
 
 TAKEN_HEADERS = ("authorization", "api-key", "x-api-key", "x-request-id", "host", "content-type", "content-length")
 
+DATABASES = {
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+"""Schemes of database URLs, and what SQLAlchemy calls them."""
+
 ECHO = "echo"
 """In the place of a base URL, the built-in model."""
 
@@ -128,7 +136,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="BATCHWIRE_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     data_dir: Path = Field(Path(".batchwire"), description="Where SQLite and the blobs are, unless said otherwise.")
-    database: str = Field("", description="SQLAlchemy URL, `sqlite+aiosqlite:///…`; empty: under the data directory.")
+    database: str = Field(
+        "",
+        description="`postgresql://USER:PASSWORD@HOST/NAME` or `sqlite:///PATH`; empty: SQLite under the data directory.",
+    )
     blobs: str = Field("", description="Directory of the blobs; empty: under the data directory.")
     grpc_listen: str = Field("127.0.0.1:50051", description="HOST:PORT of the gRPC face; port 0: any.")
     http_listen: str = Field("127.0.0.1:8080", description="HOST:PORT of the REST face; port 0: any.")
@@ -159,10 +170,11 @@ class Settings(BaseSettings):
 
     @field_validator("database")
     @classmethod
-    def _is_sqlite(cls, value: str) -> str:
-        if value and not value.startswith("sqlite+aiosqlite:///"):
-            raise ValueError("only SQLite is supported: a URL that starts with sqlite+aiosqlite:///")
-        return value
+    def _is_known(cls, value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        if value and scheme not in DATABASES:
+            raise ValueError("a URL that starts with sqlite:/// or postgresql:// is wanted")
+        return f"{DATABASES[scheme]}{separator}{rest}" if value else value
 
     @field_validator("trusted_header")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from batchwire_server.adapters.sql.migrate import migrate
 from sqlalchemy import event
 
 from tests.ports.stores import Stage
+from tests.support.postgresql import new_database, run_apart, running_postgresql, sibling
 
 
 async def _migrated(url: str) -> None:
@@ -31,13 +32,31 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(scope="session")
+def postgresql_template() -> Iterator[str]:
+    """A PostgreSQL whose database `template` has the schema, to be copied; yields the URL of another."""
+    with running_postgresql() as url:
+        asyncio.run(run_apart(url, "CREATE DATABASE template"))
+        asyncio.run(_migrated(sibling(url, "template")))
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, sqlite_template: Path, tmp_path: Path) -> str:
     """A fresh database with the schema, of each kind that the store speaks to."""
-    assert request.param == "sqlite"
+    if request.param == "postgresql":
+        return new_database(request.getfixturevalue("postgresql_template"), template="template")
     path = tmp_path / "batchwire.db"
     shutil.copy(sqlite_template, path)
     return f"sqlite+aiosqlite:///{path}"
+
+
+@pytest.fixture
+def empty_database_url(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> str:
+    """A fresh database of the same kind without the schema."""
+    if database_url.startswith("postgresql"):
+        return new_database(request.getfixturevalue("postgresql_template"))
+    return f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}"
 
 
 @pytest_asyncio.fixture

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
+from batchwire_server.core.errors import BatchwireError
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
-from batchwire_server.core.ports import Harvest, Leftovers
+from batchwire_server.core.ports import Harvest, Leftovers, Once
 from batchwire_server.core.records import Fault, TaskKind
 
 from tests.ports.stores import OTHER_KINDS, TTL, Stage, a_batch, a_file, segment, shards
@@ -28,6 +30,24 @@ class TestBatches:
         assert [(task.kind, task.batch_id, task.deadline) for task in due] == [
             (TaskKind.VALIDATE, batch.id, batch.expires_at)
         ]
+
+    async def test_calls_of_one_name_that_come_at_once_create_one_batch(self, stage: Stage) -> None:
+        once = Once("mine", "the same")
+        made = await asyncio.gather(*(stage.store.add_batch(a_batch(), once) for _ in range(8)))
+        assert len({batch.id for batch in made}) == 1
+        with pytest.raises(BatchwireError):
+            await stage.store.add_batch(a_batch(), Once("mine", "something else"))
+
+    async def test_a_cancel_and_the_end_of_validation_never_wait_for_each_other(self, stage: Stage) -> None:
+        for _ in range(10):
+            batch = await stage.store.add_batch(a_batch())
+            task = await stage.claim_one(TaskKind.VALIDATE)
+            accepting = stage.store.accept(task, "m", shards(2))
+            await asyncio.gather(accepting, stage.store.cancel_batch("acme", batch.id), return_exceptions=True)
+            assert await stage.status(batch) is S.CANCELLING
+            rows = await stage.tasks(batch)
+            assert [row["kind"] for row in rows if row["state"] == "ready"].count(TaskKind.FINALIZE) == 1
+            assert not [row for row in rows if row["state"] == "ready" and row["kind"] == TaskKind.RUN]
 
     async def test_nobody_sees_another_tenants_batch(self, stage: Stage) -> None:
         batch = await stage.store.add_batch(a_batch())

@@ -6,36 +6,38 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest_asyncio
 from batchwire_server.adapters.changes import PolledChanges
-from batchwire_server.adapters.sql.engine import SqliteDataVersion
+from batchwire_server.core.ports import ChangeFeed
+from batchwire_server.parts import changes_of
 
 from tests.ports.stores import Stage, a_batch
 
+CLAIMER = Path(__file__).parent / "claimer.py"
 PATIENCE_S = 20.0
 SOON_S = 0.01
 
 
 @pytest_asyncio.fixture
-async def changes(stage: Stage) -> AsyncIterator[PolledChanges]:
-    version = SqliteDataVersion(stage.database.url.database or "")
-    feed = PolledChanges(version.read)
-    yield feed
-    await feed.close()
-    version.close()
+async def changes(stage: Stage) -> AsyncIterator[ChangeFeed]:
+    async with changes_of(stage.database) as feed:
+        if stage.database.dialect == "postgresql":  # until it listens, nothing is heard; that it does is a change
+            await feed.wait(1, PATIENCE_S)
+        yield feed
 
 
-async def test_a_newcomer_is_told_at_once(changes: PolledChanges) -> None:
+async def test_a_newcomer_is_told_at_once(changes: ChangeFeed) -> None:
     assert await changes.wait(0, PATIENCE_S) != 0
 
 
-async def test_without_a_change_the_wait_ends_after_its_time_with_the_same_counter(changes: PolledChanges) -> None:
+async def test_without_a_change_the_wait_ends_after_its_time_with_the_same_counter(changes: ChangeFeed) -> None:
     seen = await changes.wait(0, PATIENCE_S)
     assert await changes.wait(seen, SOON_S) == seen
 
 
-async def test_a_commit_of_another_connection_ends_the_wait(stage: Stage, changes: PolledChanges) -> None:
+async def test_a_commit_of_another_connection_ends_the_wait(stage: Stage, changes: ChangeFeed) -> None:
     seen = await changes.wait(0, PATIENCE_S)
     waiting = asyncio.create_task(changes.wait(seen, PATIENCE_S))
     await stage.store.add_batch(a_batch())
@@ -44,23 +46,23 @@ async def test_a_commit_of_another_connection_ends_the_wait(stage: Stage, change
     assert time.monotonic() - started < PATIENCE_S / 2
 
 
-async def test_a_commit_of_another_process_ends_the_wait(stage: Stage, changes: PolledChanges) -> None:
+async def test_a_commit_of_another_process_ends_the_wait(stage: Stage, database_url: str, changes: ChangeFeed) -> None:
+    await stage.started()
     seen = await changes.wait(0, PATIENCE_S)
-    script = (
-        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('UPDATE task SET attempts = 9'); c.commit()"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(CLAIMER), database_url, "w9", stdout=asyncio.subprocess.DEVNULL
     )
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stage.database.url.database or "")
     assert await changes.wait(seen, PATIENCE_S) != seen
     assert await process.wait() == 0
 
 
-async def test_a_change_between_two_waits_is_not_missed(stage: Stage, changes: PolledChanges) -> None:
+async def test_a_change_between_two_waits_is_not_missed(stage: Stage, changes: ChangeFeed) -> None:
     seen = await changes.wait(0, PATIENCE_S)
     await stage.store.add_batch(a_batch())
     assert await changes.wait(seen, SOON_S) != seen
 
 
-async def test_many_who_wait_are_all_told(stage: Stage, changes: PolledChanges) -> None:
+async def test_many_who_wait_are_all_told(stage: Stage, changes: ChangeFeed) -> None:
     seen = await changes.wait(0, PATIENCE_S)
     waiting = [asyncio.create_task(changes.wait(seen, PATIENCE_S)) for _ in range(20)]
     await asyncio.sleep(0)
@@ -69,14 +71,14 @@ async def test_many_who_wait_are_all_told(stage: Stage, changes: PolledChanges) 
     assert seen not in {one.result() for one in waiting}
 
 
-async def test_reading_is_no_change(stage: Stage, changes: PolledChanges) -> None:
+async def test_reading_is_no_change(stage: Stage, changes: ChangeFeed) -> None:
     seen = await changes.wait(0, PATIENCE_S)
     await stage.store.held("w1")
     await stage.store.get_batch("acme", "batch_x")
     assert await changes.wait(seen, SOON_S) == seen
 
 
-async def test_a_transaction_that_was_rolled_back_is_no_change(stage: Stage, changes: PolledChanges) -> None:
+async def test_a_transaction_that_was_rolled_back_is_no_change(stage: Stage, changes: ChangeFeed) -> None:
     seen = await changes.wait(0, PATIENCE_S)
     async with stage.database.engine.connect() as connection:
         await connection.exec_driver_sql("UPDATE task SET attempts = 9")
@@ -84,7 +86,7 @@ async def test_a_transaction_that_was_rolled_back_is_no_change(stage: Stage, cha
     assert await changes.wait(seen, SOON_S) == seen
 
 
-async def test_one_who_gives_up_waiting_does_not_disturb_the_others(stage: Stage, changes: PolledChanges) -> None:
+async def test_one_who_gives_up_waiting_does_not_disturb_the_others(stage: Stage, changes: ChangeFeed) -> None:
     seen = await changes.wait(0, PATIENCE_S)
     one, other = (asyncio.create_task(changes.wait(seen, PATIENCE_S)) for _ in range(2))
     await asyncio.sleep(0)
@@ -94,7 +96,7 @@ async def test_one_who_gives_up_waiting_does_not_disturb_the_others(stage: Stage
     assert await other != seen
 
 
-async def test_waiting_begins_again_after_everybody_has_left(stage: Stage, changes: PolledChanges) -> None:
+async def test_waiting_begins_again_after_everybody_has_left(stage: Stage, changes: ChangeFeed) -> None:
     seen = await changes.wait(0, PATIENCE_S)
     for _ in range(3):
         assert await changes.wait(seen, SOON_S) == seen

