@@ -95,7 +95,7 @@ def test_a_role_of_its_own_must_be_told_its_upstreams(tmp_path: Path, name: str)
     ("setting", "value", "message"),
     [
         ("BATCHWIRE_UPSTREAM", "gpu-1:8000", "starts with http://"),
-        ("BATCHWIRE_DATABASE", "postgresql://x/y", "only SQLite"),
+        ("BATCHWIRE_DATABASE", "mysql://x/y", "sqlite:/// or postgresql://"),
         ("BATCHWIRE_LOG_LEVEL", "loud", "log_level"),
         ("BATCHWIRE_WORK__LEASE_TTL", "1", "at least twice the heartbeat"),
         ("BATCHWIRE_UPSTREAMS", '[{"base_url": "http://x", "api_key_env": "NO_SUCH_KEY"}]', "NO_SUCH_KEY is not set"),
