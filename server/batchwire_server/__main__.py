@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DatabaseError
 
 from batchwire_server import app, parts
+from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.service import access
 from batchwire_server.settings import ECHO, Settings, load, reference
 
@@ -87,7 +88,14 @@ def _run(settings: Settings, role: Coroutine[Any, Any, None]) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         uvloop.run(role)
-    except (app.ListenError, app.DataDirInUseError, app.NoKeysError, OSError, DatabaseError) as error:
+    except (
+        app.ListenError,
+        app.DataDirInUseError,
+        app.NoKeysError,
+        OutOfReachError,
+        OSError,
+        DatabaseError,
+    ) as error:
         raise click.ClickException(str(error)) from error
 
 

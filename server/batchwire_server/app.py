@@ -23,7 +23,7 @@ from batchwire_server.rest.app import create_app
 from batchwire_server.rest.options import GatewayOptions
 from batchwire_server.rpc.server import RpcServer
 from batchwire_server.settings import Settings
-from batchwire_server.supervisor import Supervisor, keep_isolation
+from batchwire_server.supervisor import Patience, Supervisor, give_signs_of_life, keep_isolation
 
 log = logging.getLogger(__name__)
 
@@ -198,11 +198,11 @@ async def serve(settings: Settings) -> None:
         grpc_address = await stack.enter_async_context(running_api(settings, world, *listens, gateway_token=token))
         http_address = await stack.enter_async_context(running_gateway(settings, grpc_address, token))
         names = [f"{node}/{number}" for number in range(settings.workers)]
-        grace = settings.work.drain_grace * 2 + RPC_GRACE_S
+        times = Patience(settings.work.drain_grace * 2 + RPC_GRACE_S, settings.work.lease_ttl * 2)
         said, release = settings.model_dump_json(), partial(world.store.release_worker, crashed=True)
-        supervising = asyncio.create_task(Supervisor(names, said, release, grace).run(stop))
+        supervising = asyncio.create_task(Supervisor(names, said, release, times).run(stop))
         isolating = asyncio.create_task(
-            keep_isolation(f"{node}/isolated", said, world.store.set_aside_waits, release, stop, grace)
+            keep_isolation(f"{node}/isolated", said, world.store.set_aside_waits, release, stop, times)
         )
         announce(grpc=grpc_address, http=http_address)
         stopping = asyncio.create_task(stop.wait())
@@ -243,7 +243,11 @@ async def worker(settings: Settings, name: str | None, *, until_stdin_ends: bool
         stop_on_end_of_stdin(stop)
     # Unlike any before it: a predecessor that still winds up must not give back what this one holds.
     own_name = f"{name or socket.gethostname()}/{secrets.token_hex(4)}"
-    async with parts.open_world(settings) as world:
+    async with AsyncExitStack() as stack:
+        if until_stdin_ends:
+            living = asyncio.create_task(give_signs_of_life())
+            stack.callback(living.cancel)
+        world = await stack.enter_async_context(parts.open_world(settings))
         if isolated:
             await parts.isolation(settings, world, own_name).run(stop)
             return
@@ -253,6 +257,6 @@ async def worker(settings: Settings, name: str | None, *, until_stdin_ends: bool
             return
         announce(worker=own_name)
         release = partial(world.store.release_worker, crashed=True)
-        grace = settings.work.drain_grace + RPC_GRACE_S
+        times = Patience(settings.work.drain_grace + RPC_GRACE_S, settings.work.lease_ttl * 2)
         said, waits = settings.model_dump_json(), world.store.set_aside_waits
-        await asyncio.gather(working, keep_isolation(f"{own_name}/isolated", said, waits, release, stop, grace))
+        await asyncio.gather(working, keep_isolation(f"{own_name}/isolated", said, waits, release, stop, times))

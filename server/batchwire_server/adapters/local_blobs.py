@@ -6,12 +6,12 @@ import asyncio
 import os
 import secrets
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
-from batchwire_server.core.errors import BlobNotFoundError
+from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 
 BLOCK = 512 * 1024
 
@@ -26,12 +26,14 @@ class LocalBlobWriter:
 
     async def write(self, data: bytes) -> None:
         """Appends bytes."""
-        await _to_the_end(self._write, data)
+        with _usable():
+            await _to_the_end(self._write, data)
 
     async def commit(self) -> None:
         """Makes all bytes durable, and the blob visible, at once."""
         try:
-            await _to_the_end(self._publish)
+            with _usable():
+                await _to_the_end(self._publish)
         except asyncio.CancelledError:
             self._target.unlink(missing_ok=True)  # nobody will hear of it
             raise
@@ -69,8 +71,9 @@ class LocalBlobs:
     async def writer(self, key: str) -> AsyncIterator[LocalBlobWriter]:
         """Opens a new blob for writing."""
         temporary = self._temporary / secrets.token_hex(16)
-        # Not in a thread: a caller that is cancelled meanwhile would leave the file behind.
-        file = FileIO(temporary, "xb")
+        with _usable():
+            # Not in a thread: a caller that is cancelled meanwhile would leave the file behind.
+            file = FileIO(temporary, "xb")
         try:
             yield LocalBlobWriter(file, temporary, self._path(key))
         finally:
@@ -132,6 +135,15 @@ class LocalBlobs:
         except FileNotFoundError:
             raise BlobNotFoundError(key) from None
         return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    """Raises OutOfReachError for a disk that is full or broken."""
+    try:
+        yield
+    except OSError as error:
+        raise OutOfReachError("blobs", error.strerror or error) from error
 
 
 async def _to_the_end(call: Callable[..., None], *arguments: object) -> None:

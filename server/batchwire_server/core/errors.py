@@ -4,6 +4,7 @@ BatchwireError         refused: carries a Reason, which one table of the gRPC fa
 LeaseLostError         another worker holds the task now: whoever sees this stops, and writes nothing
 BlobNotFoundError      the bytes under a key are gone
 UnknownModelsError     which models an upstream serves cannot be learned just now
+OutOfReachError        the database or the blobs cannot do their part just now: full, stopped, cut off
 """
 
 from __future__ import annotations
@@ -64,6 +65,18 @@ class BlobNotFoundError(Exception):
 
 class UnknownModelsError(Exception):
     """An upstream that should say which models it serves does not answer; try again later."""
+
+
+class OutOfReachError(Exception):
+    """The database or the blobs cannot do their part just now; the same may succeed later.
+
+    Attributes:
+        what: "database" or "blobs".
+    """
+
+    def __init__(self, what: str, why: object) -> None:
+        super().__init__(f"the {what} cannot be used just now: {why}")
+        self.what = what
 
 
 MAX_QUOTED = 200

@@ -48,6 +48,7 @@ class Journal:
         self._pending: dict[ShardRun, _Entry] = {}
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
+        self.stuck = False  # whether the last write failed: more results would only pile up
 
     def add(self, run: ShardRun) -> None:
         """Takes charge of a run."""
@@ -69,9 +70,12 @@ class Journal:
             try:
                 await self.write()
             except Exception:
-                log.exception("finished lines could not be made durable; trying again")
+                log.exception("finished lines could not be made durable; they are kept, and it is tried again")
+                self.stuck = True
                 await asyncio.sleep(self._interval)
                 self._wake.set()
+            else:
+                self.stuck = False
 
     async def write(self) -> None:
         """Makes all that has finished durable. Raises what the store or the blobs raise; nothing is lost then."""

@@ -75,7 +75,9 @@ class Lane:
                 except asyncio.CancelledError:
                     job.run.drop(me)
                     if not job.run.stopped:
-                        raise
+                        if self._queue.may_call():
+                            raise
+                        self._queue.put_back(job)  # for when calls may be made again
                     me.uncancel()  # the line was cut off, not the slot
                     continue
                 except Exception as error:  # a fault of ours must not cost a slot
@@ -182,7 +184,7 @@ class ModelQueue:
 
     Args:
         policy: how failed calls are made again.
-        may_call: whether the worker's leases still hold; without that no call is made.
+        may_call: whether calls may be made: not while leases cannot be relied on, nor while results cannot be made durable.
         on_hunger: called when there is room for another shard.
     """
 
@@ -191,7 +193,7 @@ class ModelQueue:
         self.lanes: list[Lane] = []
         self.finished = 0
         self.ready = 0
-        self._may_call = may_call
+        self.may_call = may_call
         self._on_hunger = on_hunger
         self._tenants: dict[str, deque[Job]] = {}
         self._turns: deque[str] = deque()
@@ -220,7 +222,7 @@ class ModelQueue:
 
     def pop(self) -> Job | None:
         """Takes the next line whose run is still fed."""
-        while self._turns and self._may_call():
+        while self._turns and self.may_call():
             tenant = self._turns[0]
             waiting = self._tenants[tenant]
             job = waiting.popleft()
@@ -238,7 +240,7 @@ class ModelQueue:
 
     def pump(self) -> None:
         """Lets every lane open the slots that it may."""
-        if not self._may_call():
+        if not self.may_call():
             return
         for lane in sorted(self.lanes, key=lambda lane: lane.sits_out):
             lane.pump()

@@ -72,9 +72,9 @@ class Leases:
 
     async def _check(self) -> None:
         started = time.monotonic()
-        if started >= self._renewed + self._beat:
+        due = started >= self._renewed + self._beat
+        if due:
             await self._queue.renew(self._worker, self._ttl)
-            self._renewed = started
         believed = dict(self._holding())
         held = {entry.id: entry for entry in await self._queue.held(self._worker)}
         for task_id, epoch in believed.items():
@@ -82,6 +82,8 @@ class Leases:
                 self._on_lost(task_id)
             else:
                 self._on_held(held[task_id])
+        if due:  # only now: what others have taken meanwhile must be known before calls go on
+            self._renewed = started
 
     async def _watch_clock(self) -> None:
         """Notices, whatever the database does, that the leases have not been renewed in time."""

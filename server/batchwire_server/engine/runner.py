@@ -95,6 +95,9 @@ class Runner:
             self._forget(run)
         self._on_room()
 
+    def _may_call_now(self) -> bool:
+        return self._may_call() and not self.journal.stuck
+
     def _hunger(self) -> None:
         if not self.sated:
             self._on_room()
@@ -107,7 +110,7 @@ class Runner:
     def _model_queue(self, model: str, routes: Iterable[Route]) -> ModelQueue:
         queue = self._models.get(model)
         if queue is None:
-            queue = self._models[model] = ModelQueue(self._policy, self._may_call, self._hunger)
+            queue = self._models[model] = ModelQueue(self._policy, self._may_call_now, self._hunger)
         known = [self._routes[lane] for lane in queue.lanes]
         for route in routes:
             if route not in known:
@@ -115,6 +118,11 @@ class Runner:
                 queue.lanes.append(lane)
                 self._routes[lane] = route
         return queue
+
+    @property
+    def stuck(self) -> bool:
+        """Whether results cannot be made durable just now, so that no more shards are wanted."""
+        return self.journal.stuck
 
     @property
     def full_models(self) -> list[str]:
@@ -161,7 +169,11 @@ class Runner:
             await queue.close()
         await self.journal.write()
 
-    def abandon(self) -> None:
-        """Ends all: the leases could not be renewed in time."""
-        for run in list(self.runs.values()):
-            run.abort()
+    def suspend(self) -> None:
+        """Cuts off the calls in flight: the leases could not be renewed in time.
+
+        What has finished is kept: if nobody else has taken the shards when the leases can be renewed again, it counts, and the lines go on.
+        """
+        for run in self.runs.values():
+            for call in list(run.flying):
+                call.cancel()

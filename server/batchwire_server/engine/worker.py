@@ -156,13 +156,14 @@ class Worker:
             rooms.append(room)
             if room:
                 claimed += await self._queue.claim(self._name, kinds, ttl=self._ttl, limit=room)
-        claimed += await self._queue.claim(
-            self._name,
-            [TaskKind.RUN],
-            ttl=self._ttl,
-            full_models=full_models,
-            limit=self._runner.wanted_shards,
-        )
+        if not self._runner.stuck:
+            claimed += await self._queue.claim(
+                self._name,
+                [TaskKind.RUN],
+                ttl=self._ttl,
+                full_models=full_models,
+                limit=self._runner.wanted_shards,
+            )
         self._runner.sated = all(rooms) and not claimed and not full_models
         self._starting = {task.id: task.epoch for task in claimed}
         for task in claimed:
@@ -221,6 +222,6 @@ class Worker:
             run.abort()
 
     def _stale(self) -> None:
-        self._runner.abandon()
+        self._runner.suspend()
         for _, running in self._handling.values():
             running.cancel()

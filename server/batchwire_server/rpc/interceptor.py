@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from batchwire_server.core.errors import BatchwireError
+from batchwire_server.core.errors import BatchwireError, OutOfReachError
 from batchwire_server.core.trust import Trust
 from batchwire_server.rpc.errors import CODES, DETAILS_KEY, status_details
 from batchwire_server.rpc.tenants import act_for, key_of, said_tenant
@@ -30,6 +30,10 @@ async def translated(context: Context, method: str) -> AsyncIterator[None]:
     except BatchwireError as error:
         trailing = ((DETAILS_KEY, status_details(error)),)
         await context.abort(CODES[error.reason], error.message, trailing)
+    except OutOfReachError as error:
+        log.warning("%s failed: %s", method, error)
+        message = f"The server's {error.what} cannot be used just now. Please try again in a moment."
+        await context.abort(grpc.StatusCode.UNAVAILABLE, message)
     except aio.AbortError:
         raise
     except Exception:

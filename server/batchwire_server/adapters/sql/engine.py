@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import asyncpg
 from sqlalchemy import URL, ColumnElement, event, literal_column, select, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from batchwire_server.core.errors import OutOfReachError
 
 _CLOCKS = {
     "sqlite": "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
@@ -20,6 +24,13 @@ _CLOCKS = {
 }
 
 BUSY_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 10
+COMMAND_TIMEOUT_S = 30
+"""A connection that was cut off says nothing more; without an end to waiting, whoever waits on it would wait for ever."""
+
+IDLE_TIMEOUT_MS = 10_000
+"""A process that stands still within a transaction holds locks that others wait for; PostgreSQL then ends its transaction."""
+
 CHANNEL = "batchwire"
 
 # Only a transaction that has changed something has an id.
@@ -45,18 +56,20 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Opens a transaction that only reads."""
-        async with self.engine.connect() as connection:
-            yield connection
+        with _reached():
+            async with self.engine.connect() as connection:
+                yield connection
 
     @asynccontextmanager
     async def write(self, *, quiet: bool = False) -> AsyncIterator[AsyncConnection]:
         """Opens a transaction that writes: it commits when its context ends well, and is told to who waits for a change unless it is `quiet`."""
-        async with self._writing, self.engine.connect() as connection:
-            await connection.execution_options(batchwire_writes=True)
-            async with connection.begin():
-                yield connection
-                if self.dialect == "postgresql" and not quiet:
-                    await connection.execute(_TELL)
+        with _reached():
+            async with self._writing, self.engine.connect() as connection:
+                await connection.execution_options(batchwire_writes=True)
+                async with connection.begin():
+                    yield connection
+                    if self.dialect == "postgresql" and not quiet:
+                        await connection.execute(_TELL)
 
     async def alone(self, connection: AsyncConnection) -> None:
         """Within a transaction that writes, waits until no other one has asked for the same. SQLite has but one such transaction anyway."""
@@ -70,6 +83,21 @@ class Database:
     async def close(self) -> None:
         """Closes all connections."""
         await self.engine.dispose()
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Raises OutOfReachError for what speaks of the database and not of the statement."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise OutOfReachError("database", error) from error
+    except OSError as error:  # no connection came about; SQLAlchemy lets that through as it is
+        raise OutOfReachError("database", error or type(error).__name__) from error
+    except DBAPIError as error:
+        if type(error) is not DBAPIError:  # a subclass speaks of the statement
+            raise
+        raise OutOfReachError("database", error) from error
 
 
 def _sqlite_engine(url: str) -> AsyncEngine:
@@ -97,14 +125,19 @@ def _sqlite_engine(url: str) -> AsyncEngine:
 async def listen(url: URL, changed: Callable[[], None], broken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
     """Opens a connection to PostgreSQL that calls `changed` with each commit that changed something, and `broken` when it has ended; returns what closes it."""
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(plain)
+    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(plain, timeout=CONNECT_TIMEOUT_S)
     connection.add_termination_listener(lambda _connection: broken())
     await connection.add_listener(CHANNEL, lambda *_notice: changed())
     return connection.close
 
 
 def _postgresql_engine(url: str) -> AsyncEngine:
-    return create_async_engine(url, pool_pre_ping=True)
+    settings = {
+        "application_name": "batchwire",
+        "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT_MS),
+    }
+    arguments = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S, "server_settings": settings}
+    return create_async_engine(url, pool_pre_ping=True, connect_args=arguments)
 
 
 def _switch_to_wal(cursor: Any) -> None:
