@@ -80,9 +80,13 @@ class MockUpstream:
             await asyncio.sleep(self._random.uniform(self._low, self._high))
         return Answer(body=completion(request))
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=64 * 1024 * 1024, backlog=1024)
+    async def listen(self, port: int) -> None:
+        """Serves at a port; 0 is any that is free."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=64 * 1024 * 1024, backlog=1024)
         self.port: int = self._server.sockets[0].getsockname()[1]
+
+    async def __aenter__(self) -> Self:
+        await self.listen(0)
         return self
 
     async def __aexit__(

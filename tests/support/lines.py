@@ -18,9 +18,9 @@ def jsonl(lines: Iterable[Any]) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
-def chat_file(count: int, model: str = "echo") -> bytes:
+def chat_file(count: int, model: str = "echo", prefix: str = "line") -> bytes:
     """Returns a chat batch of some lines, whose texts are their ids."""
-    return jsonl(chat_line(f"line-{number}", f"line-{number}", model) for number in range(count))
+    return jsonl(chat_line(f"{prefix}-{number}", f"{prefix}-{number}", model) for number in range(count))
 
 
 def ids_of(content: bytes) -> list[str]:

@@ -4,19 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
+import psutil
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 
-@contextmanager
-def running_postgresql() -> Iterator[str]:
-    """Runs a server of its own; yields the URL of its database `postgres`."""
+class PostgreSQL:
+    """A server of its own, for as long as the context lasts."""
+
+    def __enter__(self) -> Self:
+        self._server = _new_server()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.cleanup()
+
+    @property
+    def url(self) -> str:
+        """The URL of its database `postgres`."""
+        return str(self._server.get_uri(driver="asyncpg"))
+
+    def crash(self) -> None:
+        """Ends it as a crash does, with no word to anybody."""
+        process = psutil.Process(self._server.get_pid())
+        process.send_signal(signal.SIGQUIT)
+        process.wait(timeout=30)
+
+    def start(self) -> None:
+        """Starts it again."""
+        self._server.ensure_postgres_running()
+
+
+def _new_server() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"
@@ -25,11 +55,14 @@ def running_postgresql() -> Iterator[str]:
 
     # Where another user may read: as root, the server runs as one.
     folder = Path(tempfile.mkdtemp(prefix="batchwire-pg-"))
-    server = get_server(folder, cleanup_mode="delete")
-    try:
-        yield server.get_uri(driver="asyncpg")
-    finally:
-        server.cleanup()
+    return get_server(folder, cleanup_mode="delete")
+
+
+@contextmanager
+def running_postgresql() -> Iterator[str]:
+    """Runs a server of its own; yields the URL of its database `postgres`."""
+    with PostgreSQL() as server:
+        yield server.url
 
 
 def sibling(url: str, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from itertools import groupby
@@ -110,11 +111,15 @@ class Finalizer:
             leftovers = Leftovers(await output.commit(), await errors.commit(), unrun)
         status = outcome(batch.status, unrun, validated=batch.in_progress_at is not None)
         lifetime = batch.output_lifetime or self._default_lifetime
+        finishing = asyncio.ensure_future(self._queue.finish(task, status, leftovers, lifetime))
         try:
-            await self._queue.finish(task, status, leftovers, lifetime)
-        except LeaseLostError:
-            await self._blobs.delete([file.blob_key for file in (leftovers.output, leftovers.error) if file])
+            await asyncio.shield(finishing)
+        except asyncio.CancelledError:
+            await asyncio.wait({finishing})  # only its end tells whose the files are
             raise
+        finally:
+            if finishing.done() and isinstance(finishing.exception(), LeaseLostError):
+                await self._blobs.delete([file.blob_key for file in (leftovers.output, leftovers.error) if file])
 
     async def _merge_window(
         self, batch: Batch, shards: Sequence[RunShard], output: _ResultFile, errors: _ResultFile

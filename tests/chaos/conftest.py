@@ -1,0 +1,88 @@
+"""Set-ups, installations, and the table of figures at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.installation import Setup
+from tests.chaos.stage import Stage
+from tests.chaos.verdict import Figures
+from tests.support.postgresql import PostgreSQL, new_database
+
+FIGURES: list[Figures] = []
+REPORT = Path(__file__).parents[2] / "build" / "chaos.json"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("chaos")
+    group.addoption("--seeds", type=int, default=2, help="How many seeds of random kills.")
+    group.addoption("--outage", type=float, default=6.0, help="Seconds that databases, stores and upstreams are gone.")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL that may be stopped and started."""
+    with PostgreSQL() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite+disk", "postgresql+disk"])
+def setup(request: pytest.FixtureRequest, tmp_path: Path) -> Setup:
+    """Where an installation keeps its truth and its bytes: fresh for every test."""
+    data = ("--data-dir", str(tmp_path / "data"))
+    if request.param == "sqlite+disk":
+        return Setup(request.param, data)
+    url = new_database(request.getfixturevalue("postgresql").url).replace("+asyncpg", "")
+    return Setup(request.param, (*data, "--database", url))
+
+
+@pytest.fixture
+def stage(request: pytest.FixtureRequest, setup: Setup, tmp_path: Path) -> Iterator[Stage]:
+    """Installations of a test's own, judged and ended with it."""
+    figures = Figures(request.node.originalname, setup.name)
+    with ExitStack() as stack:
+        yield Stage(setup, tmp_path / "logs", stack, figures)
+    FIGURES.append(figures)
+
+
+@pytest.fixture
+def seeds(request: pytest.FixtureRequest) -> range:
+    return range(int(request.config.getoption("--seeds")))
+
+
+@pytest.fixture
+def outage(request: pytest.FixtureRequest) -> float:
+    return float(request.config.getoption("--outage"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not FIGURES:
+        return
+    terminalreporter.section("chaos: figures")
+    rows = [asdict(figures) for figures in FIGURES]
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(json.dumps(rows, indent=2) + "\n")
+    layout: Callable[..., str] = "{:<62} {:<16} {:>6} {:>5} {:>4} {:>7} {:>8} {:>8}".format
+    terminalreporter.write_line(
+        layout("scenario", "set-up", "lines", "kills", "lost", "doubled", "repeated", "recovery")
+    )
+    for row in rows:
+        recovery = "" if row["recovery_s"] is None else f"{row['recovery_s']:.1f} s"
+        terminalreporter.write_line(
+            layout(
+                row["scenario"][5:67],
+                row["setup"],
+                row["lines"],
+                row["kills"],
+                row["lost"],
+                row["doubled"],
+                row["repeated"],
+                recovery,
+            )
+        )
