@@ -65,6 +65,7 @@ class Role:
     def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         self.name = name
         self.failure: Failure | None = None
+        self.clock_ahead = 0
         self.wanted = False
         self.process: subprocess.Popen[bytes] | None = None
         self._arguments = list(arguments)
@@ -89,7 +90,7 @@ class Role:
                 self._spawn()
 
     def _spawn(self) -> None:
-        module = ["batchwire_server"]
+        module = ["tests.chaos.ahead", str(self.clock_ahead)] if self.clock_ahead else ["batchwire_server"]
         if self.failure:
             module = ["tests.chaos.failing", self.failure.point, self.failure.action]
             module += [str(self.failure.times), str(self._mark)]
@@ -198,6 +199,11 @@ class Installation:
             role.wanted = True
             role.spawn()
         wait_until(self.ready)
+
+    def health(self) -> dict[str, str]:
+        """Returns what the gateway says of the parts."""
+        answer: dict[str, str] = requests.get(f"{self.url}/readyz", timeout=10).json()
+        return answer
 
     def ready(self) -> bool:
         """Whether the gateway answers, and sees an api that serves."""

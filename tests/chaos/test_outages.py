@@ -63,7 +63,9 @@ def test_an_upstream_that_is_gone_for_a_while(stage: Stage, outage: float) -> No
     until_asked([witness], 500)
     witness.go_away()
     pause(outage)
-    installation.kill(installation.workers[0])  # one that starts while the upstream is away has never been told its models
+    installation.kill(
+        installation.workers[0]
+    )  # one that starts while the upstream is away has never been told its models
     back = installation.disturb()
     witness.come_back()
     stage.note_recovery(witness, back)
@@ -127,9 +129,7 @@ def test_a_worker_whose_clock_is_an_hour_ahead(stage: Stage) -> None:
         pytest.skip("all processes on SQLite share one machine, and so one clock")
     witness = stage.witness()
     installation = stage.install([witness, witness])
-    installation.workers[0].failure = None
-    jumped = installation.workers[0]
-    jumped.clock_ahead = CLOCK_JUMP_S
+    installation.workers[0].clock_ahead = CLOCK_JUMP_S
     installation.start()
     batch = stage.submit(installation, 2000, completion_window="30m")
     (ended,) = stage.judge(installation, [witness], batch)
