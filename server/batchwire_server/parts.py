@@ -34,6 +34,7 @@ from batchwire_server.engine.worker import Handler, Worker
 from batchwire_server.rpc.server import UseCases
 from batchwire_server.service.access import Access
 from batchwire_server.service.batches import Batches
+from batchwire_server.service.checkup import Checkup
 from batchwire_server.service.files import Files
 from batchwire_server.service.models import Models
 from batchwire_server.service.results import Results
@@ -135,6 +136,13 @@ def use_cases(settings: Settings, world: World, *, open_without_keys: bool, gate
         webhooks=Webhooks(world.store, webhook_sender(settings), private=settings.limits.private_webhooks),
         access=Access(world.store, open_without_keys=open_without_keys),
         trust=Trust(settings.trusted_header, tuple(map(ip_network, settings.trusted_peers)), gateway_token),
+        checkup=Checkup(
+            {
+                "database": world.store.reach,
+                "blobs": partial(world.blobs.put, "health/api", b"ok\n"),
+                "upstreams": world.catalog.reach,
+            }
+        ),
     )
 
 

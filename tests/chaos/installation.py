@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 import requests
@@ -214,7 +214,7 @@ class Installation:
 
     def submit(self, content: bytes, **more: object) -> str:
         """Uploads an input and creates a batch of it; returns its id. A role that is not there just now is waited for."""
-        form = {"files": {"file": ("in.jsonl", content)}, "data": {"purpose": "batch"}}
+        form: dict[str, Any] = {"files": {"file": ("in.jsonl", content)}, "data": {"purpose": "batch"}}
         file_id = self.persist("POST", "/v1/files", **form)["id"]
         wanted = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h", **more}
         once = {"Idempotency-Key": secrets.token_hex(8)}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.installation import Installation, Setup
+from tests.chaos.installation import Setup
 from tests.chaos.stage import Stage, pause, until_asked
 from tests.chaos.verdict import settings_of
 from tests.support.postgresql import PostgreSQL
@@ -139,9 +139,10 @@ def test_a_worker_whose_clock_is_an_hour_ahead(stage: Stage) -> None:
 
 
 def test_health_says_what_is_wrong(stage: Stage, request: pytest.FixtureRequest) -> None:
-    installation: Installation = stage.install([stage.witness()])
+    witness = stage.witness()
+    installation = stage.install([witness])
     installation.start()
-    assert installation.health() == {"status": "ok", "database": "ok", "blobs": "ok"}
+    assert installation.health() == {"status": "ok", "database": "ok", "blobs": "ok", "upstreams": "ok"}
     with database_gone(request, stage.setup):
         wait_until(lambda: installation.health().get("database") != "ok")
         assert installation.health()["blobs"] == "ok"

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
 from tests.chaos.installation import Failure
-from tests.chaos.stage import Stage, until_asked
+from tests.chaos.stage import Batch, Stage, until_asked
 from tests.support.served import wait_until
 
 ROUNDS = 8
+
+
+def has_completed(batch: Batch, lines: int) -> bool:
+    """Tells whether so many lines of a batch are done, or it has ended."""
+    return batch.seen.counts()["completed"] >= lines or batch.seen.ended
 
 
 def test_a_cancel_that_races_the_last_lines(stage: Stage) -> None:
@@ -21,9 +27,7 @@ def test_a_cancel_that_races_the_last_lines(stage: Stage) -> None:
     for number in range(ROUNDS):
         batch = stage.submit(installation, 100, f"race{number}")
         # From the last lines in flight to files that are just being written.
-        wait_until(
-            lambda batch=batch, number=number: batch.seen.counts()["completed"] >= 40 + 8 * number or batch.seen.ended
-        )  # type: ignore[misc]
+        wait_until(partial(has_completed, batch, 40 + 8 * number))
         installation.cancel(batch.id)
         batches.append(batch)
     ends = {ended.batch["status"] for ended in stage.judge(installation, [witness], *batches)}

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,21 @@ class TestLeasing:
         again = await stage.claim_one(TaskKind.RUN, "w2")
         assert (again.id, again.epoch, again.attempts) == (task.id, task.epoch + 1, 2)
         assert await stage.store.held("w1") == []
+
+    async def test_a_lease_is_taken_over_only_if_it_had_run_out_at_the_time_that_is_asked_for(
+        self, stage: Stage
+    ) -> None:
+        await stage.started()
+        task = await stage.claim_one(TaskKind.RUN, "w1")
+        await stage.lapse(task)
+        end = await stage.lease_end(task)
+        claim = partial(stage.store.claim, "w2", RUN_KINDS, ttl=TTL)
+        assert await claim(expired_before=end - 1) == []
+        assert len(await claim(expired_before=end)) == 1
+
+    async def test_renewing_tells_the_time(self, stage: Stage) -> None:
+        batch = await stage.started()
+        assert await stage.store.renew("w1", TTL) >= batch.created_at
 
     async def test_a_lease_of_no_time_is_taken_over_at_once(self, stage: Stage) -> None:
         await stage.started()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from batchwire_server.core.errors import UnknownModelsError
+from batchwire_server.core.errors import OutOfReachError, UnknownModelsError
 from batchwire_server.core.ports import Upstream
 from batchwire_server.core.records import Model
 
@@ -60,6 +60,7 @@ class Catalog:
         self._max_age = max_age
         self._told: dict[int, list[Model]] = {}  # by the route's place in the list: names need not differ
         self._served = Served()
+        self._mute: set[int] = set()
         self._asked_at = float("-inf")
         self._lock = asyncio.Lock()
 
@@ -67,6 +68,13 @@ class Catalog:
     def last(self) -> Served:
         """What was served when last asked; nothing before that."""
         return self._served
+
+    async def reach(self) -> None:
+        """Raises OutOfReachError when an upstream that is asked what it serves did not answer when last asked."""
+        await self.read()
+        if self._mute:
+            names = ", ".join(sorted(self._routes[place].upstream.name for place in self._mute))
+            raise OutOfReachError("upstreams", f"no answer from {names}")
 
     async def read(self, max_age: float | None = None) -> Served:
         """Returns what is served, no older than `max_age` seconds."""
@@ -82,7 +90,9 @@ class Catalog:
     async def _ask(self, place: int, route: Route) -> None:
         try:
             self._told[place] = await route.upstream.models()
+            self._mute.discard(place)
         except UnknownModelsError as error:
+            self._mute.add(place)
             log.warning("%s", error)
 
     def _assemble(self) -> Served:

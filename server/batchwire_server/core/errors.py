@@ -71,7 +71,7 @@ class OutOfReachError(Exception):
     """The database or the blobs cannot do their part just now; the same may succeed later.
 
     Attributes:
-        what: "database" or "blobs".
+        what: "database", "blobs" or "upstreams".
     """
 
     def __init__(self, what: str, why: object) -> None:

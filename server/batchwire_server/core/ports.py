@@ -194,8 +194,11 @@ class TaskQueue(Protocol):
         full_models: Collection[str] = (),
         limit: int = 1,
         set_aside: bool = False,
+        expired_before: int | None = None,
     ) -> list[Task]:
         """Leases tasks that are due for `ttl` seconds, the most urgent first.
+
+        Another's lease is taken over when it had run out at `expired_before`, by the database's clock; without that, when it has by now.
 
         Shards of `full_models` are left for others; so are shards that were set aside, unless it is just those that are wanted.
         """
@@ -206,8 +209,8 @@ class TaskQueue(Protocol):
     async def suspect(self, task: Task, line: int | None) -> None:
         """Notes, durably, that a line is about to be run alone, or that none is."""
 
-    async def renew(self, worker: str, ttl: float) -> None:
-        """Makes all leases of a worker last `ttl` seconds from now."""
+    async def renew(self, worker: str, ttl: float) -> int:
+        """Makes all leases of a worker last `ttl` seconds from now; returns the database's clock."""
 
     async def held(self, worker: str) -> list[Held]:
         """Returns what a worker holds, and where the batches stand."""
@@ -329,6 +332,13 @@ class GarbageStore(Protocol):
 
     async def forget(self, garbage: Garbage) -> None:
         """Removes the rows of garbage whose blobs are gone."""
+
+
+class Reachable(Protocol):
+    """What can be out of reach."""
+
+    async def reach(self) -> None:
+        """Does nothing, but in earnest. Raises OutOfReachError."""
 
 
 class ChangeFeed(Protocol):

@@ -155,7 +155,9 @@ class Worker:
             room = most - sum(task.kind in kinds for task, _ in self._handling.values())
             rooms.append(room)
             if room:
-                claimed += await self._queue.claim(self._name, kinds, ttl=self._ttl, limit=room)
+                claimed += await self._queue.claim(
+                    self._name, kinds, ttl=self._ttl, limit=room, expired_before=self._leases.expired_before
+                )
         if not self._runner.stuck:
             claimed += await self._queue.claim(
                 self._name,
@@ -163,6 +165,7 @@ class Worker:
                 ttl=self._ttl,
                 full_models=full_models,
                 limit=self._runner.wanted_shards,
+                expired_before=self._leases.expired_before,
             )
         self._runner.sated = all(rooms) and not claimed and not full_models
         self._starting = {task.id: task.epoch for task in claimed}

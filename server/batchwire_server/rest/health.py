@@ -1,5 +1,6 @@
 """What an operator's probes ask: is the process alive, can it reach the api, what has it counted."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import cast
 
@@ -18,20 +19,29 @@ from batchwire_server.rest.rpc import Rpc
 # Shorter than the second that orchestrators give a probe by default would flap; longer would time out there instead.
 _PROBE_SECONDS = 0.9
 
+# What the api knows of by name, beside its services.
+_PARTS = ("database", "blobs", "upstreams")
+_SAID = ("ok", "not_serving")
+
 
 def health_routes(channel: grpc.aio.Channel, registry: CollectorRegistry) -> list[Route]:
     """The routes for probes."""
     method = health_pb2.DESCRIPTOR.services_by_name["Health"].methods_by_name["Check"]
     check = Rpc.over(channel, cast("MethodDescriptor", method))
 
-    async def ready(_: Request) -> Response:
+    async def status_of(service: str) -> str:
         try:
-            reply = await check.start(health_pb2.HealthCheckRequest(), timeout=_PROBE_SECONDS)
+            reply = await check.start(health_pb2.HealthCheckRequest(service=service), timeout=_PROBE_SECONDS)
         except grpc.aio.AioRpcError as error:
-            return Json({"status": error.code().name.lower()}, status_code=503)
-        serving = reply.status == health_pb2.HealthCheckResponse.SERVING
-        status = health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status).lower()
-        return Json({"status": "ok" if serving else status}, status_code=200 if serving else 503)
+            return error.code().name.lower()
+        if reply.status == health_pb2.HealthCheckResponse.SERVING:
+            return "ok"
+        return health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status).lower()
+
+    async def ready(_: Request) -> Response:
+        status, *parts = await asyncio.gather(*map(status_of, ("", *_PARTS)))
+        known = {part: said for part, said in zip(_PARTS, parts, strict=True) if said in _SAID}
+        return Json({"status": status, **known}, status_code=200 if status == "ok" else 503)
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -20,6 +20,7 @@ from batchwire_server.rpc.uploads import UploadServicer
 from batchwire_server.rpc.webhooks import WebhookServicer
 from batchwire_server.service.access import Access
 from batchwire_server.service.batches import Batches
+from batchwire_server.service.checkup import Checkup
 from batchwire_server.service.files import Files
 from batchwire_server.service.models import Models
 from batchwire_server.service.results import Results
@@ -62,6 +63,11 @@ class UseCases:
     webhooks: Webhooks
     access: Access
     trust: Trust
+    checkup: Checkup
+
+
+NEEDED = frozenset({"database", "blobs"})
+"""The parts without which no call can be answered well. Batches wait for the others."""
 
 
 class RpcServer:
@@ -70,6 +76,8 @@ class RpcServer:
     def __init__(self, use_cases: UseCases) -> None:
         self._server = aio.server(interceptors=[CallInterceptor(use_cases.access, use_cases.trust)], options=OPTIONS)
         self._health = health.aio.HealthServicer()
+        self._checkup = use_cases.checkup
+        self._out: set[str] = set()
         v1.add_FileServiceServicer_to_server(FileServicer(use_cases.files), self._server)
         v1.add_UploadServiceServicer_to_server(UploadServicer(use_cases.uploads), self._server)
         batches = BatchServicer(use_cases.batches, use_cases.watches, use_cases.results)
@@ -83,12 +91,23 @@ class RpcServer:
         """Listens at `host:port`; returns the port, which port 0 leaves to the system."""
         port = self._server.add_insecure_port(address)
         await self._server.start()
-        for service in ("", *SERVICES):
+        for service in ("", *SERVICES, *self._checkup.parts):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        self._looking = asyncio.create_task(self._checkup.run(self._changed))
         return port
+
+    async def _changed(self, part: str, fine: bool) -> None:
+        """Tells of a part under its own name, and of all under the services' names if it is one that they need."""
+        self._out = self._out - {part} if fine else self._out | {part}
+        for service, parts in ((part, {part}), *((service, NEEDED) for service in ("", *SERVICES))):
+            serving = health_pb2.HealthCheckResponse.SERVING
+            status = health_pb2.HealthCheckResponse.NOT_SERVING if self._out & parts else serving
+            await self._health.set(service, status)
 
     async def stop(self, grace: float) -> None:
         """Takes no new calls, tells so by its health, and gives calls in flight `grace` seconds."""
+        self._looking.cancel()
+        await asyncio.gather(self._looking, return_exceptions=True)
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(0)
         await self._server.stop(grace)

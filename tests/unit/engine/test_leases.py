@@ -24,11 +24,11 @@ class Store:
         self.reachable = True
         self.renewed = 0
 
-    async def renew(self, worker: str, ttl: float) -> None:
+    async def renew(self, worker: str, ttl: float) -> int:
         if not self.reachable:
             raise ConnectionError("the store is gone")
         self.renewed += 1
-        await self._store.renew(worker, ttl)
+        return await self._store.renew(worker, ttl)
 
     async def held(self, worker: str) -> list[Held]:
         if not self.reachable:
@@ -133,6 +133,28 @@ async def test_leases_hold_again_once_the_store_is_back(stage: Stage) -> None:
         await until(lambda: holder.stale)
         holder.store.reachable = True
         await until(lambda: holder.leases.hold)
+
+
+async def test_leases_of_others_may_be_taken_once_the_store_has_been_in_reach_for_a_beat(stage: Stage) -> None:
+    holder = Holder(stage, ttl=4.0, beat=0.6)
+    async with holder.running():
+        await until(lambda: holder.store.renewed)
+        assert holder.leases.expired_before == 0
+        await until(lambda: holder.leases.expired_before)
+
+
+async def test_leases_that_ran_out_while_the_store_was_away_are_left_to_their_holders_for_a_beat(stage: Stage) -> None:
+    holder = Holder(stage, ttl=30.0, beat=1.0)
+    async with holder.running():
+        await until(lambda: holder.leases.expired_before)
+        holder.store.reachable = False
+        before = holder.leases.expired_before
+        await asyncio.sleep(3 * leases.CHECK_S + 0.5)  # an outage is time that passes
+        renewed = holder.store.renewed
+        holder.store.reachable = True
+        await until(lambda: holder.store.renewed > renewed)
+        assert holder.leases.expired_before == before
+        await until(lambda: holder.leases.expired_before > before)
 
 
 def test_the_margin_leaves_time_to_notice_before_the_lease_ends() -> None:

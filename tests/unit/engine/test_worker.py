@@ -211,32 +211,21 @@ class TestTakingOver:
     async def test_a_worker_whose_shard_was_taken_over_stops_its_calls_and_records_nothing(self, world: World) -> None:
         hung, quick = ScriptedUpstream(), ScriptedUpstream()
         hung.open.clear()
-        world.start(world.worker([Route(hung, max_concurrency=2)]))  # its lane is full: it claims no more
+        _, running = world.start(world.worker([Route(hung, max_concurrency=2)]))
         batch = await world.batch(data_of(5))
         await until(lambda: hung.in_flight == 2)
         await world.stage.age("task", "lease_until", 1000, "state = 'leased'")
-        world.start(world.worker([Route(quick)], "w2"))
+        (taken,) = await world.store.claim("w2", [TaskKind.RUN], ttl=30.0)
         await until(lambda: hung.cut == 2)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        world.forget(running)
+        await world.store.release(taken)
+        world.start(world.worker([Route(quick)], "w2"))
         batch = await world.ended(batch)
         output, _ = await world.files(batch)
         assert numbers(output) == [1, 2, 3, 4, 5]
         assert (len(hung.calls), len(quick.calls)) == (2, 5)
-
-    async def test_a_worker_that_claims_its_own_shard_again_cuts_its_old_calls_off(self, world: World) -> None:
-        async def first_hangs(asked: bytes, nth: int) -> Reply | NoReply:
-            if nth == 1:
-                await asyncio.Event().wait()
-            return await fine(asked, nth)
-
-        upstream = ScriptedUpstream(first_hangs)
-        world.start(world.worker([Route(upstream)]))
-        batch = await world.batch(data_of(5))
-        await until(lambda: upstream.in_flight == 5)
-        # As when the database's clock leaps: the lease has run out, and its holder is the first to see it.
-        await world.stage.age("task", "lease_until", 1000, "state = 'leased'")
-        output, _ = await world.files(await world.ended(batch))
-        assert numbers(output) == [1, 2, 3, 4, 5]
-        await until(lambda: upstream.cut == 5)
 
     async def test_without_the_store_a_worker_stops_its_calls_before_its_leases_end(self, world: World) -> None:
         queue = Unreachable(world)
@@ -251,6 +240,24 @@ class TestTakingOver:
         upstream.open.set()
         queue.reachable = True
         assert (await world.ended(batch)).completed == 5
+
+    async def test_what_has_finished_while_the_store_was_away_is_kept(self, world: World) -> None:
+        queue = Unreachable(world)
+        upstream = ScriptedUpstream()
+
+        async def last_hangs(asked: bytes, nth: int) -> Reply | NoReply:
+            if number_of(asked) == 5 and nth == 1:
+                queue.reachable = False
+                await asyncio.Event().wait()
+            return await fine(asked, nth)
+
+        upstream.answer = last_hangs
+        world.start(world.worker([Route(upstream)], ttl=2.0, beat=0.5, queue=queue))
+        batch = await world.batch(data_of(5))
+        await until(lambda: upstream.cut == 1)
+        queue.reachable = True
+        assert (await world.ended(batch)).completed == 5
+        assert sorted(map(number_of, upstream.calls)) == [1, 2, 3, 4, 5, 5]
 
 
 class Unreachable:

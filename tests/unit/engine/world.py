@@ -102,7 +102,7 @@ class World:
         return Finalizer(self.store, self.blobs, default_lifetime=3600, max_line_bytes=1 << 20)
 
     def worker(
-        self, routes: Sequence[Route], name: str = "w1", *, ttl: float = 30.0, beat: float = 10.0, **more: Any
+        self, routes: Sequence[Route], name: str = "w1", *, ttl: float = 30.0, beat: float = 0.5, **more: Any
     ) -> Worker:
         """Returns a worker."""
         catalog = Catalog(routes)

@@ -34,10 +34,10 @@ CRASH_DELAY_MS = 10_000
 CRASHES = TASK.c.crashes + case((TASK.c.state == "leased", 1), else_=0)
 
 
-def _due(clock: ColumnElement[int]) -> ColumnElement[bool]:
+def _due(clock: ColumnElement[int], expired_before: int | None = None) -> ColumnElement[bool]:
     return or_(
         and_(TASK.c.state == "ready", TASK.c.not_before <= clock),
-        and_(TASK.c.state == "leased", TASK.c.lease_until <= clock),
+        and_(TASK.c.state == "leased", TASK.c.lease_until <= (clock if expired_before is None else expired_before)),
     )
 
 
@@ -55,6 +55,7 @@ class SqlTasks:
         full_models: Collection[str] = (),
         limit: int = 1,
         set_aside: bool = False,
+        expired_before: int | None = None,
     ) -> list[Task]:
         """See TaskQueue."""
         clock = self._db.clock
@@ -68,7 +69,8 @@ class SqlTasks:
         query = (
             select(TASK.c.id)
             .outerjoin(held, held.c.tenant == TASK.c.tenant)
-            .where(TASK.c.kind.in_([str(kind) for kind in kinds]), _due(clock), apart if set_aside else ~apart)
+            .where(TASK.c.kind.in_([str(kind) for kind in kinds]), _due(clock, expired_before))
+            .where(apart if set_aside else ~apart)
             # The tenant with the fewest shards at work comes first, then whoever has the least time.
             .order_by(func.coalesce(held.c.shards, 0), TASK.c.deadline, TASK.c.id)
             .limit(limit)
@@ -109,11 +111,12 @@ class SqlTasks:
             if not (await connection.execute(fenced(task).values(suspect=line))).rowcount:
                 raise LeaseLostError
 
-    async def renew(self, worker: str, ttl: float) -> None:
+    async def renew(self, worker: str, ttl: float) -> int:
         """See TaskQueue."""
         statement = update(TASK).where(TASK.c.lease_owner == worker, TASK.c.state == "leased")
         async with self._db.write(quiet=True) as connection:
             await connection.execute(statement.values(lease_until=self._db.clock + int(ttl * 1000)))
+            return await self._db.now(connection)
 
     async def held(self, worker: str) -> list[Held]:
         """See TaskQueue."""
