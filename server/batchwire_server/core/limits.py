@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MIB = 1024 * 1024
+HOUR_MS = 3_600_000
+MAX_WAIT_S = 60
+"""OpenAI's SDKs wait no longer than this by themselves."""
 
 UPLOAD_PURPOSES = ("fine-tune", "assistants", "batch", "user_data", "vision", "evals")
 """The purposes that an upload may name, in the order in which OpenAI's message lists them."""
@@ -46,3 +49,8 @@ class Limits:
     require_jsonl_name: bool = True
     batch_file_lifetime: int = 30 * 86400
     upload_lifetime: int = 3600
+
+
+def wait_for_room(oldest: int, now: int) -> int:
+    """Returns the seconds to wait for a tenant whose hour is full, until the `oldest` of what fills it is an hour old, or to ask again."""
+    return min((oldest + HOUR_MS - now) // 1000 + 1, MAX_WAIT_S)

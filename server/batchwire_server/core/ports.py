@@ -181,6 +181,9 @@ class Leftovers:
 SET_ASIDE_AFTER = 3
 """A shard is set aside after so many crashes in a row: it is run apart from all other work, line by line."""
 
+CRASH_DELAY_MS = 10_000
+"""What is no shard waits so long after as many."""
+
 
 class TaskQueue(Protocol):
     """The queue. Whatever takes a Task is fenced: it raises LeaseLostError when the task's epoch has moved on."""

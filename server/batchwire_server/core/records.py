@@ -9,6 +9,11 @@ from enum import StrEnum
 from batchwire_server.core.lifecycle import BatchStatus
 
 
+def after_ms(now: int, lifetime: int | None) -> int | None:
+    """Returns the instant `lifetime` seconds after `now`."""
+    return None if lifetime is None else now + lifetime * 1000
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """Stored bytes under an id. `line_count` is None for content that is not JSON Lines."""

@@ -7,18 +7,31 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
+from batchwire_server.core import ids
 from batchwire_server.core.errors import invalid_value, unsupported_value
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
-from batchwire_server.core.records import Event, WebhookEndpoint
+from batchwire_server.core.records import Batch, Delivery, Event, WebhookEndpoint
 
 
 def event_type(status: BatchStatus) -> str:
     """Returns the event of entering a terminal state."""
     return f"batch.{status}"
+
+
+def deliveries(batch: Batch, now: int, endpoints: Iterable[tuple[str, Collection[str]]]) -> list[Delivery]:
+    """Returns what is to be delivered when a batch has entered the state that it is in: the same event to each endpoint that wants it.
+
+    Args:
+        batch: as it is now.
+        now: when it entered its state.
+        endpoints: ids of its tenant's endpoints, and which types of events each wants.
+    """
+    event = Event(ids.event_id(), event_type(batch.status), now, batch.id)
+    return [Delivery(endpoint_id, event) for endpoint_id, wanted in endpoints if event.type in wanted]
 
 
 EVENT_TYPES = tuple(sorted(map(event_type, TERMINAL)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchwire_server.core.limits import ENDPOINTS, UPLOAD_PURPOSES, Limits
+from batchwire_server.core.limits import ENDPOINTS, HOUR_MS, MAX_WAIT_S, UPLOAD_PURPOSES, Limits, wait_for_room
 
 
 def test_the_defaults_are_openais() -> None:
@@ -27,3 +27,11 @@ def test_a_line_fits_into_a_file_and_a_part_does_too() -> None:
     limits = Limits()
     assert limits.max_line_bytes <= limits.max_file_bytes
     assert limits.max_part_bytes <= limits.max_file_bytes
+
+
+def test_whoever_waits_for_room_finds_some_and_asks_at_least_once_a_minute() -> None:
+    now = 10 * HOUR_MS
+    for left_ms in (1, 999, 1000, 30_500):
+        wait_ms = wait_for_room(now - HOUR_MS + left_ms, now) * 1000
+        assert left_ms < wait_ms <= left_ms + 1000
+    assert wait_for_room(now, now) == MAX_WAIT_S

@@ -6,7 +6,8 @@ import json
 
 import pytest
 from batchwire_server.core.errors import BatchwireError
-from batchwire_server.core.records import Event, WebhookEndpoint
+from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.records import Batch, Event, WebhookEndpoint
 from batchwire_server.core.webhooks import (
     EVENT_TYPES,
     LIFETIME_S,
@@ -14,6 +15,7 @@ from batchwire_server.core.webhooks import (
     body_of,
     check_event_types,
     check_url,
+    deliveries,
     headers_of,
     is_public,
     secret_of,
@@ -109,3 +111,15 @@ def test_events_are_known_ones_each_once() -> None:
     assert check_event_types(["batch.failed", "batch.failed"]) == ("batch.failed",)
     with pytest.raises(BatchwireError, match="Supported values are"):
         check_event_types(["response.completed"])
+
+
+def test_the_same_event_goes_to_each_endpoint_that_wants_it() -> None:
+    batch = Batch(
+        "batch_1", "acme", "/v1/completions", "file-1", "k", 1, "24h", 86400, None, status=BatchStatus.CANCELLED
+    )
+    endpoints = [("a", {"batch.cancelled"}), ("b", {"batch.failed"}), ("c", set(EVENT_TYPES))]
+    made = deliveries(batch, NOW, endpoints)
+    assert [each.endpoint_id for each in made] == ["a", "c"]
+    assert made[0].event == made[1].event
+    event = made[0].event
+    assert (event.type, event.created_at, event.batch_id) == ("batch.cancelled", NOW, "batch_1")

@@ -17,13 +17,10 @@ from batchwire_server.adapters.sql.tables import BATCH, SEGMENT, TASK
 from batchwire_server.adapters.sql.webhooks import deliveries_of
 from batchwire_server.core.errors import idempotency_key_reused, too_many_batches
 from batchwire_server.core.lifecycle import STAMPS, TERMINAL, BatchStatus, predecessors
+from batchwire_server.core.limits import HOUR_MS, wait_for_room
 from batchwire_server.core.ports import Once, Page
 from batchwire_server.core.records import Batch, Segment, TaskKind
 from batchwire_server.core.webhooks import LIFETIME_S
-
-HOUR_MS = 3_600_000
-MAX_WAIT_S = 60
-"""OpenAI's SDKs wait no longer than this by themselves."""
 
 
 def task_values(kind: TaskKind, batch: Batch, not_before: int, **more: Any) -> dict[str, Any]:
@@ -136,8 +133,7 @@ class SqlBatches:
         limiting = created.order_by(BATCH.c.created_at.desc()).offset(per_hour - 1).limit(1)
         oldest = (await connection.execute(limiting)).scalar()
         if oldest is not None:
-            wait = (oldest + HOUR_MS - now) // 1000 + 1
-            raise too_many_batches(per_hour, min(wait, MAX_WAIT_S))
+            raise too_many_batches(per_hour, wait_for_room(oldest, now))
 
     async def _created_before(self, connection: AsyncConnection, tenant: str, once: Once) -> Batch | None:
         query = select(BATCH).where(BATCH.c.tenant == tenant, BATCH.c.idempotency_key == once.key)

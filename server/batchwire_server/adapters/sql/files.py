@@ -12,12 +12,7 @@ from batchwire_server.adapters.sql.engine import Database
 from batchwire_server.adapters.sql.rows import file_record, part_record, upload_record
 from batchwire_server.adapters.sql.tables import FILE, UPLOAD, UPLOAD_PART
 from batchwire_server.core.ports import Page
-from batchwire_server.core.records import File, Upload, UploadPart, UploadStatus
-
-
-def after_ms(now: int, lifetime: int | None) -> int | None:
-    """Returns the instant `lifetime` seconds after `now`."""
-    return None if lifetime is None else now + lifetime * 1000
+from batchwire_server.core.records import File, Upload, UploadPart, UploadStatus, after_ms
 
 
 async def insert_file(connection: AsyncConnection, file: File, now: int, lifetime: int | None) -> File:

@@ -13,7 +13,7 @@ from batchwire_server.adapters.sql.rows import task_record
 from batchwire_server.adapters.sql.tables import BATCH, TASK
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import SET_ASIDE_AFTER, Held
+from batchwire_server.core.ports import CRASH_DELAY_MS, SET_ASIDE_AFTER, Held
 from batchwire_server.core.records import Task, TaskKind
 
 
@@ -27,8 +27,6 @@ async def end_task(connection: AsyncConnection, task: Task) -> None:
     if not (await connection.execute(fenced(task).values(state="done", lease_owner=None, lease_until=None))).rowcount:
         raise LeaseLostError
 
-
-CRASH_DELAY_MS = 10_000
 
 # A lease that has run out was held by somebody who has ended, or stands still.
 CRASHES = TASK.c.crashes + case((TASK.c.state == "leased", 1), else_=0)

@@ -11,18 +11,16 @@ from batchwire_server.adapters.sql.engine import Database
 from batchwire_server.adapters.sql.files import page_after
 from batchwire_server.adapters.sql.rows import endpoint_record
 from batchwire_server.adapters.sql.tables import WEBHOOK_ENDPOINT
-from batchwire_server.core import ids
 from batchwire_server.core.ports import Page
-from batchwire_server.core.records import Batch, Delivery, Event, WebhookEndpoint
-from batchwire_server.core.webhooks import event_type
+from batchwire_server.core.records import Batch, Delivery, WebhookEndpoint
+from batchwire_server.core.webhooks import deliveries
 
 
 async def deliveries_of(connection: AsyncConnection, batch: Batch, now: int) -> list[Delivery]:
-    """Returns what is to be delivered when a batch has entered the state that it is in: the same event to each endpoint that wants it."""
-    event = Event(ids.event_id(), event_type(batch.status), now, batch.id)
+    """Returns what is to be delivered when a batch has entered the state that it is in."""
     query = select(WEBHOOK_ENDPOINT.c.id, WEBHOOK_ENDPOINT.c.event_types)
     rows = await connection.execute(query.where(WEBHOOK_ENDPOINT.c.tenant == batch.tenant))
-    return [Delivery(row.id, event) for row in rows if event.type in row.event_types]
+    return deliveries(batch, now, ((row.id, row.event_types) for row in rows))
 
 
 class SqlWebhooks:
