@@ -6,14 +6,14 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
-from batchwire_server.adapters.sql import Database, SqlStore
+from batchwire_server.adapters.sql import Database
 from batchwire_server.adapters.sql.migrate import migrate
-from sqlalchemy import event
 
+from tests.ports.memory_stage import MemoryStage
+from tests.ports.sql_stage import SQL, SqlStage
 from tests.ports.stores import Stage
 from tests.support.postgresql import new_database, run_apart, running_postgresql, sibling
 
@@ -41,33 +41,45 @@ def postgresql_template() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, sqlite_template: Path, tmp_path: Path) -> str:
-    """A fresh database with the schema, of each kind that the store speaks to."""
-    if request.param == "postgresql":
+@pytest.fixture(params=[*SQL, "memory"])
+def adapter(request: pytest.FixtureRequest) -> str:
+    """Each adapter of the store ports; `over_sql` leaves those that speak SQL."""
+    return str(request.param)
+
+
+@pytest.fixture
+def database_url(adapter: str, request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
+    """A fresh database with the schema, of the kind that the adapter speaks to; None for one that speaks to none."""
+    if adapter == "memory":
+        return None
+    if adapter == "postgresql":
         return new_database(request.getfixturevalue("postgresql_template"), template="template")
     path = tmp_path / "batchwire.db"
-    shutil.copy(sqlite_template, path)
+    shutil.copy(request.getfixturevalue("sqlite_template"), path)
     return f"sqlite+aiosqlite:///{path}"
 
 
 @pytest.fixture
-def empty_database_url(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> str:
+def empty_database_url(adapter: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A fresh database of the same kind without the schema."""
-    if database_url.startswith("postgresql"):
+    if adapter == "postgresql":
         return new_database(request.getfixturevalue("postgresql_template"))
     return f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}"
 
 
 @pytest_asyncio.fixture
-async def stage(database_url: str) -> AsyncIterator[Stage]:
-    """A store over a fresh database."""
-    database = Database(database_url)
-    if database.dialect == "sqlite":
+async def stage(database_url: str | None) -> AsyncIterator[Stage]:
+    """A fresh store, of each adapter."""
+    if database_url is None:
+        yield MemoryStage()
+        return
+    stage = SqlStage(database_url)
+    yield stage
+    await stage.database.close()
 
-        @event.listens_for(database.engine.sync_engine, "connect")
-        def hurry(connection: Any, _record: object) -> None:
-            connection.execute("PRAGMA synchronous=OFF")  # no test pulls the plug
 
-    yield Stage(SqlStore(database), database)
-    await database.close()
+@pytest.fixture
+def sql_stage(stage: Stage) -> SqlStage:
+    """The stage of a test that is `over_sql`."""
+    assert isinstance(stage, SqlStage)
+    return stage

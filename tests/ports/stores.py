@@ -1,21 +1,27 @@
-"""Stores to test against: each over a fresh database, all with the same schema.
-
-Another database becomes one more parameter of the fixture `database_url` in `conftest.py`.
-"""
+"""Stores to test against. Each adapter has a Stage of its own, which `conftest.py` makes anew for each test."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Any, Protocol
 
-from batchwire_server.adapters.sql import Database, SqlStore
-from batchwire_server.adapters.sql.tables import BATCH, TASK
 from batchwire_server.core import ids
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import Harvest, Leftovers
+from batchwire_server.core.ports import (
+    BatchStore,
+    ChangeFeed,
+    FileStore,
+    GarbageStore,
+    Harvest,
+    KeyStore,
+    Leftovers,
+    TaskQueue,
+    WebhookStore,
+)
 from batchwire_server.core.records import Batch, File, Segment, Shard, Task, TaskKind, Upload, Usage
-from sqlalchemy import select, text
 
 TTL = 30.0
 RUN_KINDS = [TaskKind.RUN]
@@ -62,42 +68,56 @@ def segment(task: Task, number: int = 0, *, completed: int = 1, failed: int = 0,
     return Segment(task.id, key, 10, size, completed, failed, Usage(1, 2, 3, 4, 5))
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Store(FileStore, BatchStore, TaskQueue, GarbageStore, KeyStore, WebhookStore, Protocol):
+    """All store ports in one, as each adapter has them."""
+
+
+class Stage(ABC):
     """A store, and ways around its port: to look behind it and to let time pass."""
 
-    store: SqlStore
-    database: Database
+    store: Store
 
-    async def all_of(self, table: Any) -> list[dict[str, Any]]:
-        """Returns the rows of a table."""
-        async with self.database.read() as connection:
-            return [dict(row) for row in (await connection.execute(select(table))).mappings()]
+    @abstractmethod
+    def changes(self) -> AbstractAsyncContextManager[ChangeFeed]:
+        """Runs the feed of the store's changes."""
 
-    async def batch_row(self, batch: Batch) -> dict[str, Any]:
-        """Returns a batch's row."""
-        (row,) = [row for row in await self.all_of(BATCH) if row["id"] == batch.id]
-        return row
+    @abstractmethod
+    async def advance(self, seconds: float) -> None:
+        """Lets time pass for the store."""
+
+    @abstractmethod
+    async def stop_the_clock(self) -> None:
+        """Makes all that follows happen in one instant."""
+
+    @abstractmethod
+    async def let_lease_lapse(self, task: Task) -> None:
+        """Lets one task's lease run out, and no other's."""
+
+    @abstractmethod
+    async def all_tasks(self) -> list[dict[str, Any]]:
+        """Returns all that is kept of tasks, each under names of its fields."""
+
+    @abstractmethod
+    async def all_segments(self) -> list[Segment]:
+        """Returns all segments."""
+
+    @abstractmethod
+    async def kept_files(self) -> list[Any]:
+        """Returns all that is kept of files, deleted ones too, to be compared."""
+
+    @abstractmethod
+    async def kept_of(self, batch: Batch) -> Any:
+        """Returns all that is kept of a batch itself, to be compared."""
 
     async def tasks(self, batch: Batch, kind: TaskKind | None = None) -> list[dict[str, Any]]:
-        """Returns the rows of a batch's tasks."""
-        rows = [row for row in await self.all_of(TASK) if row["batch_id"] == batch.id]
-        return [row for row in rows if kind is None or row["kind"] == kind]
-
-    async def age(self, table: str, column: str, seconds: float, where: str = "1 = 1") -> None:
-        """Makes the instants of a column lie some seconds earlier."""
-        statement = f"UPDATE {table} SET {column} = {column} - {int(seconds * 1000)} WHERE {where}"
-        async with self.database.write() as connection:
-            await connection.execute(text(statement))
-
-    async def lapse(self, task: Task) -> None:
-        """Lets a task's lease run out."""
-        await self.age("task", "lease_until", TTL * 100, f"id = {task.id}")
+        """Returns what is kept of a batch's tasks."""
+        tasks = [task for task in await self.all_tasks() if task["batch_id"] == batch.id]
+        return [task for task in tasks if kind is None or task["kind"] == kind]
 
     async def lease_end(self, task: Task) -> int:
         """Returns when a task's lease runs out."""
-        (row,) = [row for row in await self.all_of(TASK) if row["id"] == task.id]
-        return int(row["lease_until"])
+        (kept,) = [each for each in await self.all_tasks() if each["id"] == task.id]
+        return int(kept["lease_until"])
 
     async def status(self, batch: Batch) -> BatchStatus:
         """Returns where a batch stands."""

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from batchwire_server.core.errors import BatchwireError
+from batchwire_server.core.errors import BatchwireError, Reason
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
 from batchwire_server.core.ports import Harvest, Leftovers, Once
 from batchwire_server.core.records import Fault, TaskKind
@@ -38,6 +38,27 @@ class TestBatches:
         with pytest.raises(BatchwireError):
             await stage.store.add_batch(a_batch(), Once("mine", "something else"))
 
+    async def test_names_of_calls_are_each_tenants_own(self, stage: Stage) -> None:
+        once = Once("mine", "the same")
+        made = [await stage.store.add_batch(a_batch(tenant), once) for tenant in ("acme", "other")]
+        assert [batch.tenant for batch in made] == ["acme", "other"]
+
+    async def test_a_tenant_whose_hour_is_full_waits_for_its_oldest_batch_to_be_an_hour_old(self, stage: Stage) -> None:
+        await stage.stop_the_clock()
+        await stage.store.add_batch(a_batch(), per_hour=2)
+        await stage.advance(1800)
+        named = await stage.store.add_batch(a_batch(), Once("mine", "f"), per_hour=2)
+        await stage.advance(1799)
+        with pytest.raises(BatchwireError) as refused:
+            await stage.store.add_batch(a_batch(), per_hour=2)
+        assert refused.value.reason is Reason.RATE_LIMIT_EXCEEDED
+        assert await stage.store.add_batch(a_batch(), Once("mine", "f"), per_hour=2) == named
+        await stage.store.add_batch(a_batch("other"), per_hour=2)
+        await stage.advance(1)
+        await stage.store.add_batch(a_batch(), per_hour=2)
+        with pytest.raises(BatchwireError):
+            await stage.store.add_batch(a_batch(), per_hour=2)
+
     async def test_a_cancel_and_the_end_of_validation_never_wait_for_each_other(self, stage: Stage) -> None:
         for _ in range(10):
             batch = await stage.store.add_batch(a_batch())
@@ -60,9 +81,8 @@ class TestBatches:
         assert await stage.store.list_batches("other", after=batch.id, limit=5) is None
 
     async def test_pages_hold_every_batch_once_newest_first_even_of_one_instant(self, stage: Stage) -> None:
+        await stage.stop_the_clock()
         made = [await stage.store.add_batch(a_batch()) for _ in range(7)]
-        async with stage.database.write() as connection:
-            await connection.exec_driver_sql("UPDATE batch SET created_at = 5")
         seen: list[str] = []
         more = True
         while more:
@@ -141,9 +161,9 @@ class TestCancelling:
     @pytest.mark.parametrize("status", [*sorted(TERMINAL), S.FINALIZING, S.CANCELLING])
     async def test_any_other_batch_stays_as_it_is(self, stage: Stage, status: BatchStatus) -> None:
         batch, _ = await stage.at(status)
-        before = await stage.batch_row(batch), await stage.tasks(batch)
+        before = await stage.kept_of(batch), await stage.tasks(batch)
         await stage.store.cancel_batch("acme", batch.id)
-        assert (await stage.batch_row(batch), await stage.tasks(batch)) == before
+        assert (await stage.kept_of(batch), await stage.tasks(batch)) == before
 
     async def test_nothing_happens_to_a_batch_that_does_not_exist(self, stage: Stage) -> None:
         await stage.store.cancel_batch("acme", "batch_x")
@@ -177,7 +197,7 @@ class TestCancelling:
         batch = await stage.started()
         task = await stage.claim_one(TaskKind.RUN)
         await stage.store.cancel_batch("acme", batch.id)
-        await stage.lapse(task)
+        await stage.let_lease_lapse(task)
         again = await stage.claim_one(TaskKind.RUN, "w2")
         await stage.store.record([Harvest(again, None, done=True)])
         assert (await stage.claim_one(TaskKind.FINALIZE)).batch_id == batch.id
@@ -191,7 +211,7 @@ class TestCancelling:
 
 class TestExpiring:
     async def expire(self, stage: Stage) -> None:
-        await stage.age("task", "not_before", 2 * 86400, "kind = 'expire'")
+        await stage.advance(2 * 86400)
         await stage.store.expire(await stage.claim_one(TaskKind.EXPIRE, "w9"))
 
     @pytest.mark.parametrize("status", [S.VALIDATING, S.IN_PROGRESS])
@@ -208,9 +228,9 @@ class TestExpiring:
         self, stage: Stage, status: BatchStatus
     ) -> None:
         batch, _ = await stage.at(status)
-        before = await stage.batch_row(batch)
+        before = await stage.kept_of(batch)
         await self.expire(stage)
-        assert await stage.batch_row(batch) == before
+        assert await stage.kept_of(batch) == before
 
     @pytest.mark.parametrize("status", sorted(TERMINAL))
     async def test_a_batch_that_has_ended_has_nothing_left_to_expire(self, stage: Stage, status: BatchStatus) -> None:

@@ -8,23 +8,23 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from batchwire_server.adapters.changes import PolledChanges
-from batchwire_server.core.ports import ChangeFeed
-from batchwire_server.parts import changes_of
+from batchwire_server.core.errors import LeaseLostError
+from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.ports import ChangeFeed, Leftovers
 
-from tests.ports.stores import Stage, a_batch
+from tests.ports.sql_stage import PATIENCE_S, SqlStage, over_sql
+from tests.ports.stores import Stage, a_batch, a_file
 
 CLAIMER = Path(__file__).parent / "claimer.py"
-PATIENCE_S = 20.0
 SOON_S = 0.01
 
 
 @pytest_asyncio.fixture
 async def changes(stage: Stage) -> AsyncIterator[ChangeFeed]:
-    async with changes_of(stage.database) as feed:
-        if stage.database.dialect == "postgresql":  # until it listens, nothing is heard; that it does is a change
-            await feed.wait(1, PATIENCE_S)
+    async with stage.changes() as feed:
         yield feed
 
 
@@ -46,11 +46,12 @@ async def test_a_commit_of_another_connection_ends_the_wait(stage: Stage, change
     assert time.monotonic() - started < PATIENCE_S / 2
 
 
-async def test_a_commit_of_another_process_ends_the_wait(stage: Stage, database_url: str, changes: ChangeFeed) -> None:
-    await stage.started()
+@over_sql
+async def test_a_commit_of_another_process_ends_the_wait(sql_stage: SqlStage, changes: ChangeFeed) -> None:
+    await sql_stage.started()
     seen = await changes.wait(0, PATIENCE_S)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(CLAIMER), database_url, "w9", stdout=asyncio.subprocess.DEVNULL
+        sys.executable, str(CLAIMER), sql_stage.url, "w9", stdout=asyncio.subprocess.DEVNULL
     )
     assert await changes.wait(seen, PATIENCE_S) != seen
     assert await process.wait() == 0
@@ -78,11 +79,12 @@ async def test_reading_is_no_change(stage: Stage, changes: ChangeFeed) -> None:
     assert await changes.wait(seen, SOON_S) == seen
 
 
-async def test_a_transaction_that_was_rolled_back_is_no_change(stage: Stage, changes: ChangeFeed) -> None:
+async def test_a_report_that_is_refused_halfway_is_no_change(stage: Stage, changes: ChangeFeed) -> None:
+    _, task = await stage.at(BatchStatus.FINALIZING)
+    assert task
     seen = await changes.wait(0, PATIENCE_S)
-    async with stage.database.engine.connect() as connection:
-        await connection.exec_driver_sql("UPDATE task SET attempts = 9")
-        await connection.rollback()
+    with pytest.raises(LeaseLostError):
+        await stage.store.finish(task, BatchStatus.CANCELLED, Leftovers(a_file(), None, 0), 60)
     assert await changes.wait(seen, SOON_S) == seen
 
 

@@ -48,7 +48,7 @@ class TestFiles:
 
     async def test_an_expired_file_is_as_if_it_never_was(self, stage: Stage) -> None:
         file = await stage.store.add_file(a_file(), 60)
-        await stage.age("file", "expires_at", 61)
+        await stage.advance(61)
         assert await stage.store.get_file("acme", file.id) is None
         assert not await stage.store.delete_file("acme", file.id)
         assert await page(stage) == []
@@ -70,14 +70,10 @@ class TestPages:
     async def test_pages_hold_every_file_once_and_in_order(
         self, stage: Stage, oldest_first: bool, same_instant: bool
     ) -> None:
-        made = await files(stage, 7)
         if same_instant:
-            await stage.age("file", "created_at", 0, "1 = 1")
-            async with stage.database.write() as connection:
-                await connection.exec_driver_sql("UPDATE file SET created_at = 5")
-        order = sorted(
-            made, key=lambda file: (0 if same_instant else file.created_at, file.id), reverse=not oldest_first
-        )
+            await stage.stop_the_clock()
+        made = await files(stage, 7)
+        order = sorted(made, key=lambda file: (file.created_at, file.id), reverse=not oldest_first)
         seen: list[str] = []
         more = True
         while more:
@@ -97,7 +93,7 @@ class TestPages:
 
     async def test_files_that_come_meanwhile_do_not_shift_the_pages(self, stage: Stage) -> None:
         made = await files(stage, 4)
-        await stage.age("file", "created_at", 10)
+        await stage.advance(10)
         first = await page(stage, limit=2)
         await files(stage, 3)
         second = await page(stage, after=first[-1], limit=2)
@@ -125,7 +121,7 @@ class TestUploads:
 
     async def test_an_upload_past_its_time_is_expired_and_takes_nothing(self, stage: Stage) -> None:
         upload = await stage.store.add_upload(an_upload(), 60)
-        await stage.age("upload", "expires_at", 61)
+        await stage.advance(61)
         found = await stage.store.get_upload("acme", upload.id)
         assert found
         assert found.status is UploadStatus.EXPIRED
@@ -158,7 +154,7 @@ class TestUploads:
     async def test_a_completed_upload_stays_completed_past_its_time(self, stage: Stage) -> None:
         upload = await stage.store.add_upload(an_upload(), 60)
         await stage.store.complete_upload(upload, a_file(), None)
-        await stage.age("upload", "expires_at", 61)
+        await stage.advance(61)
         found = await stage.store.get_upload("acme", upload.id)
         assert found
         assert found.status is UploadStatus.COMPLETED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from batchwire_server.adapters.sql.tables import SEGMENT
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
 from batchwire_server.core.ports import Garbage, Harvest, Leftovers
 from batchwire_server.core.records import TaskKind, UploadPart
@@ -27,7 +26,7 @@ class TestFiles:
         deleted = await stage.store.add_file(a_file(), None)
         await stage.store.delete_file("acme", deleted.id)
         expired = await stage.store.add_file(a_file(), 60)
-        await stage.age("file", "expires_at", 61)
+        await stage.advance(61)
         found = await garbage(stage)
         assert found == Garbage({deleted.id: deleted.blob_key, expired.id: expired.blob_key}, [], [])
         await stage.store.forget(found)
@@ -77,7 +76,7 @@ class TestUploads:
         elif end == "cancelled":
             await stage.store.cancel_upload("acme", upload.id)
         else:
-            await stage.age("upload", "expires_at", 61)
+            await stage.advance(61)
         found = await garbage(stage)
         assert found == Garbage({}, [upload.id], [])
         await stage.store.forget(found)
@@ -86,17 +85,8 @@ class TestUploads:
 
 
 class TestSegments:
-    @pytest.mark.parametrize(
-        ("status", "stamp"),
-        [
-            (BatchStatus.COMPLETED, "completed_at"),
-            (BatchStatus.EXPIRED, "expired_at"),
-            (BatchStatus.CANCELLED, "cancelled_at"),
-        ],
-    )
-    async def test_results_of_an_ended_batch_stay_for_their_lifetime(
-        self, stage: Stage, status: BatchStatus, stamp: str
-    ) -> None:
+    @pytest.mark.parametrize("status", [BatchStatus.COMPLETED, BatchStatus.EXPIRED, BatchStatus.CANCELLED])
+    async def test_results_of_an_ended_batch_stay_for_their_lifetime(self, stage: Stage, status: BatchStatus) -> None:
         batch = await stage.started()
         task = await stage.claim_one(TaskKind.RUN)
         if status is BatchStatus.CANCELLED:
@@ -106,12 +96,12 @@ class TestSegments:
         finalize = await stage.claim_one(TaskKind.FINALIZE)
         await stage.store.finish(finalize, status, Leftovers(None, None, 0), 60)
         assert await garbage(stage, result_lifetime=60) == NOTHING
-        await stage.age("batch", stamp, 61)
+        await stage.advance(61)
         found = await garbage(stage, result_lifetime=60)
         assert found == Garbage({}, [], [batch.id])
         await stage.store.forget(found)
         assert await garbage(stage) == NOTHING
-        assert await stage.all_of(SEGMENT) == []
+        assert await stage.all_segments() == []
 
     async def test_forgetting_nothing_changes_nothing(self, stage: Stage) -> None:
         await stage.store.forget(NOTHING)

@@ -9,12 +9,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from batchwire_server.adapters.sql import Database
 from batchwire_server.adapters.sql.migrate import migrate
-from batchwire_server.adapters.sql.tables import TASK
-from batchwire_server.core.records import TaskKind
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-from tests.ports.stores import Stage
+from tests.ports.sql_stage import SqlStage, over_sql
+
+pytestmark = over_sql
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -22,8 +22,8 @@ def differences(connection: Connection) -> list[Any]:
     return list(compare_metadata(context, SQLModel.metadata))
 
 
-async def test_migrations_and_tables_do_not_differ(stage: Stage) -> None:
-    async with stage.database.read() as connection:
+async def test_migrations_and_tables_do_not_differ(sql_stage: SqlStage) -> None:
+    async with sql_stage.database.read() as connection:
         assert await connection.run_sync(differences) == []
 
 
@@ -34,27 +34,20 @@ INDEXES = {
 }
 
 
-async def test_even_their_indexes_cover_the_same_rows(stage: Stage, empty_database_url: str) -> None:
+async def test_even_their_indexes_cover_the_same_rows(sql_stage: SqlStage, empty_database_url: str) -> None:
     fresh = Database(empty_database_url)
     async with fresh.write() as connection:
         await connection.run_sync(SQLModel.metadata.create_all)
-    query = INDEXES[stage.database.dialect]
-    async with stage.database.read() as migrated, fresh.read() as declared:
+    query = INDEXES[sql_stage.database.dialect]
+    async with sql_stage.database.read() as migrated, fresh.read() as declared:
         assert (await migrated.exec_driver_sql(query)).all() == (await declared.exec_driver_sql(query)).all()
     await fresh.close()
 
 
-async def test_migrating_again_changes_nothing(stage: Stage) -> None:
-    before = await stage.all_of(TASK)
-    await migrate(stage.database)
-    assert await stage.all_of(TASK) == before
-
-
-async def test_there_is_one_sweep_for_ever(stage: Stage) -> None:
-    rows = await stage.all_of(TASK)
-    assert [(row["kind"], row["state"], row["batch_id"]) for row in rows] == [(TaskKind.SWEEP, "ready", None)]
-    await stage.store.release(await stage.claim_one(TaskKind.SWEEP), 0.0)
-    assert (await stage.claim_one(TaskKind.SWEEP, "w2")).attempts == 2
+async def test_migrating_again_changes_nothing(sql_stage: SqlStage) -> None:
+    before = await sql_stage.all_tasks()
+    await migrate(sql_stage.database)
+    assert await sql_stage.all_tasks() == before
 
 
 async def test_processes_that_start_at_once_migrate_once(empty_database_url: str) -> None:

@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from batchwire_server.adapters.sql.tables import FILE, SEGMENT
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import SET_ASIDE_AFTER, Harvest, Leftovers, TaskQueue
 from batchwire_server.core.records import Batch, Fault, Task, TaskKind, Usage
 
+from tests.ports.sql_stage import SqlStage, over_sql
 from tests.ports.stores import OTHER_KINDS, RUN_KINDS, TTL, Stage, a_batch, a_file, segment, shards
 
 S = BatchStatus
@@ -71,7 +71,7 @@ class TestClaiming:
     async def test_a_dead_workers_shards_do_not_count_against_their_tenant(self, stage: Stage) -> None:
         await stage.started(a_batch("huge", window_seconds=60), shards(20))
         await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
-        await stage.age("task", "lease_until", TTL * 10, "state = 'leased'")
+        await stage.advance(TTL * 10)
         await stage.started(a_batch("small"), shards(2))
         assert (await stage.claim_one(TaskKind.RUN)).tenant == "huge"
 
@@ -85,7 +85,7 @@ class TestClaiming:
         await stage.started()
         await stage.store.release(await stage.claim_one(TaskKind.RUN), 60.0)
         assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL) == []
-        await stage.age("task", "not_before", 61)
+        await stage.advance(61)
         assert (await stage.claim_one(TaskKind.RUN)).attempts == 2
 
     async def test_many_coroutines_claim_every_shard_exactly_once(self, stage: Stage) -> None:
@@ -97,11 +97,12 @@ class TestClaiming:
         assert len(claimed) == 40
         assert set(claimed.values()) == {1}
 
-    async def test_two_processes_claim_every_shard_exactly_once(self, stage: Stage, database_url: str) -> None:
-        await stage.started(parts=shards(24))
+    @over_sql
+    async def test_two_processes_claim_every_shard_exactly_once(self, sql_stage: SqlStage) -> None:
+        await sql_stage.started(parts=shards(24))
         processes = [
             await asyncio.create_subprocess_exec(
-                sys.executable, str(CLAIMER), database_url, f"w{number}", stdout=asyncio.subprocess.PIPE
+                sys.executable, str(CLAIMER), sql_stage.url, f"w{number}", stdout=asyncio.subprocess.PIPE
             )
             for number in range(2)
         ]
@@ -121,12 +122,18 @@ class TestClaiming:
             await stage.store.reject(await stage.claim_one(TaskKind.VALIDATE), [])
             assert await stage.tasks(batch) == []
 
+    async def test_there_is_one_sweep_for_ever(self, stage: Stage) -> None:
+        (kept,) = await stage.all_tasks()
+        assert (kept["kind"], kept["state"], kept["batch_id"]) == (TaskKind.SWEEP, "ready", None)
+        await stage.store.release(await stage.claim_one(TaskKind.SWEEP), 0.0)
+        assert (await stage.claim_one(TaskKind.SWEEP, "w2")).attempts == 2
+
 
 class TestLeasing:
     async def test_a_lease_that_ran_out_is_taken_over_under_a_new_epoch(self, stage: Stage) -> None:
         await stage.started()
         task = await stage.claim_one(TaskKind.RUN, "w1")
-        await stage.lapse(task)
+        await stage.let_lease_lapse(task)
         again = await stage.claim_one(TaskKind.RUN, "w2")
         assert (again.id, again.epoch, again.attempts) == (task.id, task.epoch + 1, 2)
         assert await stage.store.held("w1") == []
@@ -155,7 +162,7 @@ class TestLeasing:
         await stage.started(parts=shards(3))
         mine = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=2)
         theirs = await stage.claim_one(TaskKind.RUN, "w10")
-        await stage.age("task", "lease_until", TTL * 10, "state = 'leased'")
+        await stage.advance(TTL * 10)
         await stage.store.renew("w1", TTL)
         assert [task.id for task in await stage.store.claim("w2", RUN_KINDS, ttl=TTL, limit=9)] == [theirs.id]
         assert sorted(held.id for held in await stage.store.held("w1")) == [task.id for task in mine]
@@ -207,7 +214,7 @@ class TestLeasing:
             await stage.claim_one(TaskKind.RUN, worker, full_models=["n"])
         dead = await stage.claim_one(TaskKind.RUN, "w3")
         assert await stage.store.model_shares() == {"m": 2, "n": 1}
-        await stage.lapse(dead)
+        await stage.let_lease_lapse(dead)
         assert await stage.store.model_shares() == {"m": 2}
 
 
@@ -239,7 +246,7 @@ class TestCrashes:
         for crashes in range(SET_ASIDE_AFTER):
             task = await stage.claim_one(TaskKind.RUN)
             assert task.crashes == crashes
-            await stage.lapse(task)
+            await stage.let_lease_lapse(task)
         assert await stage.store.set_aside_waits()
         (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, set_aside=True)
         assert task.crashes == SET_ASIDE_AFTER
@@ -291,7 +298,7 @@ class TestCrashes:
             await stage.claim_one(TaskKind.VALIDATE, "node/0")
             await stage.store.release_worker("node", crashed=True)
         assert await stage.store.claim("w1", [TaskKind.VALIDATE], ttl=TTL) == []
-        await stage.age("task", "not_before", 3600)
+        await stage.advance(3600)
         assert (await stage.claim_one(TaskKind.VALIDATE)).crashes == SET_ASIDE_AFTER
 
 
@@ -316,7 +323,7 @@ class TestFencing:
         before = {TaskKind.VALIDATE: S.VALIDATING, TaskKind.RUN: S.IN_PROGRESS, TaskKind.FINALIZE: S.FINALIZING}
         batch, task = await stage.at(before.get(kind, S.IN_PROGRESS))
         if kind is TaskKind.EXPIRE:
-            await stage.age("task", "not_before", 2 * 86400, "kind = 'expire'")
+            await stage.advance(2 * 86400)
             task = await stage.claim_one(kind)
         assert task
         return batch, task
@@ -327,7 +334,7 @@ class TestFencing:
         kind, method = FENCED[name]
         batch, task = await self.leased(stage, kind)
         if how.startswith("taken over"):
-            await stage.lapse(task)
+            await stage.let_lease_lapse(task)
             taken = await stage.claim_one(kind, "w2")
             assert taken.id == task.id
             if how.endswith("given back"):
@@ -336,10 +343,10 @@ class TestFencing:
             await stage.store.release(task)
         else:
             task = replace(task, epoch=task.epoch + 1)
-        before = await stage.batch_row(batch), await stage.tasks(batch), await stage.all_of(FILE)
+        before = await stage.kept_of(batch), await stage.tasks(batch), await stage.kept_files()
         with pytest.raises(LeaseLostError):
             await method(stage.store, task)
-        assert (await stage.batch_row(batch), await stage.tasks(batch), await stage.all_of(FILE)) == before
+        assert (await stage.kept_of(batch), await stage.tasks(batch), await stage.kept_files()) == before
 
     @pytest.mark.parametrize("name", FENCED)
     async def test_whoever_holds_the_lease_may_once(self, stage: Stage, name: str) -> None:
@@ -353,18 +360,18 @@ class TestFencing:
     async def test_a_lease_that_ran_out_but_that_nobody_took_still_holds(self, stage: Stage, name: str) -> None:
         kind, method = FENCED[name]
         _, task = await self.leased(stage, kind)
-        await stage.lapse(task)
+        await stage.let_lease_lapse(task)
         await method(stage.store, task)
 
     @pytest.mark.parametrize("done", [False, True])
     async def test_of_a_lost_shard_nothing_is_recorded(self, stage: Stage, done: bool) -> None:
         batch, task = await self.leased(stage, TaskKind.RUN)
-        await stage.lapse(task)
+        await stage.let_lease_lapse(task)
         await stage.claim_one(TaskKind.RUN, "w2")
-        before = await stage.batch_row(batch), await stage.tasks(batch)
+        before = await stage.kept_of(batch), await stage.tasks(batch)
         assert await stage.store.record([Harvest(task, segment(task), done=done)]) == {task}
-        assert (await stage.batch_row(batch), await stage.tasks(batch)) == before
-        assert await stage.all_of(SEGMENT) == []
+        assert (await stage.kept_of(batch), await stage.tasks(batch)) == before
+        assert await stage.all_segments() == []
 
     async def test_a_validation_that_was_cancelled_changes_nothing(self, stage: Stage) -> None:
         batch, task = await self.leased(stage, TaskKind.VALIDATE)
@@ -441,11 +448,11 @@ class TestRecording:
     async def test_one_lost_shard_does_not_keep_the_others_from_being_recorded(self, stage: Stage) -> None:
         one, two = await stage.started(parts=shards(2)), await stage.started(a_batch("other"), shards(1))
         tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
-        await stage.lapse(tasks[0])
+        await stage.let_lease_lapse(tasks[0])
         await stage.claim_one(TaskKind.RUN, "w2")
         lost = await stage.store.record([Harvest(task, segment(task), done=False) for task in tasks])
         assert lost == {tasks[0]}
-        recorded = {one["task_id"] for one in await stage.all_of(SEGMENT)}
+        recorded = {one.task_id for one in await stage.all_segments()}
         assert recorded == {task.id for task in tasks[1:]}
         assert one.id != two.id
 

@@ -1,4 +1,4 @@
-"""Word of change: on SQLite its change counter, looked at often; on PostgreSQL a notice with each commit."""
+"""Word of change: on SQLite its change counter, looked at often; on PostgreSQL a notice with each commit; in memory a call."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ POLL_S = 0.025
 RECONNECT_S = 1.0
 
 
-class _Changes:
-    """A counter of changes, and those who wait for the next."""
+class Changes:
+    """The ChangeFeed of whoever calls `changed`: a counter of changes, and those who wait for the next."""
 
     def __init__(self) -> None:
         self._counter = 1
         self._waiters: set[asyncio.Future[None]] = set()
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """Counts a change, and tells all who wait."""
         self._counter += 1
         for waiter in self._waiters:
             if not waiter.done():
@@ -46,7 +47,7 @@ class _Changes:
         return self._counter
 
 
-class PolledChanges(_Changes):
+class PolledChanges(Changes):
     """The ChangeFeed that looks at a counter every 25 ms, while anybody waits, for all who wait.
 
     Args:
@@ -73,7 +74,7 @@ class PolledChanges(_Changes):
     def _look(self) -> None:
         if (version := self._read()) != self._last:
             self._last = version
-            self._changed()
+            self.changed()
 
     async def close(self) -> None:
         """Stops looking."""
@@ -83,7 +84,7 @@ class PolledChanges(_Changes):
                 await self._poller
 
 
-class NotifiedChanges(_Changes):
+class NotifiedChanges(Changes):
     """The ChangeFeed that is told: by a connection that listens, for as long as `run` runs.
 
     A connection that breaks is made anew; what came meanwhile is not known, and counts as a change.
@@ -103,13 +104,13 @@ class NotifiedChanges(_Changes):
         while True:
             broken = asyncio.Event()
             try:
-                close = await self._listen(self._changed, broken.set)
+                close = await self._listen(self.changed, broken.set)
             except Exception:
                 log.exception("changes cannot be listened to; trying again")
                 await asyncio.sleep(RECONNECT_S)
                 continue
             try:
-                self._changed()
+                self.changed()
                 await broken.wait()
                 log.warning("the connection that listens to changes has broken")
             finally:

@@ -147,7 +147,7 @@ async def test_lines_that_never_ran_in_time_are_told_so(world: World) -> None:
     scene = Scene(world, "mnm", window=4)
     await scene.start()
     await scene.record([2], "a")
-    await world.stage.age("task", "not_before", 2 * 86400, "kind = 'expire'")
+    await world.stage.advance(2 * 86400)
     await world.store.expire(await world.stage.claim_one(TaskKind.EXPIRE, "w2"))
     batch = await scene.finish()
     output, errors = await world.files(batch)
@@ -191,7 +191,7 @@ async def test_whoever_lost_the_lease_leaves_no_file_behind(world: World) -> Non
     await scene.record([1, 2], "a", failed=[2])
     await world.store.record([Harvest(task, None, done=True) for task in scene.tasks])
     task = await world.stage.claim_one(TaskKind.FINALIZE)
-    await world.stage.lapse(task)
+    await world.stage.let_lease_lapse(task)
     again = await world.stage.claim_one(TaskKind.FINALIZE, "w2")
     before = set(world.blobs.blobs)
     with pytest.raises(LeaseLostError):

@@ -195,7 +195,7 @@ async def test_one_run_whose_bytes_are_refused_does_not_hold_the_others_up(scene
 async def test_a_lost_lease_closes_the_run_and_records_nothing(scene: Scene) -> None:
     batch, run, jobs = await scene.run()
     land(run, jobs[:5])
-    await scene.stage.lapse(run.task)
+    await scene.stage.let_lease_lapse(run.task)
     await scene.stage.claim_one(TaskKind.RUN, "w2")
     await scene.journal.write()
     assert run.aborted
@@ -221,7 +221,7 @@ async def test_a_shard_that_comes_back_while_its_old_run_still_waits_to_be_recor
     with pytest.raises(ConnectionError):
         await scene.journal.write()
     old.abort()
-    await scene.stage.lapse(old.task)
+    await scene.stage.let_lease_lapse(old.task)
     new, again = scene.run_of(await scene.stage.claim_one(TaskKind.RUN), batch)
     await scene.journal.write()
     land(new, again)
@@ -286,7 +286,7 @@ async def test_the_next_holder_of_a_shard_writes_under_keys_of_its_own(scene: Sc
     batch, run, jobs = await scene.run()
     land(run, jobs[:5])
     await scene.journal.write()
-    await scene.stage.lapse(run.task)
+    await scene.stage.let_lease_lapse(run.task)
     again = await scene.stage.claim_one(TaskKind.RUN, "w2")
     other, rest = scene.run_of(replace(again), batch)
     land(other, rest[5:])

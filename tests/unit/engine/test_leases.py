@@ -96,7 +96,7 @@ async def test_what_is_held_is_told_with_where_its_batch_stands(stage: Stage) ->
 async def test_a_task_that_another_took_over_is_lost(stage: Stage) -> None:
     holder = Holder(stage, ttl=30.0, beat=10.0)
     task = await started(stage, holder)
-    await stage.lapse(task)
+    await stage.let_lease_lapse(task)
     await stage.claim_one(TaskKind.RUN, "w2")
     async with holder.running():
         await until(lambda: holder.lost)
@@ -106,7 +106,7 @@ async def test_a_task_that_another_took_over_is_lost(stage: Stage) -> None:
 async def test_a_task_that_came_back_under_another_epoch_is_lost(stage: Stage) -> None:
     holder = Holder(stage, ttl=30.0, beat=10.0)
     task = await started(stage, holder)
-    await stage.lapse(task)
+    await stage.let_lease_lapse(task)
     await stage.claim_one(TaskKind.RUN, "w1")
     async with holder.running():
         await until(lambda: holder.lost)

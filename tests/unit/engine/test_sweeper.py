@@ -34,7 +34,7 @@ async def test_deleted_files_lose_their_bytes_and_their_rows(world: World) -> No
 async def test_the_next_sweep_waits_for_its_time(world: World) -> None:
     await sweep(world)
     assert await world.store.claim("w1", [TaskKind.SWEEP], ttl=TTL) == []
-    await world.stage.age("task", "not_before", 3601)
+    await world.stage.advance(3601)
     await sweep(world)
 
 

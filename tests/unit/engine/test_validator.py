@@ -8,6 +8,7 @@ from batchwire_server.core.errors import LeaseLostError, UnknownModelsError
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import Batch, TaskKind
 
+from tests.ports.stores import a_batch
 from tests.support.scripted_upstream import ScriptedUpstream
 from tests.unit.engine.world import World, body, line
 
@@ -50,12 +51,8 @@ async def test_several_models_fail_where_they_may_not_be_mixed(world: World) -> 
 
 @pytest.mark.parametrize("how", ["never was", "is gone"])
 async def test_a_file_that_does_not_exist_fails_the_batch(world: World, how: str) -> None:
-    batch = await world.batch(b"", input_file_id="file-9")
-    if how == "is gone":
-        world.blobs.blobs.clear()
-    else:
-        async with world.stage.database.write() as connection:
-            await connection.exec_driver_sql("UPDATE batch SET input_key = NULL")
+    key = "files/gone" if how == "is gone" else None
+    batch = await world.store.add_batch(a_batch(input_file_id="file-9", input_key=key))
     await world.validator(catalog())(await world.stage.claim_one(TaskKind.VALIDATE))
     found = await world.see(batch)
     assert found.status is BatchStatus.FAILED
@@ -75,7 +72,7 @@ async def test_while_no_upstream_tells_its_models_nothing_is_decided(world: Worl
 async def test_whoever_lost_the_lease_decides_nothing(world: World) -> None:
     batch = await world.batch(line(1))
     task = await world.stage.claim_one(TaskKind.VALIDATE)
-    await world.stage.lapse(task)
+    await world.stage.let_lease_lapse(task)
     await world.stage.claim_one(TaskKind.VALIDATE, "w2")
     with pytest.raises(LeaseLostError):
         await world.validator(catalog())(task)

@@ -14,7 +14,7 @@ from batchwire_server.core.results import NoReply, Reply
 from batchwire_server.core.retry import RetryPolicy
 from batchwire_server.engine.shard_run import ShardRun
 
-from tests.support.scripted_upstream import ScriptedUpstream, fine, until
+from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream, fine, until
 from tests.unit.engine.world import World, body, line, number_of
 
 S = BatchStatus
@@ -201,7 +201,7 @@ class TestTakingOver:
         running.cancel()  # as if it were killed: it gives nothing back
         await asyncio.gather(running, return_exceptions=True)
         world.forget(running)
-        await world.stage.age("task", "lease_until", 1000, "state = 'leased'")
+        await world.stage.advance(1000)
         second = ScriptedUpstream()
         world.start(world.worker([Route(second)], "w2"))
         output, _ = await world.files(await world.ended(batch))
@@ -214,7 +214,7 @@ class TestTakingOver:
         _, running = world.start(world.worker([Route(hung, max_concurrency=2)]))
         batch = await world.batch(data_of(5))
         await until(lambda: hung.in_flight == 2)
-        await world.stage.age("task", "lease_until", 1000, "state = 'leased'")
+        await world.stage.advance(1000)
         (taken,) = await world.store.claim("w2", [TaskKind.RUN], ttl=30.0)
         await until(lambda: hung.cut == 2)
         running.cancel()
@@ -226,6 +226,22 @@ class TestTakingOver:
         output, _ = await world.files(batch)
         assert numbers(output) == [1, 2, 3, 4, 5]
         assert (len(hung.calls), len(quick.calls)) == (2, 5)
+
+    async def test_a_leap_of_the_clock_takes_no_shard_from_who_works_on_it(self, world: World) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        world.start(world.worker([Route(upstream)]))
+        batch = await world.batch(data_of(5))
+        await until(lambda: upstream.in_flight == 5)
+        await world.stage.advance(1000)
+        leapt = await world.store.renew("nobody", 1.0)
+        (held,) = [held for held in await world.store.held("w1") if held.batch_status]
+        async with asyncio.timeout(PATIENCE_S):
+            while await world.stage.lease_end(held) <= leapt:  # the holder renews it
+                await asyncio.sleep(0.01)
+        upstream.open.set()
+        assert (await world.ended(batch)).completed == 5
+        assert sorted(map(number_of, upstream.calls)) == [1, 2, 3, 4, 5]
 
     async def test_without_the_store_a_worker_stops_its_calls_before_its_leases_end(self, world: World) -> None:
         queue = Unreachable(world)

@@ -1,0 +1,31 @@
+"""The memory store: one object behind the store ports, each part in a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from batchwire_server.adapters.memory.batches import MemoryBatches
+from batchwire_server.adapters.memory.files import MemoryFiles
+from batchwire_server.adapters.memory.garbage import MemoryGarbage
+from batchwire_server.adapters.memory.keys import MemoryKeys
+from batchwire_server.adapters.memory.outcomes import MemoryOutcomes
+from batchwire_server.adapters.memory.tables import Memory, wall_clock
+from batchwire_server.adapters.memory.tasks import MemoryTasks
+from batchwire_server.adapters.memory.webhooks import MemoryWebhooks
+from batchwire_server.core.ports import ChangeFeed
+
+
+class MemoryStore(MemoryFiles, MemoryBatches, MemoryTasks, MemoryOutcomes, MemoryGarbage, MemoryKeys, MemoryWebhooks):
+    """FileStore, BatchStore, TaskQueue, GarbageStore, KeyStore and WebhookStore of one process.
+
+    Args:
+        now: the clock, in milliseconds since the epoch.
+    """
+
+    def __init__(self, now: Callable[[], int] = wall_clock) -> None:
+        self._memory = Memory(now)
+
+    @property
+    def changes(self) -> ChangeFeed:
+        """Word of its changes."""
+        return self._memory.changes

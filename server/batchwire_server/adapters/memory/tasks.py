@@ -1,0 +1,138 @@
+"""The queue in memory: claim, lease, fence."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Collection
+from dataclasses import replace
+
+from batchwire_server.adapters.memory.tables import Memory, Queued, Tables
+from batchwire_server.core.ports import CRASH_DELAY_MS, SET_ASIDE_AFTER, Held
+from batchwire_server.core.records import Task, TaskKind
+
+
+def _shards_at_work(tables: Tables, now: int) -> list[Queued]:
+    leased = [queued for queued in tables.tasks.values() if queued.state == "leased" and queued.is_shard]
+    return [queued for queued in leased if queued.lease_until > now]
+
+
+def _is_set_aside(queued: Queued) -> bool:
+    return queued.is_shard and queued.crashes >= SET_ASIDE_AFTER
+
+
+def _held_by(tables: Tables, worker: str) -> list[Queued]:
+    return [queued for queued in tables.tasks.values() if queued.state == "leased" and queued.lease_owner == worker]
+
+
+class MemoryTasks:
+    """The leasing part of the TaskQueue in memory."""
+
+    _memory: Memory
+
+    async def claim(
+        self,
+        worker: str,
+        kinds: Collection[TaskKind],
+        *,
+        ttl: float,
+        full_models: Collection[str] = (),
+        limit: int = 1,
+        set_aside: bool = False,
+    ) -> list[Task]:
+        """See TaskQueue."""
+        async with self._memory.write() as tables:
+            now = self._memory.now()
+            at_work = Counter(queued.task.tenant for queued in _shards_at_work(tables, now))
+
+            def urgency(queued: Queued) -> tuple[float, ...]:
+                """The tenant with the fewest shards at work comes first, then whoever has the least time."""
+                task = queued.task
+                return at_work[task.tenant], math.inf if task.deadline is None else task.deadline, task.id
+
+            due = [
+                queued
+                for queued in tables.tasks.values()
+                if queued.task.kind in kinds
+                and queued.is_due(now)
+                and queued.task.model not in full_models
+                and _is_set_aside(queued) == set_aside
+            ]
+            claimed = []
+            for queued in sorted(due, key=urgency)[:limit]:
+                task = replace(
+                    queued.task,
+                    epoch=queued.task.epoch + 1,
+                    attempts=queued.task.attempts + 1,
+                    claimed_at=now,
+                    crashes=queued.crashes,
+                )
+                until = now + int(ttl * 1000)
+                tables.tasks[task.id] = replace(
+                    queued, task=task, state="leased", lease_owner=worker, lease_until=until
+                )
+                claimed.append(task)
+        return sorted(claimed, key=lambda task: task.id)
+
+    async def set_aside_waits(self) -> bool:
+        """See TaskQueue."""
+        tables, now = await self._memory.read(), self._memory.now()
+        return any(_is_set_aside(queued) and queued.is_due(now) for queued in tables.tasks.values())
+
+    async def suspect(self, task: Task, line: int | None) -> None:
+        """See TaskQueue."""
+        async with self._memory.write() as tables:
+            queued = tables.held(task)
+            tables.tasks[task.id] = replace(queued, task=replace(queued.task, suspect=line))
+
+    async def renew(self, worker: str, ttl: float) -> None:
+        """See TaskQueue."""
+        async with self._memory.write(quiet=True) as tables:
+            until = self._memory.now() + int(ttl * 1000)
+            for queued in _held_by(tables, worker):
+                tables.tasks[queued.task.id] = replace(queued, lease_until=until)
+
+    async def held(self, worker: str) -> list[Held]:
+        """See TaskQueue."""
+        tables = await self._memory.read()
+        held = []
+        for queued in _held_by(tables, worker):
+            batch = tables.batches.get(queued.task.batch_id or "")
+            held.append(Held(queued.task.id, queued.task.epoch, batch.status if batch else None))
+        return held
+
+    async def release(self, task: Task | Held, delay: float = 0.0) -> None:
+        """See TaskQueue."""
+        async with self._memory.write() as tables:
+            due = self._memory.now() + int(delay * 1000)
+            tables.tasks[task.id] = Queued(replace(tables.held(task).task, suspect=None), due)
+
+    async def release_worker(self, worker: str, *, crashed: bool) -> int:
+        """See TaskQueue."""
+        released = 0
+        async with self._memory.write() as tables:
+            now = self._memory.now()
+            for queued in list(tables.tasks.values()):
+                owner = queued.lease_owner or ""
+                if queued.state != "leased" or (owner != worker and not owner.startswith(f"{worker}/")):
+                    continue
+                if crashed:
+                    often = not queued.is_shard and queued.crashes >= SET_ASIDE_AFTER
+                    freed = Queued(replace(queued.task, crashes=queued.crashes), now + (CRASH_DELAY_MS if often else 0))
+                else:
+                    freed = Queued(replace(queued.task, suspect=None), queued.not_before)
+                tables.tasks[queued.task.id] = freed
+                released += 1
+        return released
+
+    async def complete(self, task: Task) -> None:
+        """See TaskQueue."""
+        async with self._memory.write() as tables:
+            del tables.tasks[tables.held(task).task.id]
+
+    async def model_shares(self) -> dict[str, int]:
+        """See TaskQueue."""
+        workers: dict[str, set[str | None]] = defaultdict(set)
+        for queued in _shards_at_work(await self._memory.read(), self._memory.now()):
+            workers[str(queued.task.model)].add(queued.lease_owner)
+        return {model: len(owners) for model, owners in workers.items()}

@@ -1,0 +1,57 @@
+"""The stage of the memory store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+from batchwire_server.adapters.memory import MemoryStore
+from batchwire_server.adapters.memory.tables import wall_clock
+from batchwire_server.core.ports import ChangeFeed
+from batchwire_server.core.records import Batch, Segment, Task
+
+from tests.ports.stores import Stage
+
+
+class MemoryStage(Stage):
+    """A store in memory, whose clock can be put forward, and stopped."""
+
+    store: MemoryStore
+
+    def __init__(self) -> None:
+        self._ahead = 0
+        self._stopped_at: int | None = None
+        self.store = MemoryStore(self._now)
+        self._memory = self.store._memory
+
+    def _now(self) -> int:
+        return (wall_clock() if self._stopped_at is None else self._stopped_at) + self._ahead
+
+    @asynccontextmanager
+    async def changes(self) -> AsyncIterator[ChangeFeed]:
+        yield self.store.changes
+
+    async def advance(self, seconds: float) -> None:
+        self._ahead += int(seconds * 1000)
+
+    async def stop_the_clock(self) -> None:
+        self._stopped_at = wall_clock()
+
+    async def let_lease_lapse(self, task: Task) -> None:
+        async with self._memory.write() as tables:
+            tables.tasks[task.id] = replace(tables.tasks[task.id], lease_until=0)
+
+    async def all_tasks(self) -> list[dict[str, Any]]:
+        kept = [asdict(queued) for queued in self._memory.tables.tasks.values()]
+        return [{**queued.pop("task"), **queued} for queued in kept]
+
+    async def all_segments(self) -> list[Segment]:
+        return list(self._memory.tables.segments.values())
+
+    async def kept_files(self) -> list[Any]:
+        return [self._memory.tables.files, self._memory.tables.deleted_files]
+
+    async def kept_of(self, batch: Batch) -> Any:
+        return self._memory.tables.batches[batch.id]

@@ -1,0 +1,75 @@
+"""The stage of the SQL store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from batchwire_server.adapters.sql import Database, SqlStore
+from batchwire_server.adapters.sql.rows import segment_record
+from batchwire_server.adapters.sql.tables import BATCH, FILE, SEGMENT, TASK
+from batchwire_server.core.ports import ChangeFeed
+from batchwire_server.core.records import Batch, Segment, Task
+from batchwire_server.parts import changes_of
+from sqlalchemy import event, literal_column, select, update
+
+from tests.ports.stores import TTL, Stage
+
+PATIENCE_S = 20.0
+SQL = ["sqlite", "postgresql"]
+over_sql = pytest.mark.parametrize("adapter", SQL, indirect=True)
+"""For what is of SQL, or of databases that many processes share."""
+
+
+class SqlStage(Stage):
+    """A store over a database. Its clock is an expression of SQL, to which the time that is to have passed is added."""
+
+    store: SqlStore
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.database = Database(url)
+        self.store = SqlStore(self.database)
+        if self.database.dialect == "sqlite":
+
+            @event.listens_for(self.database.engine.sync_engine, "connect")
+            def hurry(connection: Any, _record: object) -> None:
+                connection.execute("PRAGMA synchronous=OFF")  # no test pulls the plug
+
+    @asynccontextmanager
+    async def changes(self) -> AsyncIterator[ChangeFeed]:
+        async with changes_of(self.database) as feed:
+            if self.database.dialect == "postgresql":  # until it listens, nothing is heard; that it does is a change
+                await feed.wait(1, PATIENCE_S)
+            yield feed
+
+    async def advance(self, seconds: float) -> None:
+        self.database.clock = literal_column(f"({self.database.clock} + {int(seconds * 1000)})")
+
+    async def stop_the_clock(self) -> None:
+        async with self.database.read() as connection:
+            self.database.clock = literal_column(f"CAST({await self.database.now(connection)} AS BIGINT)")
+
+    async def let_lease_lapse(self, task: Task) -> None:
+        earlier = update(TASK).where(TASK.c.id == task.id).values(lease_until=TASK.c.lease_until - int(TTL * 100_000))
+        async with self.database.write() as connection:
+            await connection.execute(earlier)
+
+    async def all_tasks(self) -> list[dict[str, Any]]:
+        return await self._rows(TASK)
+
+    async def all_segments(self) -> list[Segment]:
+        async with self.database.read() as connection:
+            return [segment_record(row) for row in await connection.execute(select(SEGMENT))]
+
+    async def kept_files(self) -> list[Any]:
+        return await self._rows(FILE)
+
+    async def kept_of(self, batch: Batch) -> Any:
+        return [row for row in await self._rows(BATCH) if row["id"] == batch.id]
+
+    async def _rows(self, table: Any) -> list[dict[str, Any]]:
+        async with self.database.read() as connection:
+            return [dict(row) for row in (await connection.execute(select(table))).mappings()]
