@@ -55,6 +55,12 @@ class TestClaiming:
             await stage.store.record([Harvest(task, None, done=True)])
         assert order == [soon.id, middle.id, late.id]
 
+    async def test_work_without_a_deadline_comes_last(self, stage: Stage) -> None:
+        await stage.store.add_batch(a_batch())
+        kinds = [TaskKind.SWEEP, TaskKind.VALIDATE]
+        order = [(await stage.store.claim("w1", kinds, ttl=TTL))[0].kind for _ in range(2)]
+        assert order == [TaskKind.VALIDATE, TaskKind.SWEEP]
+
     async def test_of_one_batch_the_first_shard_comes_first(self, stage: Stage) -> None:
         await stage.started(parts=shards(6))
         claimed = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=4)

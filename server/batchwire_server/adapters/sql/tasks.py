@@ -70,7 +70,7 @@ class SqlTasks:
             .where(TASK.c.kind.in_([str(kind) for kind in kinds]), _due(clock, expired_before))
             .where(apart if set_aside else ~apart)
             # The tenant with the fewest shards at work comes first, then whoever has the least time.
-            .order_by(func.coalesce(held.c.shards, 0), TASK.c.deadline, TASK.c.id)
+            .order_by(func.coalesce(held.c.shards, 0), TASK.c.deadline.nulls_last(), TASK.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True, of=TASK)
         )
