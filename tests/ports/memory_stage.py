@@ -12,7 +12,7 @@ from batchwire_server.adapters.memory.tables import wall_clock
 from batchwire_server.core.ports import ChangeFeed
 from batchwire_server.core.records import Batch, Segment, Task
 
-from tests.ports.stores import Stage
+from tests.ports.stores import MIDNIGHT, Stage
 
 
 class MemoryStage(Stage):
@@ -21,13 +21,13 @@ class MemoryStage(Stage):
     store: MemoryStore
 
     def __init__(self) -> None:
+        self._clock = wall_clock
         self._ahead = 0
-        self._stopped_at: int | None = None
         self.store = MemoryStore(self._now)
         self._memory = self.store._memory
 
     def _now(self) -> int:
-        return (wall_clock() if self._stopped_at is None else self._stopped_at) + self._ahead
+        return self._clock() + self._ahead
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[ChangeFeed]:
@@ -37,7 +37,7 @@ class MemoryStage(Stage):
         self._ahead += int(seconds * 1000)
 
     async def stop_the_clock(self) -> None:
-        self._stopped_at = wall_clock()
+        self._clock, self._ahead = lambda: MIDNIGHT, 0
 
     async def let_lease_lapse(self, task: Task) -> None:
         async with self._memory.write() as tables:

@@ -15,7 +15,7 @@ from batchwire_server.core.records import Batch, Segment, Task
 from batchwire_server.parts import changes_of
 from sqlalchemy import event, literal_column, select, update
 
-from tests.ports.stores import TTL, Stage
+from tests.ports.stores import MIDNIGHT, TTL, Stage
 
 PATIENCE_S = 20.0
 SQL = ["sqlite", "postgresql"]
@@ -32,6 +32,8 @@ class SqlStage(Stage):
         self.url = url
         self.database = Database(url)
         self.store = SqlStore(self.database)
+        self._clock = str(self.database.clock)
+        self._ahead = 0
         if self.database.dialect == "sqlite":
 
             @event.listens_for(self.database.engine.sync_engine, "connect")
@@ -46,11 +48,15 @@ class SqlStage(Stage):
             yield feed
 
     async def advance(self, seconds: float) -> None:
-        self.database.clock = literal_column(f"({self.database.clock} + {int(seconds * 1000)})")
+        self._ahead += int(seconds * 1000)
+        self._set_clock()
 
     async def stop_the_clock(self) -> None:
-        async with self.database.read() as connection:
-            self.database.clock = literal_column(f"CAST({await self.database.now(connection)} AS BIGINT)")
+        self._clock, self._ahead = f"CAST({MIDNIGHT} AS BIGINT)", 0
+        self._set_clock()
+
+    def _set_clock(self) -> None:
+        self.database.clock = literal_column(f"({self._clock} + {self._ahead})")
 
     async def let_lease_lapse(self, task: Task) -> None:
         earlier = update(TASK).where(TASK.c.id == task.id).values(lease_until=TASK.c.lease_until - int(TTL * 100_000))

@@ -24,6 +24,8 @@ from batchwire_server.core.ports import (
 from batchwire_server.core.records import Batch, File, Segment, Shard, Task, TaskKind, Upload, Usage
 
 TTL = 30.0
+MIDNIGHT = 4_000_000_000_000
+"""An instant that no clock shows by itself, in milliseconds."""
 RUN_KINDS = [TaskKind.RUN]
 OTHER_KINDS = [TaskKind.VALIDATE, TaskKind.EXPIRE, TaskKind.FINALIZE]
 
@@ -87,7 +89,7 @@ class Stage(ABC):
 
     @abstractmethod
     async def stop_the_clock(self) -> None:
-        """Makes all that follows happen in one instant."""
+        """Makes all that follows happen in one instant, at MIDNIGHT."""
 
     @abstractmethod
     async def let_lease_lapse(self, task: Task) -> None:

@@ -106,6 +106,13 @@ class TestPages:
         second = await page(stage, after=first[-1], limit=2)
         assert sorted(first + second) == sorted(file.id for file in made)
 
+    async def test_a_page_goes_on_after_a_file_that_is_gone(self, stage: Stage) -> None:
+        made = await files(stage, 4)
+        first = await page(stage, limit=2)
+        await stage.store.delete_file("acme", first[-1])
+        second = await page(stage, after=first[-1], limit=2)
+        assert sorted(first + second) == sorted(file.id for file in made)
+
     async def test_an_unknown_place_has_no_page(self, stage: Stage) -> None:
         assert await stage.store.list_files("acme", purpose="", after="file-x", limit=3, oldest_first=True) is None
 

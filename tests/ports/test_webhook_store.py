@@ -54,6 +54,11 @@ async def test_a_change_is_stored_and_an_old_secret_gets_its_time(stage: Stage) 
     assert changed.old_secret_until
     assert changed.old_secret_until - changed.updated_at == 10_000
     assert await stage.store.get_webhook_endpoint("acme", made.id) == changed
+    await stage.advance(5)
+    renamed = await stage.store.update_webhook_endpoint(replace(changed, name="another"))
+    assert renamed
+    assert renamed.old_secret_until == changed.old_secret_until
+    assert renamed.updated_at > changed.updated_at
 
 
 @pytest.mark.parametrize("status", sorted(TERMINAL))

@@ -37,7 +37,7 @@ def _record_batch(tables: Tables, batch_id: str, harvests: Sequence[Harvest], no
         revision=batch.revision + 1,
     )
     tables.batches[batch_id] = batch
-    if done and not batch.open_shards:
+    if not batch.open_shards:
         enter(tables, batch_id, BatchStatus.FINALIZING, now)
         tables.add_task(TaskKind.FINALIZE, batch, now)
 
