@@ -149,7 +149,7 @@ class TestLeasing:
     ) -> None:
         await stage.started()
         task = await stage.claim_one(TaskKind.RUN, "w1")
-        await stage.lapse(task)
+        await stage.let_lease_lapse(task)
         end = await stage.lease_end(task)
         claim = partial(stage.store.claim, "w2", RUN_KINDS, ttl=TTL)
         assert await claim(expired_before=end - 1) == []

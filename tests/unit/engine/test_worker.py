@@ -237,7 +237,7 @@ class TestTakingOver:
         leapt = await world.store.renew("nobody", 1.0)
         (held,) = [held for held in await world.store.held("w1") if held.batch_status]
         async with asyncio.timeout(PATIENCE_S):
-            while await world.stage.lease_end(held) <= leapt:  # the holder renews it
+            while await world.stage.lease_end(held) <= leapt:  # noqa: ASYNC110 - until its holder renews it
                 await asyncio.sleep(0.01)
         upstream.open.set()
         assert (await world.ended(batch)).completed == 5

@@ -16,7 +16,7 @@ from batchwire_server.core.ports import ChangeFeed
 
 
 class MemoryStore(MemoryFiles, MemoryBatches, MemoryTasks, MemoryOutcomes, MemoryGarbage, MemoryKeys, MemoryWebhooks):
-    """FileStore, BatchStore, TaskQueue, GarbageStore, KeyStore and WebhookStore of one process.
+    """FileStore, BatchStore, TaskQueue, GarbageStore, KeyStore, WebhookStore and Reachable of one process.
 
     Args:
         now: the clock, in milliseconds since the epoch.
@@ -24,6 +24,9 @@ class MemoryStore(MemoryFiles, MemoryBatches, MemoryTasks, MemoryOutcomes, Memor
 
     def __init__(self, now: Callable[[], int] = wall_clock) -> None:
         self._memory = Memory(now)
+
+    async def reach(self) -> None:
+        """See Reachable."""
 
     @property
     def changes(self) -> ChangeFeed:

@@ -47,9 +47,10 @@ class Queued:
         """Tells whether its lease has run out."""
         return self.state == "leased" and self.lease_until <= now
 
-    def is_due(self, now: int) -> bool:
-        """Tells whether it may be claimed."""
-        return (self.state == "ready" and self.not_before <= now) or self.has_lapsed(now)
+    def is_due(self, now: int, expired_before: int | None = None) -> bool:
+        """Tells whether it may be claimed; another's lease must have run out at `expired_before`, or else by now."""
+        lapsed = self.has_lapsed(now if expired_before is None else expired_before)
+        return (self.state == "ready" and self.not_before <= now) or lapsed
 
     @property
     def crashes(self) -> int:

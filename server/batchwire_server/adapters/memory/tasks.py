@@ -39,6 +39,7 @@ class MemoryTasks:
         full_models: Collection[str] = (),
         limit: int = 1,
         set_aside: bool = False,
+        expired_before: int | None = None,
     ) -> list[Task]:
         """See TaskQueue."""
         async with self._memory.write() as tables:
@@ -54,7 +55,7 @@ class MemoryTasks:
                 queued
                 for queued in tables.tasks.values()
                 if queued.task.kind in kinds
-                and queued.is_due(now)
+                and queued.is_due(now, expired_before)
                 and queued.task.model not in full_models
                 and _is_set_aside(queued) == set_aside
             ]
@@ -85,12 +86,13 @@ class MemoryTasks:
             queued = tables.held(task)
             tables.tasks[task.id] = replace(queued, task=replace(queued.task, suspect=line))
 
-    async def renew(self, worker: str, ttl: float) -> None:
+    async def renew(self, worker: str, ttl: float) -> int:
         """See TaskQueue."""
         async with self._memory.write(quiet=True) as tables:
-            until = self._memory.now() + int(ttl * 1000)
+            now = self._memory.now()
             for queued in _held_by(tables, worker):
-                tables.tasks[queued.task.id] = replace(queued, lease_until=until)
+                tables.tasks[queued.task.id] = replace(queued, lease_until=now + int(ttl * 1000))
+        return now
 
     async def held(self, worker: str) -> list[Held]:
         """See TaskQueue."""
