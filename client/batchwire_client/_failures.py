@@ -31,6 +31,7 @@ REASONS: dict[str, type[errors.RequestError]] = {
     "RATE_LIMIT_EXCEEDED": errors.RateLimited,
     "WEBHOOK_ENDPOINT_NOT_FOUND": errors.NotFound,
     "WEBHOOK_UNREACHABLE": errors.Conflict,
+    "BATCH_NOT_RETRYABLE": errors.Conflict,
     "MISSING_API_KEY": errors.Unauthenticated,
     "INVALID_API_KEY": errors.Unauthenticated,
 }

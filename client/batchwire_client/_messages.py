@@ -87,3 +87,15 @@ def create_batch(
         metadata=dict(metadata or {}),
         output_expires_after=expires_after(output_expires_after),
     )
+
+
+def retry_batch(
+    batch: str | v1.Batch, completion_window: str, metadata: Mapping[str, str] | None, output_expires_after: int | None
+) -> v1.CreateBatchRequest:
+    """Asks for a batch of another's failed lines."""
+    return v1.CreateBatchRequest(
+        retry_of=batch.id if isinstance(batch, v1.Batch) else batch,
+        completion_window=completion_window,
+        metadata=dict(metadata or {}),
+        output_expires_after=expires_after(output_expires_after),
+    )

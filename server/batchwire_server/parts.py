@@ -38,6 +38,7 @@ from batchwire_server.service.checkup import Checkup
 from batchwire_server.service.files import Files
 from batchwire_server.service.models import Models
 from batchwire_server.service.results import Results
+from batchwire_server.service.retries import Retries
 from batchwire_server.service.uploads import Uploads
 from batchwire_server.service.watches import Watches
 from batchwire_server.service.webhooks import Webhooks
@@ -129,7 +130,7 @@ def use_cases(settings: Settings, world: World, *, open_without_keys: bool, gate
     return UseCases(
         files=files,
         uploads=Uploads(world.store, world.blobs, files, allowed),
-        batches=Batches(world.store, world.store, allowed),
+        batches=Batches(world.store, world.store, Retries(world.store, world.blobs, allowed), allowed),
         watches=Watches(world.store, world.changes),
         results=Results(world.store, world.blobs, world.changes),
         models=Models(world.catalog),

@@ -14,6 +14,7 @@ from batchwire_client._cli.commands.get import get
 from batchwire_client._cli.commands.list import list_
 from batchwire_client._cli.commands.models import models
 from batchwire_client._cli.commands.results import results
+from batchwire_client._cli.commands.retry import retry
 from batchwire_client._cli.commands.run import run
 from batchwire_client._cli.commands.upload import upload
 from batchwire_client._cli.commands.watch import watch
@@ -68,5 +69,5 @@ def program(context: click.Context, target: str | None, api_key: str | None, *, 
     context.obj = App(target, api_key, json)
 
 
-for verb in (run, upload, create, watch, results, cancel, list_, get, download, models):
+for verb in (run, upload, create, watch, results, cancel, retry, list_, get, download, models):
     program.add_command(verb)

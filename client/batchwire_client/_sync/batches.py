@@ -48,6 +48,29 @@ class Batches:
         request = _messages.create_batch(input_file, endpoint, completion_window, metadata, output_expires_after)
         return self._calls.once(self._stub.CreateBatch, request)
 
+    def retry(
+        self,
+        batch: str | v1.Batch,
+        *,
+        completion_window: str = "",
+        metadata: Mapping[str, str] | None = None,
+        output_expires_after: int | None = None,
+    ) -> v1.Batch:
+        """Creates a batch of those lines of an ended one that are in its error file, and returns at once. Not repeated.
+
+        Args:
+            batch: The batch that has ended, or its id.
+            completion_window: The time given; by default as much as that batch had.
+            metadata: As in `create`; that batch's is not taken over.
+            output_expires_after: As in `create`; by default as in that batch.
+
+        Raises:
+            NotFound: There is no such batch.
+            Conflict: It has not ended, none of its lines failed, or its files are gone.
+        """
+        request = _messages.retry_batch(batch, completion_window, metadata, output_expires_after)
+        return self._calls.once(self._stub.CreateBatch, request)
+
     def get(self, batch_id: str) -> v1.Batch:
         """Returns a batch as it is now. Raises NotFound."""
         return self._calls.safely(self._stub.GetBatch, v1.GetBatchRequest(batch_id=batch_id))

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
     WEBHOOK_ENDPOINT_NOT_FOUND = "WEBHOOK_ENDPOINT_NOT_FOUND"
     WEBHOOK_UNREACHABLE = "WEBHOOK_UNREACHABLE"
+    BATCH_NOT_RETRYABLE = "BATCH_NOT_RETRYABLE"
     MISSING_API_KEY = "MISSING_API_KEY"
     INVALID_API_KEY = "INVALID_API_KEY"
 
@@ -164,6 +165,12 @@ def model_not_found(model: str) -> BatchwireError:
 def batch_not_cancellable(status: str) -> BatchwireError:
     """The batch has ended otherwise."""
     return BatchwireError(Reason.BATCH_NOT_CANCELLABLE, f"Cannot cancel a batch with status '{status}'.", status=status)
+
+
+def batch_not_retryable(batch_id: str, status: str, why: str) -> BatchwireError:
+    """There are no lines that could be run again."""
+    message = f"The batch '{batch_id}' cannot be retried: {why}."
+    return BatchwireError(Reason.BATCH_NOT_RETRYABLE, message, param="retry_of", status=status)
 
 
 def upload_not_pending(status: str) -> BatchwireError:

@@ -43,3 +43,8 @@ def event_id() -> str:
 def line_id(batch_id: str, line: int) -> str:
     """Returns the id of a batch's line: the same whenever the line is run again."""
     return f"batch_req_{batch_id.removeprefix('batch_')}{line:07d}"
+
+
+def line_of(line_id: str, batch_id: str) -> int:
+    """Returns the number of the line that an id was made for."""
+    return int(line_id.removeprefix(f"batch_req_{batch_id.removeprefix('batch_')}"))

@@ -124,6 +124,7 @@ class Batch:
         input_key: blob of the input; None when there was no such file.
         input_bytes: its size.
         input_file_name: its name.
+        retry_of: id of the batch whose failed lines these are.
         replace_model: the model of every line, in the place of what the lines say.
         window_seconds: the completion window.
         output_lifetime: seconds that the files which the batch leaves are kept.
@@ -144,6 +145,7 @@ class Batch:
     output_lifetime: int | None
     metadata: dict[str, str] = field(default_factory=dict)
     input_file_name: str | None = None
+    retry_of: str | None = None
     replace_model: str | None = None
     line_rules: LineRules = LineRules()
     status: BatchStatus = BatchStatus.VALIDATING

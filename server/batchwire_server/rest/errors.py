@@ -91,6 +91,7 @@ BY_REASON: Mapping[v1.ErrorReason.ValueType, ReasonRow] = {
     ),
     v1.ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND: ReasonRow(404),
     v1.ERROR_REASON_WEBHOOK_UNREACHABLE: ReasonRow(400, "webhook_unreachable"),
+    v1.ERROR_REASON_BATCH_NOT_RETRYABLE: ReasonRow(400, "batch_not_retryable"),
     v1.ERROR_REASON_MISSING_API_KEY: ReasonRow(401),
     v1.ERROR_REASON_INVALID_API_KEY: ReasonRow(401, "invalid_api_key"),
 }

@@ -35,8 +35,9 @@ class BatchServicer(v1.BatchServiceServicer):
             metadata=dict(request.metadata),
             output_lifetime=lifetime(request, "output_expires_after"),
             replace_model=request.replace.model or None,
-            line_rules=line_rules(request.line_rules),
+            line_rules=line_rules(request.line_rules) if request.HasField("line_rules") else None,
             require_input_file=request.require_input_file,
+            retry_of=request.retry_of or None,
         )
         return batch_message(await self._batches.create(tenant_of(context), spec, request.idempotency_key))
 

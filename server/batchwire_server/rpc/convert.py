@@ -119,6 +119,7 @@ def batch_message(batch: Batch) -> v1.Batch:
         ),
         replace=v1.Replace(model=batch.replace_model) if batch.replace_model else None,
         input_file_name=batch.input_file_name,
+        retry_of=batch.retry_of,
     )
 
 

@@ -34,6 +34,7 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.RATE_LIMIT_EXCEEDED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.WEBHOOK_ENDPOINT_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Reason.WEBHOOK_UNREACHABLE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.BATCH_NOT_RETRYABLE: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.MISSING_API_KEY: grpc.StatusCode.UNAUTHENTICATED,
     Reason.INVALID_API_KEY: grpc.StatusCode.UNAUTHENTICATED,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from batchwire_server.core import ids
 from batchwire_server.core.errors import (
@@ -21,9 +21,10 @@ from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.lines import STRICT
 from batchwire_server.core.ports import BatchStore, FileStore, Once, Page
-from batchwire_server.core.records import Batch, LineRules
+from batchwire_server.core.records import Batch, File, LineRules
 from batchwire_server.core.windows import parse_window
 from batchwire_server.service.files import check_limit, unknown_after
+from batchwire_server.service.retries import Retries
 
 LIST_LIMIT = 100
 LIST_DEFAULT = 20
@@ -38,7 +39,7 @@ _NOT_CANCELLABLE = {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIR
 
 @dataclass(frozen=True, slots=True)
 class BatchSpec:
-    """What a caller wants to have run. `output_lifetime` is in seconds."""
+    """What a caller wants to have run. `output_lifetime` is in seconds; `line_rules` None means the usual ones."""
 
     input_file_id: str
     endpoint: str
@@ -46,8 +47,9 @@ class BatchSpec:
     metadata: dict[str, str] = field(default_factory=dict)
     output_lifetime: int | None = None
     replace_model: str | None = None
-    line_rules: LineRules = STRICT
+    line_rules: LineRules | None = None
     require_input_file: bool = False
+    retry_of: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -72,12 +74,31 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
             raise above_max_length(f"metadata.{key}", message)
 
 
+def _completed(spec: BatchSpec, source: Batch) -> BatchSpec:
+    """Returns a retry's spec with what it leaves out. Raises BatchwireError for what contradicts the batch that it retries."""
+    for param in ("input_file_id", "endpoint"):
+        said, there = getattr(spec, param), getattr(source, param)
+        if said not in {"", there}:
+            message = f"Invalid value: a retry of '{source.id}' has '{there}' here, or leaves it out."
+            raise invalid_value(param, message)
+    return replace(
+        spec,
+        input_file_id=source.input_file_id,
+        endpoint=source.endpoint,
+        completion_window=spec.completion_window or source.completion_window,
+        output_lifetime=spec.output_lifetime or source.output_lifetime,
+        replace_model=spec.replace_model or source.replace_model,
+        line_rules=spec.line_rules or source.line_rules,
+    )
+
+
 class Batches:
     """The use cases of batches."""
 
-    def __init__(self, batches: BatchStore, files: FileStore, limits: Limits) -> None:
+    def __init__(self, batches: BatchStore, files: FileStore, retries: Retries, limits: Limits) -> None:
         self._batches = batches
         self._files = files
+        self._retries = retries
         self._limits = limits
 
     async def create(self, tenant: str, spec: BatchSpec, idempotency_key: str = "") -> Batch:
@@ -90,22 +111,47 @@ class Batches:
                 f"Invalid 'idempotency_key': string too long. Expected a string with maximum length {IDEMPOTENCY_KEY}."
             )
             raise above_max_length("idempotency_key", message)
+        once = Once(idempotency_key, spec.fingerprint) if idempotency_key else None
+        if spec.retry_of is None:
+            file = await self._input(tenant, spec)
+            return await self._add(tenant, spec, file, once)
+        source = await self.get(tenant, spec.retry_of)
+        spec = _completed(spec, source)
+        self._check(spec)
+        file = await self._retries.input_of(source)
+        added = None
+        try:
+            added = await self._add(tenant, replace(spec, input_file_id=file.id), file, once)
+        finally:
+            if added is None or added.input_file_id != file.id:
+                await self._retries.forget(file)
+        return added
+
+    def _check(self, spec: BatchSpec) -> None:
+        """Raises BatchwireError for what cannot be asked for."""
         for param in ("input_file_id", "endpoint", "completion_window"):
             if not getattr(spec, param):
                 raise missing_parameter(param)
         if spec.endpoint not in self._limits.endpoints:
             raise unsupported_value("endpoint", spec.endpoint, self._limits.endpoints)
-        window = parse_window(spec.completion_window)
+        parse_window(spec.completion_window)
         check_metadata(spec.metadata)
         if len(spec.input_file_id) > FILE_ID:
             message = f"Invalid 'input_file_id': string too long. Expected a string with maximum length {FILE_ID}."
             raise above_max_length("input_file_id", message)
+
+    async def _input(self, tenant: str, spec: BatchSpec) -> File | None:
+        """Returns the input of a batch, if there is such a file. Raises BatchwireError."""
+        self._check(spec)
         file = await self._files.get_file(tenant, spec.input_file_id)
         if file is None and spec.require_input_file:
             raise file_not_found(spec.input_file_id)
         if file and file.purpose != "batch":
             message = f"Invalid value: the file '{file.id}' has purpose '{file.purpose}', and must have 'batch'."
             raise invalid_value("input_file_id", message)
+        return file
+
+    async def _add(self, tenant: str, spec: BatchSpec, file: File | None, once: Once | None) -> Batch:
         batch = Batch(
             id=ids.batch_id(),
             tenant=tenant,
@@ -114,14 +160,14 @@ class Batches:
             input_key=file.blob_key if file else None,
             input_bytes=file.bytes if file else 0,
             completion_window=spec.completion_window,
-            window_seconds=window,
+            window_seconds=parse_window(spec.completion_window),
             output_lifetime=spec.output_lifetime,
             metadata=dict(spec.metadata),
             input_file_name=file.filename if file else None,
+            retry_of=spec.retry_of,
             replace_model=spec.replace_model,
-            line_rules=spec.line_rules,
+            line_rules=spec.line_rules or STRICT,
         )
-        once = Once(idempotency_key, spec.fingerprint) if idempotency_key else None
         return await self._batches.add_batch(batch, once, self._limits.batches_per_hour)
 
     async def get(self, tenant: str, batch_id: str) -> Batch:

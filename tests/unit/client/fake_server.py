@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import NoReturn, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 import grpc
 from batchwire import v1
@@ -68,7 +68,7 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
         self.parts: dict[str, bytes] = {}
         self.models = [v1.Model(id="echo", owned_by="batchwire"), v1.Model(id="qwen3", owned_by="lab")]
         self.calls: list[str] = []
-        self.requests: dict[str, list[object]] = defaultdict(list)
+        self.requests: dict[str, list[Any]] = defaultdict(list)
         self.metadata: dict[str, str | bytes] = {}
         self.message_sizes: list[int] = []
         self.download_bytes = 4
@@ -226,7 +226,8 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
             metadata=request.metadata,
             status=v1.BATCH_STATUS_VALIDATING,
         )
-        self._play(batch, self.files[request.input_file_id][1])
+        _, content = self.files.get(request.input_file_id, (None, b""))
+        self._play(batch, content)
         return batch
 
     def GetBatch(self, request: v1.GetBatchRequest, context: grpc.ServicerContext) -> v1.Batch:

@@ -43,6 +43,19 @@ def test_creating_is_not_repeated(client: Client, server: FakeServer) -> None:
     assert not server.batches
 
 
+def test_retrying_sends_what_was_asked(client: Client, server: FakeServer) -> None:
+    batch = client.batches.retry("batch_1", completion_window="2h", output_expires_after=7200)
+    assert server.requests["CreateBatch"] == [
+        v1.CreateBatchRequest(
+            retry_of="batch_1",
+            completion_window="2h",
+            output_expires_after=v1.ExpiresAfter(anchor="created_at", seconds=7200),
+        )
+    ]
+    assert client.batches.retry(batch).id != batch.id
+    assert server.requests["CreateBatch"][1].retry_of == batch.id
+
+
 def test_getting_is_repeated(client: Client, server: FakeServer) -> None:
     batch = server.start()
     server.unavailable("GetBatch")

@@ -66,6 +66,15 @@ def test_cancel_tells_how_the_batch_stands(batchwire: Batchwire, server: FakeSer
     assert json_lines(batchwire("--json", "cancel", batch.id))[0]["status"] == "cancelling"
 
 
+def test_retry_prints_the_new_batchs_id(batchwire: Batchwire, server: FakeServer) -> None:
+    result = batchwire("retry", "batch_1", "--window", "2h")
+    (batch,) = server.batches.values()
+    assert result.stdout == f"{batch.id}\n"
+    assert [(asked.retry_of, asked.completion_window) for asked in server.requests["CreateBatch"]] == [
+        ("batch_1", "2h")
+    ]
+
+
 def test_list_prints_a_table_newest_first(batchwire: Batchwire, server: FakeServer) -> None:
     ids = [server.start(LINES).id for _ in range(3)]
     head, *rows = batchwire("list", "--limit", 2).stdout.splitlines()

@@ -132,6 +132,7 @@ class Batch(_message.Message):
     OUTPUT_EXPIRES_AFTER_FIELD_NUMBER: _builtins.int
     REPLACE_FIELD_NUMBER: _builtins.int
     INPUT_FILE_NAME_FIELD_NUMBER: _builtins.int
+    RETRY_OF_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Opaque, unique, assigned by the server."""
     endpoint: _builtins.str
@@ -150,6 +151,8 @@ class Batch(_message.Message):
     """Id of the file with the lines that failed. Unset until the batch ends, and when none did."""
     input_file_name: _builtins.str
     """Name of the input file. Unset when there was no such file."""
+    retry_of: _builtins.str
+    """Id of the batch whose failed lines this one runs again. Unset when it is no retry."""
     @_builtins.property
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchError]:
         """What validation found wrong. Empty unless the status is BATCH_STATUS_FAILED."""
@@ -237,10 +240,11 @@ class Batch(_message.Message):
         output_expires_after: _file_pb2.ExpiresAfter | None = ...,
         replace: Global___Replace | None = ...,
         input_file_name: _builtins.str | None = ...,
+        retry_of: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_file_id", b"_error_file_id", "_input_file_name", b"_input_file_name", "_model", b"_model", "_output_file_id", b"_output_file_id", "cancelled_at", b"cancelled_at", "cancelling_at", b"cancelling_at", "completed_at", b"completed_at", "created_at", b"created_at", "error_file_id", b"error_file_id", "expired_at", b"expired_at", "expires_at", b"expires_at", "failed_at", b"failed_at", "finalizing_at", b"finalizing_at", "in_progress_at", b"in_progress_at", "input_file_name", b"input_file_name", "model", b"model", "output_expires_after", b"output_expires_after", "output_file_id", b"output_file_id", "replace", b"replace", "request_counts", b"request_counts", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_file_id", b"_error_file_id", "_input_file_name", b"_input_file_name", "_model", b"_model", "_output_file_id", b"_output_file_id", "_retry_of", b"_retry_of", "cancelled_at", b"cancelled_at", "cancelling_at", b"cancelling_at", "completed_at", b"completed_at", "created_at", b"created_at", "error_file_id", b"error_file_id", "expired_at", b"expired_at", "expires_at", b"expires_at", "failed_at", b"failed_at", "finalizing_at", b"finalizing_at", "in_progress_at", b"in_progress_at", "input_file_name", b"input_file_name", "model", b"model", "output_expires_after", b"output_expires_after", "output_file_id", b"output_file_id", "replace", b"replace", "request_counts", b"request_counts", "retry_of", b"retry_of", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_file_id", b"_error_file_id", "_input_file_name", b"_input_file_name", "_model", b"_model", "_output_file_id", b"_output_file_id", "cancelled_at", b"cancelled_at", "cancelling_at", b"cancelling_at", "completed_at", b"completed_at", "completion_window", b"completion_window", "created_at", b"created_at", "endpoint", b"endpoint", "error_file_id", b"error_file_id", "errors", b"errors", "expired_at", b"expired_at", "expires_at", b"expires_at", "failed_at", b"failed_at", "finalizing_at", b"finalizing_at", "id", b"id", "in_progress_at", b"in_progress_at", "input_file_id", b"input_file_id", "input_file_name", b"input_file_name", "metadata", b"metadata", "model", b"model", "output_expires_after", b"output_expires_after", "output_file_id", b"output_file_id", "replace", b"replace", "request_counts", b"request_counts", "status", b"status", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_file_id", b"_error_file_id", "_input_file_name", b"_input_file_name", "_model", b"_model", "_output_file_id", b"_output_file_id", "_retry_of", b"_retry_of", "cancelled_at", b"cancelled_at", "cancelling_at", b"cancelling_at", "completed_at", b"completed_at", "completion_window", b"completion_window", "created_at", b"created_at", "endpoint", b"endpoint", "error_file_id", b"error_file_id", "errors", b"errors", "expired_at", b"expired_at", "expires_at", b"expires_at", "failed_at", b"failed_at", "finalizing_at", b"finalizing_at", "id", b"id", "in_progress_at", b"in_progress_at", "input_file_id", b"input_file_id", "input_file_name", b"input_file_name", "metadata", b"metadata", "model", b"model", "output_expires_after", b"output_expires_after", "output_file_id", b"output_file_id", "replace", b"replace", "request_counts", b"request_counts", "retry_of", b"retry_of", "status", b"status", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error_file_id: _TypeAlias = _typing.Literal["error_file_id"]  # noqa: Y015
     _WhichOneofArgType__error_file_id: _TypeAlias = _typing.Literal["_error_file_id", b"_error_file_id"]  # noqa: Y015
@@ -250,6 +254,8 @@ class Batch(_message.Message):
     _WhichOneofArgType__model: _TypeAlias = _typing.Literal["_model", b"_model"]  # noqa: Y015
     _WhichOneofReturnType__output_file_id: _TypeAlias = _typing.Literal["output_file_id"]  # noqa: Y015
     _WhichOneofArgType__output_file_id: _TypeAlias = _typing.Literal["_output_file_id", b"_output_file_id"]  # noqa: Y015
+    _WhichOneofReturnType__retry_of: _TypeAlias = _typing.Literal["retry_of"]  # noqa: Y015
+    _WhichOneofArgType__retry_of: _TypeAlias = _typing.Literal["_retry_of", b"_retry_of"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_file_id) -> _WhichOneofReturnType__error_file_id | None: ...
     @_typing.overload
@@ -258,6 +264,8 @@ class Batch(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__model) -> _WhichOneofReturnType__model | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__output_file_id) -> _WhichOneofReturnType__output_file_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_of) -> _WhichOneofReturnType__retry_of | None: ...
 
 Global___Batch: _TypeAlias = Batch  # noqa: Y015
 

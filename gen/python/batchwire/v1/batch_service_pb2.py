@@ -28,7 +28,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n batchwire/v1/batch_service.proto\x12\x0c\x62\x61tchwire.v1\x1a\x18\x62\x61tchwire/v1/batch.proto\x1a\x17\x62\x61tchwire/v1/file.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xc5\x03\n\x12\x43reateBatchRequest\x12\x1b\n\rinput_file_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x65ndpoint\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x11\x63ompletion_window\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x46\n\x08metadata\x18\x04 \x03(\x0b\x32..batchwire.v1.CreateBatchRequest.MetadataEntryB\x04\xe2\x41\x01\x01\x12>\n\x14output_expires_after\x18\x05 \x01(\x0b\x32\x1a.batchwire.v1.ExpiresAfterB\x04\xe2\x41\x01\x01\x12,\n\x07replace\x18\x06 \x01(\x0b\x32\x15.batchwire.v1.ReplaceB\x04\xe2\x41\x01\x01\x12\x31\n\nline_rules\x18\x07 \x01(\x0b\x32\x17.batchwire.v1.LineRulesB\x04\xe2\x41\x01\x01\x12 \n\x12require_input_file\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1d\n\x0fidempotency_key\x18\t \x01(\tB\x04\xe2\x41\x01\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x82\x01\n\tLineRules\x12\x1c\n\x0e\x64\x65\x66\x61ult_target\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1a\n\x0csingle_model\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x64rop_stream\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\x12unversioned_target\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\")\n\x0fGetBatchRequest\x12\x16\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"M\n\x12ListBatchesRequest\x12\x18\n\x05limit\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x13\n\x05\x61\x66ter\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x42\x08\n\x06_limit\"\x90\x01\n\x13ListBatchesResponse\x12!\n\x04\x64\x61ta\x18\x01 \x03(\x0b\x32\x13.batchwire.v1.Batch\x12\x15\n\x08\x66irst_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07last_id\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x10\n\x08has_more\x18\x04 \x01(\x08\x42\x0b\n\t_first_idB\n\n\x08_last_id\",\n\x12\x43\x61ncelBatchRequest\x12\x16\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"+\n\x11WatchBatchRequest\x12\x16\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"D\n\x14StreamResultsRequest\x12\x16\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06offset\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01\":\n\x15StreamResultsResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x13\n\x0bnext_offset\x18\x02 \x01(\x03\x32\x94\x05\n\x0c\x42\x61tchService\x12\\\n\x0b\x43reateBatch\x12 .batchwire.v1.CreateBatchRequest\x1a\x13.batchwire.v1.Batch\"\x16\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/batches:\x01*\x12^\n\x08GetBatch\x12\x1d.batchwire.v1.GetBatchRequest\x1a\x13.batchwire.v1.Batch\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/batches/{batch_id}\x12g\n\x0bListBatches\x12 .batchwire.v1.ListBatchesRequest\x1a!.batchwire.v1.ListBatchesResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/batches\x12k\n\x0b\x43\x61ncelBatch\x12 .batchwire.v1.CancelBatchRequest\x1a\x13.batchwire.v1.Batch\"%\x82\xd3\xe4\x93\x02\x1f\"\x1d/v1/batches/{batch_id}/cancel\x12k\n\nWatchBatch\x12\x1f.batchwire.v1.WatchBatchRequest\x1a\x13.batchwire.v1.Batch\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/batches/{batch_id}/events0\x01\x12\x82\x01\n\rStreamResults\x12\".batchwire.v1.StreamResultsRequest\x1a#.batchwire.v1.StreamResultsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/batches/{batch_id}/results0\x01\x42g\n\x10\x64\x65v.batchwire.v1B\x11\x42\x61tchServiceProtoP\x01Z>github.com/batchwire/batchwire/gen/go/batchwire/v1;batchwirev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n batchwire/v1/batch_service.proto\x12\x0c\x62\x61tchwire.v1\x1a\x18\x62\x61tchwire/v1/batch.proto\x1a\x17\x62\x61tchwire/v1/file.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xdd\x03\n\x12\x43reateBatchRequest\x12\x1b\n\rinput_file_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x65ndpoint\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1f\n\x11\x63ompletion_window\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x46\n\x08metadata\x18\x04 \x03(\x0b\x32..batchwire.v1.CreateBatchRequest.MetadataEntryB\x04\xe2\x41\x01\x01\x12>\n\x14output_expires_after\x18\x05 \x01(\x0b\x32\x1a.batchwire.v1.ExpiresAfterB\x04\xe2\x41\x01\x01\x12,\n\x07replace\x18\x06 \x01(\x0b\x32\x15.batchwire.v1.ReplaceB\x04\xe2\x41\x01\x01\x12\x31\n\nline_rules\x18\x07 \x01(\x0b\x32\x17.batchwire.v1.LineRulesB\x04\xe2\x41\x01\x01\x12 \n\x12require_input_file\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1d\n\x0fidempotency_key\x18\t \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08retry_of\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x82\x01\n\tLineRules\x12\x1c\n\x0e\x64\x65\x66\x61ult_target\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1a\n\x0csingle_model\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x64rop_stream\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\x12unversioned_target\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\")\n\x0fGetBatchRequest\x12\x16\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"M\n\x12ListBatchesRequest\x12\x18\n\x05limit\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x13\n\x05\x61\x66ter\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x42\x08\n\x06_limit\"\x90\x01\n\x13ListBatchesResponse\x12!\n\x04\x64\x61ta\x18\x01 \x03(\x0b\x32\x13.batchwire.v1.Batch\x12\x15\n\x08\x66irst_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07last_id\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x10\n\x08has_more\x18\x04 \x01(\x08\x42\x0b\n\t_first_idB\n\n\x08_last_id\",\n\x12\x43\x61ncelBatchRequest\x12\x16\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"+\n\x11WatchBatchRequest\x12\x16\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"D\n\x14StreamResultsRequest\x12\x16\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06offset\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01\":\n\x15StreamResultsResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x13\n\x0bnext_offset\x18\x02 \x01(\x03\x32\x94\x05\n\x0c\x42\x61tchService\x12\\\n\x0b\x43reateBatch\x12 .batchwire.v1.CreateBatchRequest\x1a\x13.batchwire.v1.Batch\"\x16\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/batches:\x01*\x12^\n\x08GetBatch\x12\x1d.batchwire.v1.GetBatchRequest\x1a\x13.batchwire.v1.Batch\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/batches/{batch_id}\x12g\n\x0bListBatches\x12 .batchwire.v1.ListBatchesRequest\x1a!.batchwire.v1.ListBatchesResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/batches\x12k\n\x0b\x43\x61ncelBatch\x12 .batchwire.v1.CancelBatchRequest\x1a\x13.batchwire.v1.Batch\"%\x82\xd3\xe4\x93\x02\x1f\"\x1d/v1/batches/{batch_id}/cancel\x12k\n\nWatchBatch\x12\x1f.batchwire.v1.WatchBatchRequest\x1a\x13.batchwire.v1.Batch\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/batches/{batch_id}/events0\x01\x12\x82\x01\n\rStreamResults\x12\".batchwire.v1.StreamResultsRequest\x1a#.batchwire.v1.StreamResultsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/batches/{batch_id}/results0\x01\x42g\n\x10\x64\x65v.batchwire.v1B\x11\x42\x61tchServiceProtoP\x01Z>github.com/batchwire/batchwire/gen/go/batchwire/v1;batchwirev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,11 +39,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEBATCHREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_CREATEBATCHREQUEST_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_CREATEBATCHREQUEST'].fields_by_name['input_file_id']._loaded_options = None
-  _globals['_CREATEBATCHREQUEST'].fields_by_name['input_file_id']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEBATCHREQUEST'].fields_by_name['input_file_id']._serialized_options = b'\342A\001\001'
   _globals['_CREATEBATCHREQUEST'].fields_by_name['endpoint']._loaded_options = None
-  _globals['_CREATEBATCHREQUEST'].fields_by_name['endpoint']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEBATCHREQUEST'].fields_by_name['endpoint']._serialized_options = b'\342A\001\001'
   _globals['_CREATEBATCHREQUEST'].fields_by_name['completion_window']._loaded_options = None
-  _globals['_CREATEBATCHREQUEST'].fields_by_name['completion_window']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEBATCHREQUEST'].fields_by_name['completion_window']._serialized_options = b'\342A\001\001'
   _globals['_CREATEBATCHREQUEST'].fields_by_name['metadata']._loaded_options = None
   _globals['_CREATEBATCHREQUEST'].fields_by_name['metadata']._serialized_options = b'\342A\001\001'
   _globals['_CREATEBATCHREQUEST'].fields_by_name['output_expires_after']._loaded_options = None
@@ -56,6 +56,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEBATCHREQUEST'].fields_by_name['require_input_file']._serialized_options = b'\342A\001\001'
   _globals['_CREATEBATCHREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_CREATEBATCHREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEBATCHREQUEST'].fields_by_name['retry_of']._loaded_options = None
+  _globals['_CREATEBATCHREQUEST'].fields_by_name['retry_of']._serialized_options = b'\342A\001\001'
   _globals['_LINERULES'].fields_by_name['default_target']._loaded_options = None
   _globals['_LINERULES'].fields_by_name['default_target']._serialized_options = b'\342A\001\001'
   _globals['_LINERULES'].fields_by_name['single_model']._loaded_options = None
@@ -91,25 +93,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHSERVICE'].methods_by_name['StreamResults']._loaded_options = None
   _globals['_BATCHSERVICE'].methods_by_name['StreamResults']._serialized_options = b'\202\323\344\223\002 \022\036/v1/batches/{batch_id}/results'
   _globals['_CREATEBATCHREQUEST']._serialized_start=165
-  _globals['_CREATEBATCHREQUEST']._serialized_end=618
-  _globals['_CREATEBATCHREQUEST_METADATAENTRY']._serialized_start=571
-  _globals['_CREATEBATCHREQUEST_METADATAENTRY']._serialized_end=618
-  _globals['_LINERULES']._serialized_start=621
-  _globals['_LINERULES']._serialized_end=751
-  _globals['_GETBATCHREQUEST']._serialized_start=753
-  _globals['_GETBATCHREQUEST']._serialized_end=794
-  _globals['_LISTBATCHESREQUEST']._serialized_start=796
-  _globals['_LISTBATCHESREQUEST']._serialized_end=873
-  _globals['_LISTBATCHESRESPONSE']._serialized_start=876
-  _globals['_LISTBATCHESRESPONSE']._serialized_end=1020
-  _globals['_CANCELBATCHREQUEST']._serialized_start=1022
-  _globals['_CANCELBATCHREQUEST']._serialized_end=1066
-  _globals['_WATCHBATCHREQUEST']._serialized_start=1068
-  _globals['_WATCHBATCHREQUEST']._serialized_end=1111
-  _globals['_STREAMRESULTSREQUEST']._serialized_start=1113
-  _globals['_STREAMRESULTSREQUEST']._serialized_end=1181
-  _globals['_STREAMRESULTSRESPONSE']._serialized_start=1183
-  _globals['_STREAMRESULTSRESPONSE']._serialized_end=1241
-  _globals['_BATCHSERVICE']._serialized_start=1244
-  _globals['_BATCHSERVICE']._serialized_end=1904
+  _globals['_CREATEBATCHREQUEST']._serialized_end=642
+  _globals['_CREATEBATCHREQUEST_METADATAENTRY']._serialized_start=595
+  _globals['_CREATEBATCHREQUEST_METADATAENTRY']._serialized_end=642
+  _globals['_LINERULES']._serialized_start=645
+  _globals['_LINERULES']._serialized_end=775
+  _globals['_GETBATCHREQUEST']._serialized_start=777
+  _globals['_GETBATCHREQUEST']._serialized_end=818
+  _globals['_LISTBATCHESREQUEST']._serialized_start=820
+  _globals['_LISTBATCHESREQUEST']._serialized_end=897
+  _globals['_LISTBATCHESRESPONSE']._serialized_start=900
+  _globals['_LISTBATCHESRESPONSE']._serialized_end=1044
+  _globals['_CANCELBATCHREQUEST']._serialized_start=1046
+  _globals['_CANCELBATCHREQUEST']._serialized_end=1090
+  _globals['_WATCHBATCHREQUEST']._serialized_start=1092
+  _globals['_WATCHBATCHREQUEST']._serialized_end=1135
+  _globals['_STREAMRESULTSREQUEST']._serialized_start=1137
+  _globals['_STREAMRESULTSREQUEST']._serialized_end=1205
+  _globals['_STREAMRESULTSRESPONSE']._serialized_start=1207
+  _globals['_STREAMRESULTSRESPONSE']._serialized_end=1265
+  _globals['_BATCHSERVICE']._serialized_start=1268
+  _globals['_BATCHSERVICE']._serialized_end=1928
 # @@protoc_insertion_point(module_scope)

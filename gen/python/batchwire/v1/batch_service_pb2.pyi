@@ -55,17 +55,26 @@ class CreateBatchRequest(_message.Message):
     LINE_RULES_FIELD_NUMBER: _builtins.int
     REQUIRE_INPUT_FILE_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    RETRY_OF_FIELD_NUMBER: _builtins.int
     input_file_id: _builtins.str
-    """Id of a file of purpose "batch": JSON Lines, each `{"custom_id", "method": "POST", "url", "body"}`."""
+    """Id of a file of purpose "batch": JSON Lines, each `{"custom_id", "method": "POST", "url", "body"}`. Required, but for a batch that is a
+    retry (see `retry_of`).
+    """
     endpoint: _builtins.str
-    """The path that every line calls; one of those that the server is configured for, such as "/v1/chat/completions"."""
+    """The path that every line calls; one of those that the server is configured for, such as "/v1/chat/completions". Required, but for a retry."""
     completion_window: _builtins.str
-    """The time given: a whole number and s, m, h or d, up to "336h" ("14d")."""
+    """The time given: a whole number and s, m, h or d, up to "336h" ("14d"). Required, but for a retry."""
     require_input_file: _builtins.bool
     """Whether an input file that does not exist fails the call with FILE_NOT_FOUND, instead of the batch."""
     idempotency_key: _builtins.str
     """A name for this call, of at most 255 characters: a later call of the same caller with the same name returns the batch that the first one
     created, and creates none; one with other fields gets IDEMPOTENCY_KEY_REUSED. Empty: each call creates a batch.
+    """
+    retry_of: _builtins.str
+    """Id of a batch that has ended: the new one runs those of its lines that are in its error file, failed and never run alike, as they are in its
+    input. The server makes an input file of them, whose id is the new batch's `input_file_id`. What this request leaves out of
+    `completion_window`, `output_expires_after`, `replace` and `line_rules` is as it was there; `input_file_id` and `endpoint` may be left out, or be
+    those of that batch. Empty: no retry.
     """
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -95,10 +104,11 @@ class CreateBatchRequest(_message.Message):
         line_rules: Global___LineRules | None = ...,
         require_input_file: _builtins.bool = ...,
         idempotency_key: _builtins.str = ...,
+        retry_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["line_rules", b"line_rules", "output_expires_after", b"output_expires_after", "replace", b"replace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_window", b"completion_window", "endpoint", b"endpoint", "idempotency_key", b"idempotency_key", "input_file_id", b"input_file_id", "line_rules", b"line_rules", "metadata", b"metadata", "output_expires_after", b"output_expires_after", "replace", b"replace", "require_input_file", b"require_input_file"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_window", b"completion_window", "endpoint", b"endpoint", "idempotency_key", b"idempotency_key", "input_file_id", b"input_file_id", "line_rules", b"line_rules", "metadata", b"metadata", "output_expires_after", b"output_expires_after", "replace", b"replace", "require_input_file", b"require_input_file", "retry_of", b"retry_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

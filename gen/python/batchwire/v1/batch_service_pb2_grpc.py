@@ -80,7 +80,7 @@ class BatchServiceServicer:
         """Creates a batch and returns at once; reading and checking the input comes after.
 
         Errors: MISSING_REQUIRED_PARAMETER, INVALID_VALUE (endpoint, completion_window, output_expires_after, a file of another purpose),
-        ABOVE_MAX_LENGTH (metadata, idempotency_key), IDEMPOTENCY_KEY_REUSED. An input file that does not exist does not fail the call but the batch, as
+        ABOVE_MAX_LENGTH (metadata, idempotency_key), IDEMPOTENCY_KEY_REUSED, BATCH_NOT_FOUND and BATCH_NOT_RETRYABLE (retry_of). An input file that does not exist does not fail the call but the batch, as
         with OpenAI, unless `require_input_file` says otherwise.
         Idempotent only with an `idempotency_key`: without one, a retry after a lost reply may create a second batch.
         """

@@ -132,6 +132,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "WEBHOOK_UNREACHABLE", "domain": "batchwire.dev", "metadata": {} }
     """
+    ERROR_REASON_BATCH_NOT_RETRYABLE: _ErrorReason.ValueType  # 22
+    """The batch that was to be retried has not ended, has no failed lines, or its input or error file is gone. FAILED_PRECONDITION.
+
+        { "reason": "BATCH_NOT_RETRYABLE", "domain": "batchwire.dev", "metadata": { "param": "retry_of", "status": "in_progress" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused.
@@ -251,5 +256,10 @@ ERROR_REASON_WEBHOOK_UNREACHABLE: ErrorReason.ValueType  # 21
 """The webhook endpoint that was to be tested did not answer, or has an address that is not allowed. FAILED_PRECONDITION.
 
     { "reason": "WEBHOOK_UNREACHABLE", "domain": "batchwire.dev", "metadata": {} }
+"""
+ERROR_REASON_BATCH_NOT_RETRYABLE: ErrorReason.ValueType  # 22
+"""The batch that was to be retried has not ended, has no failed lines, or its input or error file is gone. FAILED_PRECONDITION.
+
+    { "reason": "BATCH_NOT_RETRYABLE", "domain": "batchwire.dev", "metadata": { "param": "retry_of", "status": "in_progress" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -77,6 +77,7 @@ class BatchRow(SQLModel, table=True):
     input_file_name: str | None
     completion_window: str
     window_seconds: int
+    retry_of: str | None
     replace_model: str | None
     line_rules: dict[str, bool] = Field(sa_column=Column(JSON, nullable=False))
     idempotency_key: str | None

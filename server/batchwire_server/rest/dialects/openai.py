@@ -65,6 +65,7 @@ OPENAI = Dialect(
                 "Batch.input_file_name",
                 "Batch.output_expires_after",
                 "Batch.replace",
+                "Batch.retry_of",
                 "File.line_count",
                 "File.sha256",
             }

@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("input_file_name", sa.String(), nullable=True),
         sa.Column("completion_window", sa.String(), nullable=False),
         sa.Column("window_seconds", sa.Integer(), nullable=False),
+        sa.Column("retry_of", sa.String(), nullable=True),
         sa.Column("replace_model", sa.String(), nullable=True),
         sa.Column("line_rules", sa.JSON(), nullable=False),
         sa.Column("idempotency_key", sa.String(), nullable=True),

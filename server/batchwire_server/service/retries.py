@@ -1,0 +1,107 @@
+"""Makes the input of a retry: those lines of an ended batch's input that are in its error file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+
+from batchwire_server.core import ids
+from batchwire_server.core.errors import BatchwireError, BlobNotFoundError, batch_not_retryable
+from batchwire_server.core.intake import Intake
+from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
+from batchwire_server.core.limits import Limits
+from batchwire_server.core.lines import LineSplitter
+from batchwire_server.core.ports import BlobStore, FileStore
+from batchwire_server.core.records import Batch, File
+
+NO_LIMIT = 1 << 62
+
+
+class _Failed(msgspec.Struct, frozen=True):
+    id: str
+
+
+_failed = msgspec.json.Decoder(_Failed)
+
+
+class Retries:
+    """Makes inputs of retries."""
+
+    def __init__(self, files: FileStore, blobs: BlobStore, limits: Limits) -> None:
+        self._files = files
+        self._blobs = blobs
+        self._limits = limits
+
+    async def input_of(self, batch: Batch) -> File:
+        """Stores the lines of a batch that failed or never ran as a file, in the order of the batch's input. Raises BatchwireError."""
+        errors = await self._error_file(batch)
+        file_id = ids.file_id()
+        key = f"files/{file_id}"
+        async with Intake(self._blobs, key, max_bytes=NO_LIMIT) as intake:
+            try:
+                async with aclosing(self._lines(batch, errors)) as lines:
+                    async for line in lines:
+                        await intake.write(line + b"\n")
+            except BlobNotFoundError:
+                raise _refused(batch, "its input is not kept any more") from None
+            await intake.commit()
+        made = File(
+            id=file_id,
+            tenant=batch.tenant,
+            filename=f"{batch.id}_retry.jsonl",
+            purpose="batch",
+            bytes=intake.size,
+            sha256=intake.sha256,
+            line_count=intake.line_count,
+            blob_key=key,
+        )
+        return await self._files.add_file(made, self._limits.batch_file_lifetime)
+
+    async def forget(self, file: File) -> None:
+        """Deletes an input of which nothing came."""
+        await self._files.delete_file(file.tenant, file.id)
+
+    async def _error_file(self, batch: Batch) -> File:
+        if batch.status is BatchStatus.FAILED:
+            raise _refused(batch, "its input was refused, so that no line of it ran")
+        if batch.status not in TERMINAL:
+            raise _refused(batch, f"its status is '{batch.status}', and it has not ended yet")
+        if batch.error_file_id is None or batch.input_key is None:
+            raise _refused(batch, "none of its lines failed")
+        file = await self._files.get_file(batch.tenant, batch.error_file_id)
+        if file is None:
+            raise _refused(batch, "its error file is not kept any more")
+        return file
+
+    async def _lines(self, batch: Batch, errors: File) -> AsyncGenerator[bytes, None]:
+        """Yields the lines of a batch's input that its error file names: both are in the same order."""
+        splitter = LineSplitter(self._limits.max_line_bytes)
+        async with (
+            aclosing(self._numbers(batch, errors)) as numbers,
+            aclosing(self._blobs.stream(str(batch.input_key))) as blocks,
+        ):
+            wanted = await anext(numbers, None)
+            async for block in blocks:
+                for line in splitter.feed(block):
+                    if line.number == wanted:
+                        yield line.text or b""
+                        wanted = await anext(numbers, None)
+                if wanted is None:
+                    return
+            for line in splitter.finish():
+                if line.number == wanted:
+                    yield line.text or b""
+
+    async def _numbers(self, batch: Batch, errors: File) -> AsyncGenerator[int, None]:
+        """Yields the numbers of the lines that an error file has."""
+        splitter = LineSplitter(NO_LIMIT)
+        async with aclosing(self._blobs.stream(errors.blob_key)) as blocks:
+            async for block in blocks:
+                for line in splitter.feed(block):
+                    yield ids.line_of(_failed.decode(line.text or b"").id, batch.id)
+
+
+def _refused(batch: Batch, why: str) -> BatchwireError:
+    return batch_not_retryable(batch.id, batch.status, why)

@@ -1,0 +1,116 @@
+"""Batches made of another batch's failed lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+from batchwire_client import Client, Conflict, InvalidRequest, NotFound, status_word
+
+from bench.upstream import MODEL, Answer, MockUpstream, completion
+from tests.e2e.conftest import Start
+from tests.support.lines import chat_line, ids_of, jsonl
+from tests.support.served import Served
+
+LINES = 700
+
+
+class Moody:
+    """Answers some lines with 400 until it is told to stop."""
+
+    def __init__(self) -> None:
+        self.moody = True
+
+    async def __call__(self, request: dict[str, Any]) -> Answer:
+        number = int(request["messages"][-1]["content"])
+        if self.moody and number % 3 == 0:
+            return Answer(400, b'{"error":{"message":"no"}}')
+        return Answer(body=completion(request))
+
+
+@pytest.fixture
+def moody() -> Moody:
+    return Moody()
+
+
+@pytest.fixture
+def server(start: Start, upstream_of: Callable[[MockUpstream], MockUpstream], moody: Moody) -> Served:
+    return start("--upstream", upstream_of(MockUpstream(behaviour=moody)).base_url)
+
+
+def content(count: int = LINES) -> bytes:
+    """Lines with a byte order mark before and blank lines between, since neither may shift what is taken."""
+    lines = jsonl(chat_line(f"id-{number}", str(number), MODEL) for number in range(count)).splitlines(keepends=True)
+    return b"\xef\xbb\xbf" + b"\r\n".join(lines)
+
+
+def test_only_what_failed_is_run_again_under_the_same_names(server: Served, moody: Moody) -> None:
+    with Client(server.grpc) as client:
+        file = client.files.upload(content(), filename="in.jsonl")
+        first = client.batches.wait(client.batches.create(file.id, metadata={"team": "a"}).id, timeout=60)
+        failed = [f"id-{number}" for number in range(0, LINES, 3)]
+        assert ids_of(b"".join(client.files.download(first.error_file_id))) == failed
+        again = client.batches.wait(client.batches.retry(first).id, timeout=60)
+        assert (again.request_counts.total, again.request_counts.failed) == (len(failed), len(failed))
+        moody.moody = False
+        last = client.batches.wait(client.batches.retry(again.id, completion_window="2h").id, timeout=60)
+        assert ids_of(b"".join(client.files.download(last.output_file_id))) == failed
+        assert (last.retry_of, again.retry_of, first.HasField("retry_of")) == (again.id, first.id, False)
+        assert (again.completion_window, last.completion_window, last.endpoint) == ("24h", "2h", first.endpoint)
+        made = client.files.get(last.input_file_id)
+        assert (made.filename, made.purpose, made.line_count) == (f"{again.id}_retry.jsonl", "batch", len(failed))
+        sent = b"".join(client.files.download(last.input_file_id)).splitlines()
+        assert sent == [line for line in content().removeprefix(b"\xef\xbb\xbf").splitlines() if line][::3]
+
+
+def test_over_rest_a_retry_needs_nothing_else(server: Served, moody: Moody) -> None:
+    with Client(server.grpc) as client:
+        file = client.files.upload(content(6), filename="in.jsonl")
+        first = client.batches.wait(client.batches.create(file.id).id, timeout=60)
+        moody.moody = False
+        headers = {"Idempotency-Key": "again"}
+        made = [
+            requests.post(f"{server.url}/v1/batches", json={"retry_of": first.id}, headers=headers, timeout=30).json()
+            for _ in range(2)
+        ]
+        assert made[0]["id"] == made[1]["id"]
+        assert made[0]["endpoint"] == first.endpoint
+        assert client.batches.wait(made[0]["id"], timeout=60).request_counts.completed == 2
+        # The second call made an input of which nothing came.
+        assert len([file for file in client.files.list() if file.filename.endswith("_retry.jsonl")]) == 1
+
+
+def test_what_cannot_be_retried_is_told(server: Served) -> None:
+    with Client(server.grpc) as client:
+        file = client.files.upload(content(6), filename="in.jsonl")
+        first = client.batches.wait(client.batches.create(file.id).id, timeout=60)
+        for name, value in (("endpoint", "/v1/embeddings"), ("input_file_id", "file-other")):
+            asked = {"retry_of": first.id, name: value}
+            answer = requests.post(f"{server.url}/v1/batches", json=asked, timeout=30)
+            assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
+        with pytest.raises(InvalidRequest, match="Invalid value: '1w'"):
+            client.batches.retry(first, completion_window="1w")
+        fine = client.files.upload(jsonl([chat_line("a", "1", MODEL)]), filename="in.jsonl")
+        done = client.batches.wait(client.batches.create(fine.id).id, timeout=60)
+        assert status_word(done) == "completed"
+        with pytest.raises(Conflict, match="none of its lines failed"):
+            client.batches.retry(done)
+        wrong = client.batches.wait(client.batches.create(file.id, "/v1/embeddings").id, timeout=60)
+        with pytest.raises(Conflict, match="no line of it ran"):
+            client.batches.retry(wrong)
+        client.files.delete(first.error_file_id)
+        with pytest.raises(Conflict, match="error file"):
+            client.batches.retry(first)
+        with pytest.raises(NotFound):
+            client.batches.retry("batch_none")
+        assert not [file for file in client.files.list() if file.filename.endswith("_retry.jsonl")]
+
+
+def test_a_batch_that_runs_cannot_be_retried(start: Start) -> None:
+    server = start("--workers", "0")
+    with Client(server.grpc) as client:
+        batch = client.batches.create(client.files.upload(content(3), filename="in.jsonl").id)
+        with pytest.raises(Conflict, match="has not ended"):
+            client.batches.retry(batch)
