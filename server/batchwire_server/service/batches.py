@@ -30,8 +30,7 @@ LIST_DEFAULT = 20
 METADATA_PAIRS = 16
 METADATA_KEY = 64
 METADATA_VALUE = 512
-IDEMPOTENCY_KEY = 255
-FILE_ID = 255
+NAME = 255
 
 _NOT_CANCELLABLE = {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED}
 
@@ -85,11 +84,11 @@ class Batches:
 
         Raises BatchwireError; a file that does not exist fails the batch later instead, unless the spec says otherwise.
         """
-        if len(idempotency_key) > IDEMPOTENCY_KEY:
-            message = (
-                f"Invalid 'idempotency_key': string too long. Expected a string with maximum length {IDEMPOTENCY_KEY}."
-            )
-            raise above_max_length("idempotency_key", message)
+        named = {"idempotency_key": idempotency_key, "input_file_id": spec.input_file_id}
+        for param, text in {**named, "replace.model": spec.replace_model or ""}.items():
+            if len(text) > NAME:
+                message = f"Invalid '{param}': string too long. Expected a string with maximum length {NAME}."
+                raise above_max_length(param, message)
         for param in ("input_file_id", "endpoint", "completion_window"):
             if not getattr(spec, param):
                 raise missing_parameter(param)
@@ -97,9 +96,6 @@ class Batches:
             raise unsupported_value("endpoint", spec.endpoint, self._limits.endpoints)
         window = parse_window(spec.completion_window)
         check_metadata(spec.metadata)
-        if len(spec.input_file_id) > FILE_ID:
-            message = f"Invalid 'input_file_id': string too long. Expected a string with maximum length {FILE_ID}."
-            raise above_max_length("input_file_id", message)
         file = await self._files.get_file(tenant, spec.input_file_id)
         if file is None and spec.require_input_file:
             raise file_not_found(spec.input_file_id)
