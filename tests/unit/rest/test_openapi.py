@@ -162,6 +162,17 @@ def test_what_a_dialect_means_by_default_is_not_required(dialect: Dialect) -> No
     assert "idempotency_key" in body["properties"]
 
 
+@by_dialect
+async def test_metadata_is_as_free_as_described(stage: Stage, dialect: Dialect) -> None:
+    path = str(dialect.spell("/v1/batches"))
+    body = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    strings_only = body["properties"]["metadata"].get("additionalProperties") == {"type": "string"}
+    stage.api.store(b"{}\n")
+    wanted = {"input_file_id": "file-0", "endpoint": "/v1/x", "completion_window": "24h", "metadata": {"a": [1]}}
+    reply = await stage.http.post(path, json=wanted)
+    assert reply.status_code == (400 if strings_only else 200)
+
+
 def test_a_form_has_its_parts() -> None:
     form = DOCUMENT["paths"]["/v1/files"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["required"] == ["file", "purpose"]

@@ -1,13 +1,28 @@
-"""Cerebras: cancel by DELETE, files that live seven days, errors in one string, metadata of any JSON value."""
+"""Cerebras: `queued`, files that live seven days, errors in one string, metadata of any JSON value."""
 
 from dataclasses import replace
+from typing import Any, cast
 
+from batchwire import v1
+from google.protobuf.message import Message
+
+from batchwire_server.rest.descriptors import enum_words
 from batchwire_server.rest.dialects.openai import OPENAI
 from batchwire_server.rest.dialects.words import ANY_METADATA, metadata_in_text, paragraph
 from batchwire_server.rest.reading import Reading
-from batchwire_server.rest.render import Reshape
+from batchwire_server.rest.render import Derive, Reshape
 
 _SEVEN_DAYS = {"anchor": "created_at", "seconds": 7 * 86400}
+
+_STATUSES = enum_words(v1.BatchStatus.DESCRIPTOR)
+
+
+def _status(message: Message) -> Any:
+    """Its `queued` is a batch that has been validated, and of which no line has ended yet."""
+    batch = cast("v1.Batch", message)
+    waits = not (batch.request_counts.completed or batch.request_counts.failed)
+    return "queued" if waits and batch.status == v1.BATCH_STATUS_IN_PROGRESS else _STATUSES.get(batch.status)
+
 
 CEREBRAS = replace(
     OPENAI,
@@ -17,7 +32,6 @@ CEREBRAS = replace(
         # Cerebras' own has other lines, and those that never ran, which a stream of finished lines has not.
         "/v1/batches/{batch_id}/results": None,
     },
-    bindings={("DELETE", "/v1/batches/{batch_id}"): "CancelBatch"},
     reading=Reading(
         defaults={
             "CreateBatchRequest": {
@@ -30,6 +44,7 @@ CEREBRAS = replace(
             "UploadFileSpec": {"expires_after": _SEVEN_DAYS},
         },
         reshaped={"CreateBatchRequest": metadata_in_text},
+        loose=frozenset({"CreateBatchRequest"}),
     ),
     shape=replace(
         OPENAI.shape,
@@ -44,6 +59,7 @@ CEREBRAS = replace(
             **OPENAI.shape.reshaped,
             "Batch.errors": Reshape(lambda errors: paragraph(errors) or None, {"type": ["string", "null"]}),
             "Batch.metadata": ANY_METADATA,
+            "Batch.status": Derive(_status, {"enum": [*_STATUSES.values(), "queued", None]}),
             "File.purpose": Reshape(lambda word: "batch" if word == "batch_output" else word, {"type": "string"}),
         },
     ),
