@@ -1,28 +1,13 @@
 """Cerebras: `queued`, files that live seven days, errors in one string, metadata of any JSON value."""
 
 from dataclasses import replace
-from typing import Any, cast
 
-from batchwire import v1
-from google.protobuf.message import Message
-
-from batchwire_server.rest.descriptors import enum_words
 from batchwire_server.rest.dialects.openai import OPENAI
-from batchwire_server.rest.dialects.words import ANY_METADATA, metadata_in_text, paragraph
+from batchwire_server.rest.dialects.words import ANY_METADATA, metadata_in_text, paragraph, status_with
 from batchwire_server.rest.reading import Reading
-from batchwire_server.rest.render import Derive, Reshape
+from batchwire_server.rest.render import Reshape
 
 _SEVEN_DAYS = {"anchor": "created_at", "seconds": 7 * 86400}
-
-_STATUSES = enum_words(v1.BatchStatus.DESCRIPTOR)
-
-
-def _status(message: Message) -> Any:
-    """Its `queued` is a batch that has been validated, and of which no line has ended yet."""
-    batch = cast("v1.Batch", message)
-    waits = not (batch.request_counts.completed or batch.request_counts.failed)
-    return "queued" if waits and batch.status == v1.BATCH_STATUS_IN_PROGRESS else _STATUSES.get(batch.status)
-
 
 CEREBRAS = replace(
     OPENAI,
@@ -59,7 +44,7 @@ CEREBRAS = replace(
             **OPENAI.shape.reshaped,
             "Batch.errors": Reshape(lambda errors: paragraph(errors) or None, {"type": ["string", "null"]}),
             "Batch.metadata": ANY_METADATA,
-            "Batch.status": Derive(_status, {"enum": [*_STATUSES.values(), "queued", None]}),
+            "Batch.status": status_with("queued"),
             "File.purpose": Reshape(lambda word: "batch" if word == "batch_output" else word, {"type": "string"}),
         },
     ),

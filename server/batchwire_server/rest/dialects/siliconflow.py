@@ -7,13 +7,10 @@ from typing import Any
 from batchwire import v1
 
 from batchwire_server.rest.dialects.openai import OPENAI
-from batchwire_server.rest.dialects.words import sentences
+from batchwire_server.rest.dialects.words import sentences, status_with
 from batchwire_server.rest.errors import ApiError, refusal
 from batchwire_server.rest.reading import Reading
 from batchwire_server.rest.render import Reshape
-
-_STATUS = {"validating": "in_queue"}
-_STATUSES = ["in_queue", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled", None]
 
 _BARE = frozenset({403, 404, 503, 504})
 
@@ -77,7 +74,7 @@ SILICONFLOW = replace(
             "Batch.errors": Reshape(
                 lambda errors: sentences(errors) or None, {"type": ["array", "null"], "items": {"type": "string"}}
             ),
-            "Batch.status": Reshape(lambda word: _STATUS.get(word, word), {"enum": _STATUSES}),
+            "Batch.status": status_with("in_queue", validating="in_queue"),
             "UploadFile": Reshape(
                 _wrapped, {"type": "object", "required": ["id", "created_at", "code", "message", "status", "data"]}
             ),
