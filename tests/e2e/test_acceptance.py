@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -138,6 +139,32 @@ def test_parts_that_come_out_of_order_are_one_file_and_completing_again_is_the_s
     assert again.file
     assert (again.status, again.file.id) == ("completed", done.file.id)
     assert openai.files.content(done.file.id).read() == content
+
+
+def test_parts_may_come_all_at_once(openai: OpenAI) -> None:
+    pieces = [chat_file(2000)[start : start + 50_000] for start in range(0, len(chat_file(2000)), 50_000)]
+    content = b"".join(pieces)
+    assert len(pieces) > 4
+    upload = openai.uploads.create(
+        bytes=len(content), filename="in.jsonl", mime_type="application/jsonl", purpose="batch"
+    )
+    with ThreadPoolExecutor() as pool:
+        ids = list(pool.map(lambda piece: openai.uploads.parts.create(upload.id, data=piece).id, pieces))
+        completing = [pool.submit(openai.uploads.complete, upload.id, part_ids=ids) for _ in range(3)]
+        files = [done.result().file for done in completing]
+    (file_id,) = {file.id for file in files if file}
+    assert openai.files.content(file_id).read() == content
+
+
+def test_a_part_has_a_limit_of_its_own_and_the_next_may_come(start: Start) -> None:
+    server = start(BATCHWIRE_LIMITS__MAX_PART_BYTES="1000")
+    with OpenAI(base_url=f"{server.url}/v1", api_key="k", max_retries=0) as client:
+        upload = client.uploads.create(bytes=1000, filename="a.jsonl", mime_type="application/jsonl", purpose="batch")
+        with pytest.raises(sdk.APIStatusError, match="File is too large") as refused:
+            client.uploads.parts.create(upload.id, data=b"{" * 1001)
+        assert refused.value.status_code == 413
+        part = client.uploads.parts.create(upload.id, data=b'{"a": 1}\n'.ljust(1000))
+        assert client.uploads.complete(upload.id, part_ids=[part.id]).status == "completed"
 
 
 def test_an_upload_past_its_hour_takes_nothing(start: Start) -> None:

@@ -257,6 +257,27 @@ def test_a_tenant_that_has_created_its_share_is_told_when_to_come_again(start: S
     assert refused.value.reason == "RATE_LIMIT_EXCEEDED"
 
 
+LISTS: dict[str, tuple[str, str, str, str]] = {
+    "no files": ("/files?limit=0", "Invalid 'limit': expected an integer from 1 to 10000, but got 0 instead.", "limit", "invalid_value"),
+    "too many files": ("/files?limit=10001", "Invalid 'limit': expected an integer from 1 to 10000, but got 10001 instead.", "limit", "invalid_value"),
+    "no batches": ("/batches?limit=0", "Invalid 'limit': expected an integer from 1 to 100, but got 0 instead.", "limit", "invalid_value"),
+    "too many batches": ("/batches?limit=101", "Invalid 'limit': expected an integer from 1 to 100, but got 101 instead.", "limit", "invalid_value"),
+    "fewer than none": ("/batches?limit=-1", "Invalid 'limit': expected an integer from 1 to 100, but got -1 instead.", "limit", "invalid_value"),
+    "no number": ("/files?limit=ten", "Invalid type for 'limit': expected an integer, but got a string instead.", "limit", "invalid_type"),
+    "no number that fits": ("/files?limit=99999999999", "Invalid value for 'limit': 99999999999 is out of range.", "limit", "invalid_value"),
+    "another order": ("/files?order=up", "Invalid value: 'up'. Supported values are: 'asc' and 'desc'.", "order", "invalid_value"),
+    "files after nothing": ("/files?after=file-x", "Invalid 'after': there is no object with id 'file-x'.", "after", "invalid_value"),
+    "batches after nothing": ("/batches?after=b%20%2F", "Invalid 'after': there is no object with id 'b /'.", "after", "invalid_value"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "message", "param", "code"), LISTS.values(), ids=LISTS)
+def test_a_page_is_not_given(url: str, path: str, message: str, param: str, code: str) -> None:
+    answer = requests.get(f"{url}{path}", timeout=60)
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
+    assert (answer.status_code, answer.json()) == (400, {"error": error})
+
+
 # Where a caller can name something, and with what.
 NAMED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "file": ("GET", "/files/%00", {}),
