@@ -193,7 +193,7 @@ async def test_ten_files_are_listed_unless_more_are_asked_for(stage: Stage) -> N
         (
             Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "Slow down."),
             429,
-            {"code": 429, "message": "Slow down.", "data": ""},
+            {"code": 429, "message": "Request was rejected due to rate limiting.", "data": ""},
         ),
     ],
 )

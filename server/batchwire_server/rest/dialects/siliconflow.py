@@ -18,6 +18,9 @@ _BARE = frozenset({403, 404, 503, 504})
 _INVALID_REQUEST = 20012
 
 
+# Its own words, which clients know; when to come again is in `retry-after`.
+_RATE_LIMITED = "Request was rejected due to rate limiting."
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -48,7 +51,8 @@ def _error(error: ApiError) -> Any:
     if error.status in _BARE:
         return error.message
     code = _INVALID_REQUEST if error.status == 400 else error.status
-    return {"code": code, "message": error.message, "data": error.param or ""}
+    message = _RATE_LIMITED if error.status == 429 else error.message
+    return {"code": code, "message": message, "data": error.param or ""}
 
 
 SILICONFLOW = replace(
