@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 from batchwire_client import Client
 from openai import OpenAI
@@ -45,6 +46,22 @@ def test_an_input_that_is_deleted_is_gone_and_its_batch_runs(tmp_path: Path) -> 
         assert ended.request_counts.completed == 2
         blobs = tmp_path / "data" / "blobs"
         wait_until(lambda: not [path for path in blobs.rglob("*") if path.is_file() and file.id in path.name])
+
+
+@pytest.mark.parametrize("prefix", ["/v1", "/openai/v1"])
+def test_a_create_that_comes_again_is_the_same_batch_even_if_its_input_is_gone(served: Served, prefix: str) -> None:
+    url = f"{served.url}{prefix}"
+    form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": ("in.jsonl", jsonl([chat_line("a")]))}}
+    file = requests.post(f"{url}/files", timeout=60, **form).json()
+    wanted = {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h"}
+    headers = {"Idempotency-Key": f"nightly of {prefix}"}
+    first = requests.post(f"{url}/batches", json=wanted, headers=headers, timeout=60).json()
+    assert requests.delete(f"{url}/files/{file['id']}", timeout=60).json()["deleted"]
+    again = requests.post(f"{url}/batches", json=wanted, headers=headers, timeout=60)
+    assert (again.status_code, again.json()["id"]) == (200, first["id"])
+    other = requests.post(f"{url}/batches", json=wanted | {"completion_window": "48h"}, headers=headers, timeout=60)
+    assert (other.status_code, other.headers["x-should-retry"]) == (409, "false")
+    assert other.json()["error"]["code"] == "idempotency_key_reused"
 
 
 def test_a_page_goes_on_after_a_file_that_has_been_deleted_meanwhile(openai: OpenAI) -> None:

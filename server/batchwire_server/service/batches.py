@@ -96,6 +96,9 @@ class Batches:
             raise unsupported_value("endpoint", spec.endpoint, self._limits.endpoints)
         window = parse_window(spec.completion_window)
         check_metadata(spec.metadata)
+        once = Once(idempotency_key, spec.fingerprint) if idempotency_key else None
+        if once and (known := await self._batches.find_batch(tenant, once)):
+            return known  # even if its input is gone by now
         file = await self._files.get_file(tenant, spec.input_file_id)
         if file is None and spec.require_input_file:
             raise file_not_found(spec.input_file_id)
@@ -117,7 +120,6 @@ class Batches:
             replace_model=spec.replace_model,
             line_rules=spec.line_rules,
         )
-        once = Once(idempotency_key, spec.fingerprint) if idempotency_key else None
         return await self._batches.add_batch(batch, once, self._limits.batches_per_hour)
 
     async def get(self, tenant: str, batch_id: str) -> Batch:
