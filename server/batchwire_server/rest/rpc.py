@@ -56,8 +56,8 @@ def call_metadata(headers: Headers, request_id: str, peer: str, options: Gateway
 
     The latter goes with the address at the other end of the connection; what headers say of addresses counts for nothing.
     """
-    keys = (f"Bearer {headers[name]}" for name in _KEY_HEADERS if name in headers)
-    credentials = headers.get("authorization") or next(keys, "")
+    given = [headers.get("authorization", ""), *(f"Bearer {headers[name]}" for name in _KEY_HEADERS if name in headers)]
+    credentials = next((each for each in given if each[:7].lower() == "bearer "), given[0])
     named: tuple[tuple[str, str], ...] = (("x-request-id", request_id), ("authorization", credentials))
     if options.tenant_header:
         said = tuple((options.tenant_header, value) for value in headers.getlist(options.tenant_header))
