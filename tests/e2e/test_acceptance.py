@@ -1,15 +1,15 @@
 """The clients that people have, in their own words, each from its upload to its results on a real server.
 
-The SDK of OpenAI has files of its own (`test_openai_sdk.py`, `test_other_sdks.py`), and so have refusals (`test_refusals.py`), what holds after each
-end and each kill (`test_early_ends.py`, `test_crash.py`), and webhooks.
+The SDK of OpenAI has files of its own (`test_openai_sdk.py`, `test_other_sdks.py`), and so has each page that a provider prints (`test_novita_upload_file.py`,
+`test_respan_upload_file.py`, `test_siliconflow_create_batch.py`, `test_cerebras_upload_file.py`), and so have odd senders (`test_odd_senders.py`), refusals
+(`test_refusals.py`), what holds after each end and each kill (`test_early_ends.py`, `test_crash.py`), and webhooks.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,8 @@ from groq import Groq
 from openai import AzureOpenAI, OpenAI
 
 from tests.e2e.conftest import Start
-from tests.support.invariants import ENDS, check_ended
+from tests.support.clients import completed, curl
+from tests.support.invariants import check_ended
 from tests.support.lines import chat_file, ids_of
 from tests.support.served import Served, wait_until
 
@@ -41,27 +42,6 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "in.jsonl"
     path.write_bytes(STRICT_LINES)
     return path
-
-
-def curl(*arguments: str) -> Any:
-    """Runs curl; returns the JSON that it prints."""
-    run = subprocess.run(
-        ["curl", "--silent", "--show-error", "--max-time", "30", *arguments], capture_output=True, check=True
-    )
-    return json.loads(run.stdout)
-
-
-def completed(url: str) -> dict[str, Any]:
-    """Waits until the batch at a URL has ended; returns it."""
-    found: list[dict[str, Any]] = []
-
-    def ended() -> bool:
-        found[:] = [requests.get(url, timeout=30).json()]
-        return found[0]["status"] in ENDS
-
-    wait_until(ended)
-    assert found[0]["status"] == "completed", found[0]
-    return found[0]
 
 
 # Each page's own upload, but for host, key and file name. {url} is the dialect's base.
@@ -112,48 +92,6 @@ def test_lines_of_a_custom_id_and_a_body_are_enough(served: Served, prefix: str)
     assert ended["request_counts"]["completed"] == 2
 
 
-@pytest.mark.parametrize("prefix", ["/openai/v1", "/v1"])
-def test_a_form_under_novitas_header_and_without_a_boundary_is_read(served: Served, prefix: str) -> None:
-    answer = requests.post(
-        f"{served.url}{prefix}/files",
-        headers={"Content-Type": "application/json", "Authorization": "Bearer k"},
-        files={"file": ("in.jsonl", STRICT_LINES)},
-        data={"purpose": "batch"},
-        timeout=30,
-    )
-    assert (answer.status_code, answer.json()["bytes"]) == (200, len(STRICT_LINES))
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed on this machine")
-@pytest.mark.parametrize("path_of", ["/api/files/", "/v1/files"])
-def test_respans_fetch_uploads(served: Served, path_of: str) -> None:
-    script = """
-      const [url, text] = process.argv.slice(1);
-      const formData = new FormData();
-      formData.append('file', new Blob([text]), 'batch_input.jsonl');
-      formData.append('purpose', 'batch');
-      fetch(url, { method: 'POST', headers: { 'Authorization': 'Bearer YOUR_API_KEY' }, body: formData })
-        .then((response) => response.json()).then((file) => console.log(JSON.stringify(file)));
-    """
-    run = subprocess.run(
-        ["node", "-e", script, served.url + path_of, STRICT_LINES.decode()], capture_output=True, check=True, timeout=60
-    )
-    file = json.loads(run.stdout)
-    assert (file["filename"], file["bytes"], file["purpose"]) == ("batch_input.jsonl", len(STRICT_LINES), "batch")
-
-
-def test_respans_requests_upload(served: Served, path: Path) -> None:
-    with path.open("rb") as file:
-        answer = requests.post(
-            f"{served.url}/api/files/",
-            headers={"Authorization": "Bearer YOUR_API_KEY"},
-            files={"file": file},
-            data={"purpose": "batch"},
-            timeout=30,
-        )
-    assert (answer.status_code, answer.json()["bytes"]) == (200, len(STRICT_LINES))
-
-
 def test_siliconflows_two_ways_to_an_uploads_id(served: Served) -> None:
     with OpenAI(base_url=f"{served.url}/siliconflow/v1", api_key="k", _strict_response_validation=True) as client:
         file = client.files.create(file=("in.jsonl", STRICT_LINES), purpose="batch")
@@ -201,6 +139,32 @@ def test_parts_that_come_out_of_order_are_one_file_and_completing_again_is_the_s
     assert again.file
     assert (again.status, again.file.id) == ("completed", done.file.id)
     assert openai.files.content(done.file.id).read() == content
+
+
+def test_parts_may_come_all_at_once(openai: OpenAI) -> None:
+    pieces = [chat_file(2000)[start : start + 50_000] for start in range(0, len(chat_file(2000)), 50_000)]
+    content = b"".join(pieces)
+    assert len(pieces) > 4
+    upload = openai.uploads.create(
+        bytes=len(content), filename="in.jsonl", mime_type="application/jsonl", purpose="batch"
+    )
+    with ThreadPoolExecutor() as pool:
+        ids = list(pool.map(lambda piece: openai.uploads.parts.create(upload.id, data=piece).id, pieces))
+        completing = [pool.submit(openai.uploads.complete, upload.id, part_ids=ids) for _ in range(3)]
+        files = [done.result().file for done in completing]
+    (file_id,) = {file.id for file in files if file}
+    assert openai.files.content(file_id).read() == content
+
+
+def test_a_part_has_a_limit_of_its_own_and_the_next_may_come(start: Start) -> None:
+    server = start(BATCHWIRE_LIMITS__MAX_PART_BYTES="1000")
+    with OpenAI(base_url=f"{server.url}/v1", api_key="k", max_retries=0) as client:
+        upload = client.uploads.create(bytes=1000, filename="a.jsonl", mime_type="application/jsonl", purpose="batch")
+        with pytest.raises(sdk.APIStatusError, match="File is too large") as refused:
+            client.uploads.parts.create(upload.id, data=b"{" * 1001)
+        assert refused.value.status_code == 413
+        part = client.uploads.parts.create(upload.id, data=b'{"a": 1}\n'.ljust(1000))
+        assert client.uploads.complete(upload.id, part_ids=[part.id]).status == "completed"
 
 
 def test_an_upload_past_its_hour_takes_nothing(start: Start) -> None:
@@ -289,23 +253,3 @@ def test_azures_client_goes_round(served: Served) -> None:
         done = client.batches.retrieve(batch.id)
         assert done.output_file_id
         assert ids_of(client.files.content(done.output_file_id).read()) == ids_of(STRICT_LINES)
-
-
-def test_curl_may_leave_out_what_it_likes(served: Served, tmp_path: Path) -> None:
-    """JSON under a form's content type, a part as a plain field above a mebibyte, `Expect: 100-continue`, an empty body for a cancel."""
-    url = f"{served.url}/v1"
-    content = chat_file(20_000)
-    big = tmp_path / "big.jsonl"
-    big.write_bytes(content)
-    assert len(content) > 1 << 20
-    asked = {"bytes": len(content), "filename": "big.jsonl", "mime_type": "application/jsonl", "purpose": "batch"}
-    upload = curl("-d", json.dumps(asked), f"{url}/uploads")
-    part = curl("-H", "Expect: 100-continue", "-F", f"data=<{big}", f"{url}/uploads/{upload['id']}/parts")
-    done = curl("-d", json.dumps({"part_ids": [part["id"]]}), f"{url}/uploads/{upload['id']}/complete/")
-    assert done["file"]["bytes"] == len(content)
-    assert requests.get(f"{url}/files/{done['file']['id']}/content/", timeout=60).content == content
-    wanted = {"input_file_id": done["file"]["id"], "endpoint": CHAT, "completion_window": "24h"}
-    batch = curl("-d", json.dumps(wanted), f"{url}/batches/")
-    json_header = "Content-Type: application/json"
-    cancelled = curl("-X", "POST", "-H", json_header, f"{url}/batches/{batch['id']}/cancel")
-    assert cancelled.get("status") in {"cancelling", "cancelled"} or cancelled["error"]["message"]

@@ -14,13 +14,14 @@ import pytest
 import requests
 from batchwire import v1
 from batchwire_client import Client, errors
-from google.api import annotations_pb2
+from batchwire_server.rest.dialects import DIALECTS, Dialect
+from batchwire_server.rest.routes import Route, Routes
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from openai import OpenAI
 
 from tests.support.lines import chat_file
-from tests.support.served import Served
+from tests.support.served import Served, wait_until
 
 SERVICES = [
     service
@@ -46,6 +47,12 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, s
         red = keys(server.data_dir, "create", "--tenant", "red")
         blue = keys(server.data_dir, "create", "--tenant", "blue", "--name", "the other")
         yield server, red, blue
+
+
+@pytest.fixture(scope="module")
+def guest(locked: tuple[Served, str, str]) -> str:
+    """A key of a third tenant, which makes things; blue never does."""
+    return keys(locked[0].data_dir, "create", "--tenant", "guest")
 
 
 @pytest.fixture(scope="module")
@@ -125,28 +132,117 @@ def test_no_method_gives_one_tenant_what_is_anothers(
         assert method.name in of_nobody | making, "a method that nobody has judged"
 
 
-def routes() -> Iterator[tuple[str, str]]:
-    """Yields verb and path of every route of the protocol that names something."""
-    for method in METHODS:
-        rule = method.GetOptions().Extensions[annotations_pb2.http]
-        verb = rule.WhichOneof("pattern")
-        if verb and "_id}" in getattr(rule, verb):
-            yield verb.upper(), getattr(rule, verb)
+# All that name something which is somebody's: a new one without an id among `belongings` fails.
+ROUTES = [route for route in Routes(DIALECTS).all if set(route.pattern.groupindex) - {"model_id"}]
 
 
-@pytest.mark.parametrize(("verb", "path"), list(routes()))
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.verb} {route.template}")
 def test_no_route_gives_one_tenant_what_is_anothers(
-    locked: tuple[Served, str, str], belongings: dict[str, str], verb: str, path: str
+    locked: tuple[Served, str, str], belongings: dict[str, str], route: Route
 ) -> None:
     server, _, blue = locked
     content: dict[str, Any] = {}
-    if path.endswith("/parts"):
+    if route.template.endswith("/parts"):
         content = {"files": {"data": b"x"}}
-    elif path.endswith("/complete"):
+    elif route.template.endswith("/complete"):
         content = {"json": {"part_ids": ["part_x"]}}
     headers = {"authorization": f"Bearer {blue}"}
-    url = f"{server.url}{path.format(**belongings)}"
-    assert requests.request(verb, url, headers=headers, timeout=30, **content).status_code == 404
+    url = f"{server.url}{route.template.format(**belongings)}"
+    assert requests.request(route.verb, url, headers=headers, timeout=30, **content).status_code == 404
+
+
+def as_json(answer: requests.Response, *ids: str) -> str:
+    """Returns an answer's JSON as text, with all ids alike."""
+    text = answer.text
+    for each in ids:
+        text = text.replace(each, "ID")
+    return text
+
+
+@pytest.mark.parametrize(("path", "name"), [("/v1/files", "file_id"), ("/v1/batches", "batch_id"), ("/v1/webhook_endpoints", "webhook_endpoint_id")])  # fmt: skip
+def test_a_page_cannot_begin_after_what_is_anothers(
+    locked: tuple[Served, str, str], belongings: dict[str, str], path: str, name: str
+) -> None:
+    server, _, blue = locked
+    headers = {"authorization": f"Bearer {blue}"}
+    answers = [
+        requests.get(f"{server.url}{path}", params={"after": each}, headers=headers, timeout=30)
+        for each in (belongings[name], "none")
+    ]
+    bodies = {as_json(answer, belongings[name], "none") for answer in answers}
+    assert len(bodies) == 1, "whether it is another's or nobody's can be told"
+    assert {answer.status_code for answer in answers} <= {200, 400}
+    assert all(belongings[name] not in str(answer.json().get("data")) for answer in answers)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: str(dialect.name))
+def test_an_input_that_is_anothers_is_as_one_that_is_nobodys(
+    locked: tuple[Served, str, str], belongings: dict[str, str], guest: str, dialect: Dialect
+) -> None:
+    server, _, _ = locked
+    headers = {"authorization": f"Bearer {guest}"}
+    url = f"{server.url}{dialect.spell('/v1/batches')}"
+    wanted = {"input_file_id": belongings["file_id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    answer = requests.post(url, json=wanted, headers=headers, timeout=30)
+    if dialect.name != "openai":
+        assert answer.status_code == 404
+        return
+    with OpenAI(base_url=f"{server.url}/v1", api_key=guest) as client:
+        wait_until(lambda: client.batches.retrieve(answer.json()["id"]).status == "failed")
+        batch = client.batches.retrieve(answer.json()["id"])
+    assert batch.errors
+    assert batch.errors.data
+    assert str(batch.errors.data[0].message).startswith(f"Cannot find file {belongings['file_id']}, ")
+
+
+def test_a_part_that_is_anothers_is_not_known(
+    locked: tuple[Served, str, str], belongings: dict[str, str], guest: str
+) -> None:
+    server, red, _ = locked
+    with OpenAI(base_url=f"{server.url}/v1", api_key=red) as client:
+        part = client.uploads.parts.create(belongings["upload_id"], data=b'{"secret": 1}\n')
+    with OpenAI(base_url=f"{server.url}/v1", api_key=guest) as client:
+        upload = client.uploads.create(bytes=14, filename="a.jsonl", mime_type="application/jsonl", purpose="batch")
+        with pytest.raises(sdk.BadRequestError, match="the upload has no part with id"):
+            client.uploads.complete(upload.id, part_ids=[part.id])
+
+
+def test_an_idempotency_key_is_its_tenants_own(locked: tuple[Served, str, str], guest: str) -> None:
+    server, red, _ = locked
+    wanted: Any = {"input_file_id": "file-x", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    made = []
+    for key, window in ((red, "24h"), (guest, "48h"), (red, "24h"), (guest, "48h")):
+        headers = {"authorization": f"Bearer {key}", "idempotency-key": "the nightly one"}
+        answer = requests.post(
+            f"{server.url}/v1/batches", json=wanted | {"completion_window": window}, headers=headers, timeout=30
+        )
+        made.append(answer.json()["id"])
+    assert made[0] == made[2] != made[1] == made[3]
+
+
+def envelope(message: str, code: str | None) -> Any:
+    """Returns OpenAI's error."""
+    return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
+
+
+MISSING = "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
+INCORRECT = "Incorrect API key provided: bw-…."
+REFUSED = {
+    "respan": ({"error": "Authentication credentials were not provided."}, {"error": INCORRECT}),
+    "siliconflow": ("Invalid token", "Invalid token"),
+}
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/batches"])
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: str(dialect.name))
+def test_a_missing_and_a_wrong_key_are_told_in_each_dialects_words(
+    locked: tuple[Served, str, str], dialect: Dialect, path: str
+) -> None:
+    url = f"{locked[0].url}{dialect.spell(path)}"
+    answers = [requests.get(url, headers=headers, timeout=30) for headers in ({}, {"authorization": "Bearer bw-wrong"})]
+    assert [answer.status_code for answer in answers] == [401, 401]
+    expected = REFUSED.get(dialect.name, (envelope(MISSING, None), envelope(INCORRECT, "invalid_api_key")))
+    assert tuple(answer.json() for answer in answers) == expected
 
 
 def test_keys_are_told_apart_and_can_be_revoked(locked: tuple[Served, str, str]) -> None:

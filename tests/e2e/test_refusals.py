@@ -1,4 +1,4 @@
-"""What is refused, row by row: when a batch is created, and when its input is read."""
+"""What is refused, row by row: when a file is uploaded, when a batch is created, and when its input is read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ WANTED = {"input_file_id": "file-x", "endpoint": CHAT, "completion_window": "24h
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that wants one model per batch, as OpenAI does."""
-    one_model = {"BATCHWIRE_LIMITS__MIXED_MODELS": "false", "BATCHWIRE_LIMITS__MAX_LINES": "200"}
+    one_model = {
+        "BATCHWIRE_LIMITS__MIXED_MODELS": "false",
+        "BATCHWIRE_LIMITS__MAX_LINES": "200",
+        "BATCHWIRE_LIMITS__MAX_FILE_BYTES": str(1 << 19),
+    }
     with Served(tmp_path_factory.mktemp("refusals"), environment=one_model) as server:
         yield f"{server.url}/v1"
 
@@ -35,7 +39,10 @@ CREATE: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "endpoint",
         "invalid_value",
     ),
-    "missing field": ({"endpoint": None}, "Missing required parameter: 'endpoint'.", "endpoint", "missing_required_parameter"),
+    **{
+        f"missing {field}": ({field: None}, f"Missing required parameter: '{field}'.", field, "missing_required_parameter")
+        for field in WANTED
+    },
     "metadata value not a string": (
         {"metadata": {"tags": ["a"]}},
         "Invalid type for 'metadata.tags': expected a string, but got an array instead.",
@@ -68,6 +75,53 @@ def test_a_body_is_refused_that_is_no_json(url: str) -> None:
     error = answer.json()["error"]
     assert (answer.status_code, error["param"], error["code"]) == (400, None, None)
     assert error["message"].startswith("We could not parse the JSON body of your request. (HINT: ")
+
+
+UPLOAD: dict[str, tuple[dict[str, Any], int, str, str | None, str | None]] = {
+    "wrong extension": (
+        {"files": {"file": ("in.csv", b"{}")}, "data": {"purpose": "batch"}},
+        400, "Invalid file format for Batch API. Must be .jsonl", None, None,
+    ),
+    "first line no JSON": (
+        {"files": {"file": ("in.jsonl", b"a,b\n{}")}, "data": {"purpose": "batch"}},
+        400, "Invalid file format for Batch API. Must be .jsonl", None, None,
+    ),
+    "bad purpose": (
+        {"files": {"file": ("in.jsonl", b"{}")}, "data": {"purpose": "X"}},
+        400, "'X' is not one of ['fine-tune', 'assistants', 'batch', 'user_data', 'vision', 'evals'] - 'purpose'", "purpose", None,
+    ),
+    "missing file": (
+        {"files": {"purpose": (None, "batch")}},
+        400, "'file' is a required property", "file", "missing_required_parameter",
+    ),
+    "missing purpose": (
+        {"files": {"file": ("in.jsonl", b"{}")}},
+        400, "'purpose' is a required property", "purpose", "missing_required_parameter",
+    ),
+    "too large": (
+        {"files": {"file": ("in.jsonl", b"{}" * (1 << 19))}, "data": {"purpose": "batch"}},
+        413, "File is too large.", None, None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "status", "message", "param", "code"), UPLOAD.values(), ids=UPLOAD)
+def test_a_file_is_not_taken(
+    url: str, form: dict[str, Any], status: int, message: str, param: str | None, code: str | None
+) -> None:
+    answer = requests.post(f"{url}/files", timeout=60, **form)
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
+    assert (answer.status_code, answer.json()) == (status, {"error": error})
+
+
+@pytest.mark.parametrize("purpose", ["assistants", "batch", "evals", "fine-tune", "user_data", "vision"])
+def test_a_file_of_every_purpose_is_taken_and_only_a_batchs_expires_by_itself(url: str, purpose: str) -> None:
+    form: dict[str, Any] = {"data": {"purpose": purpose}, "files": {"file": ("in.jsonl", b"{}")}}
+    file = requests.post(f"{url}/files", timeout=60, **form).json()
+    assert file["purpose"] == purpose
+    assert file["expires_at"] == (file["created_at"] + 30 * 86400 if purpose == "batch" else None)
+    wanted = WANTED | {"input_file_id": file["id"]}
+    assert requests.post(f"{url}/batches", json=wanted, timeout=60).status_code == (200 if purpose == "batch" else 400)
 
 
 def good(custom_id: str = "a", **more: Any) -> dict[str, Any]:
@@ -126,6 +180,10 @@ READ: dict[str, tuple[list[Any], tuple[str, str, str | None, int | None]]] = {
         [good(), good("b", body=body(stream=True)), good("c")],
         ("streaming_unsupported", "Chat Completions: Streaming is not supported in the Batch API.", "body.stream", 2),
     ),
+    "model with a NUL": (
+        [good(body=body(model="a\0b"))],
+        ("invalid_value", "Invalid 'body.model': it has a NUL character.", "body.model", 1),
+    ),
     "custom_id that is no string": (
         [good() | {"custom_id": 5}],
         ("invalid_type", "Invalid type for 'custom_id': expected a string, but got an integer instead.", "custom_id", 1),
@@ -164,14 +222,14 @@ def test_an_input_fails_its_batch(url: str, lines: list[Any], error: tuple[str, 
     assert failed(url, written(lines)) == [{"code": code, "message": message, "param": param, "line": number}]
 
 
-def test_an_input_without_a_request_is_told(url: str) -> None:
-    # An upload of nothing is refused at once, so that the emptiness has to be one of blank lines.
-    answer = requests.post(f"{url}/files", data={"purpose": "batch"}, files={"file": ("in.jsonl", b"\n")}, timeout=60)
-    if answer.status_code == 400:
-        assert answer.json()["error"]["message"] == "Invalid file format for Batch API. Must be .jsonl"
-        return
-    (error,) = failed(url, b"\n")
-    assert error["code"] == "empty_file"
+@pytest.mark.parametrize("content", [b"", b"\n", b" \r\n\t\n"])
+def test_an_input_without_a_request_is_refused_when_it_is_uploaded(url: str, content: bytes) -> None:
+    # So that no batch gets as far as `empty_file`, which `tests/unit/core/test_validation.py` has.
+    form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": ("in.jsonl", content)}}
+    answer = requests.post(f"{url}/files", timeout=60, **form)
+    message = "Invalid file format for Batch API. Must be .jsonl"
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    assert (answer.status_code, answer.json()) == (400, {"error": error})
 
 
 def test_an_input_of_too_many_lines_is_told(url: str) -> None:
@@ -197,3 +255,61 @@ def test_a_tenant_that_has_created_its_share_is_told_when_to_come_again(start: S
     with Client(server.grpc) as client, pytest.raises(RateLimited) as refused:
         client.batches.create("file-x")
     assert refused.value.reason == "RATE_LIMIT_EXCEEDED"
+
+
+LISTS: dict[str, tuple[str, str, str, str]] = {
+    "no files": ("/files?limit=0", "Invalid 'limit': expected an integer from 1 to 10000, but got 0 instead.", "limit", "invalid_value"),
+    "too many files": ("/files?limit=10001", "Invalid 'limit': expected an integer from 1 to 10000, but got 10001 instead.", "limit", "invalid_value"),
+    "no batches": ("/batches?limit=0", "Invalid 'limit': expected an integer from 1 to 100, but got 0 instead.", "limit", "invalid_value"),
+    "too many batches": ("/batches?limit=101", "Invalid 'limit': expected an integer from 1 to 100, but got 101 instead.", "limit", "invalid_value"),
+    "fewer than none": ("/batches?limit=-1", "Invalid 'limit': expected an integer from 1 to 100, but got -1 instead.", "limit", "invalid_value"),
+    "no number": ("/files?limit=ten", "Invalid type for 'limit': expected an integer, but got a string instead.", "limit", "invalid_type"),
+    "no number that fits": ("/files?limit=99999999999", "Invalid value for 'limit': 99999999999 is out of range.", "limit", "invalid_value"),
+    "another order": ("/files?order=up", "Invalid value: 'up'. Supported values are: 'asc' and 'desc'.", "order", "invalid_value"),
+    "files after nothing": ("/files?after=file-x", "Invalid 'after': there is no object with id 'file-x'.", "after", "invalid_value"),
+    "batches after nothing": ("/batches?after=b%20%2F", "Invalid 'after': there is no object with id 'b /'.", "after", "invalid_value"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "message", "param", "code"), LISTS.values(), ids=LISTS)
+def test_a_page_is_not_given(url: str, path: str, message: str, param: str, code: str) -> None:
+    answer = requests.get(f"{url}{path}", timeout=60)
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
+    assert (answer.status_code, answer.json()) == (400, {"error": error})
+
+
+# Where a caller can name something, and with what.
+NAMED: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "file": ("GET", "/files/%00", {}),
+    "content": ("GET", "/files/a%00b/content", {}),
+    "file to delete": ("DELETE", "/files/%00", {}),
+    "files after": ("GET", "/files?after=%00", {}),
+    "files of a purpose": ("GET", "/files?purpose=%00", {}),
+    "batch": ("GET", "/batches/%00", {}),
+    "batch to follow": ("GET", "/batches/%00/events", {}),
+    "batch to cancel": ("POST", "/batches/%00/cancel", {}),
+    "batches after": ("GET", "/batches?after=%00", {}),
+    "input": ("POST", "/batches", {"json": WANTED | {"input_file_id": "a\0"}}),
+    "metadata": ("POST", "/batches", {"json": WANTED | {"metadata": {"a": "\0"}}}),
+    "model": ("POST", "/batches", {"json": WANTED | {"replace": {"model": "a\0"}}}),
+    "idempotency key": ("POST", "/batches", {"json": WANTED | {"idempotency_key": "a\0"}}),
+    "part": ("POST", "/uploads/%00/parts", {"files": {"data": b"x"}}),
+    "parts": ("POST", "/uploads/upload_x/complete", {"json": {"part_ids": ["\0"]}}),
+    "webhook": ("POST", "/webhook_endpoints", {"json": {"name": "a\0", "url": "https://example.com/", "event_types": ["batch.failed"]}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "path", "more"), NAMED.values(), ids=NAMED)
+def test_text_that_a_database_cannot_keep_is_refused(url: str, verb: str, path: str, more: dict[str, Any]) -> None:
+    answer = requests.request(verb, f"{url}{path}", timeout=60, **more)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].endswith("it has a NUL character.")
+
+
+@pytest.mark.parametrize(
+    "header", ["authorization", "api-key", "x-api-key", "idempotency-key", "x-request-id", "x-else"]
+)
+@pytest.mark.parametrize("length", [5_000, 20_000, 60_000])
+def test_a_header_of_any_length_is_no_lack_of_room(url: str, header: str, length: int) -> None:
+    answer = requests.post(f"{url}/batches", json=WANTED, headers={header: "k" * length}, timeout=60)
+    assert answer.status_code == (400 if header == "idempotency-key" else 200)

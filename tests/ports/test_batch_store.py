@@ -59,6 +59,15 @@ class TestBatches:
         with pytest.raises(BatchwireError):
             await stage.store.add_batch(a_batch(), per_hour=2)
 
+    async def test_it_is_found_by_the_key_of_its_tenants_call(self, stage: Stage) -> None:
+        once = Once("mine", "the same")
+        assert await stage.store.find_batch("acme", once) is None
+        batch = await stage.store.add_batch(a_batch(), once)
+        assert await stage.store.find_batch("acme", once) == batch
+        assert await stage.store.find_batch("other", once) is None
+        with pytest.raises(BatchwireError):
+            await stage.store.find_batch("acme", Once("mine", "something else"))
+
     async def test_a_cancel_and_the_end_of_validation_never_wait_for_each_other(self, stage: Stage) -> None:
         for _ in range(10):
             batch = await stage.store.add_batch(a_batch())

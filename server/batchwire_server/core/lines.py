@@ -169,7 +169,7 @@ def check_line(
     body = checked.body
     targeted = method == "POST" and _reaches(url, endpoint, rules)
     fit = (bool(body.model) or not needs_model) and (not body.stream or rules.drop_stream)
-    fit = fit and (bool(body.messages) or endpoint != CHAT)
+    fit = fit and (bool(body.messages) or endpoint != CHAT) and "\0" not in body.model
     if targeted and fit and 0 < len(checked.custom_id) <= MAX_CUSTOM_ID:
         return checked
     return _explain(line, endpoint, rules, needs_model=needs_model)
@@ -264,6 +264,8 @@ def _body_faults(
                 yield "invalid_request", "Model parameter is required.", "body.model"
         elif not isinstance(model, str):
             yield _wrong_type("body.model", "a string", model)
+        elif "\0" in model:  # which a database may be unable to keep
+            yield "invalid_value", "Invalid 'body.model': it has a NUL character.", "body.model"
         if endpoint == CHAT and "messages" not in body:
             yield "invalid_request", "Messages parameter is required.", "body.messages"
         if stream is not None and not isinstance(stream, bool):

@@ -126,6 +126,9 @@ class BatchStore(Protocol):
         With `once`, a batch that was stored under the same key before is returned in its place. Raises BatchwireError when that one was another call's.
         """
 
+    async def find_batch(self, tenant: str, once: Once) -> Batch | None:
+        """Returns the batch that was stored under a key before. Raises BatchwireError when it was another call's."""
+
     async def get_batch(self, tenant: str, batch_id: str) -> Batch | None:
         """Returns a tenant's batch."""
 

@@ -96,6 +96,9 @@ BY_REASON: Mapping[v1.ErrorReason.ValueType, ReasonRow] = {
     v1.ERROR_REASON_INVALID_API_KEY: ReasonRow(401, "invalid_api_key"),
 }
 
+# OpenAI gives no code to a purpose that does not exist.
+UNCODED = frozenset({(v1.ERROR_REASON_INVALID_VALUE, "purpose")})
+
 _FAULT = "The server had an error while processing your request. Sorry about that!"
 _BUSY = "The server is overloaded or not ready yet. Please try again in a moment."
 _LATE = "The server took too long to process your request."
@@ -147,7 +150,8 @@ def from_rpc(error: grpc.aio.AioRpcError, request_id: str) -> ApiError:
         row = BY_REASON[reason]
         headers = dict(_filled(row.headers, metadata))
         words = error.details() or ""
-        return ApiError(row.status, words, type=code.type, param=param, code=row.code, headers=headers, reason=reason)
+        word = None if (reason, param) in UNCODED else row.code
+        return ApiError(row.status, words, type=code.type, param=param, code=word, headers=headers, reason=reason)
     message = f"{code.message} (request id: {request_id})" if code.message else error.details() or ""
     return ApiError(code.status, message, type=code.type, param=param, headers=dict(_filled(code.headers, metadata)))
 

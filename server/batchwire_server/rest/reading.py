@@ -31,6 +31,9 @@ class Reading:
     reshaped: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
     """Messages whose JSON object is passed through a function before it is read."""
 
+    loose: frozenset[str] = frozenset()
+    """Messages whose maps take values of any type, which `reshaped` makes strings of."""
+
     def begin(self, message: Message, headers: Mapping[str, str]) -> None:
         """Fill a new message with what is meant before its caller's own words are read."""
         fill(message, self.defaults.get(message.DESCRIPTOR.name, {}))

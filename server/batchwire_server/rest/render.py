@@ -23,6 +23,16 @@ class Reshape:
 
 
 @dataclass(frozen=True, slots=True)
+class Derive:
+    """Makes a field's JSON value of the whole message."""
+
+    by: Getter
+
+    schema: Mapping[str, Any]
+    """What it makes, in JSON Schema."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """What a dialect's JSON has that the descriptors do not say. Messages go by their name, fields by `Message.field`.
 
@@ -38,7 +48,7 @@ class Shape:
     never_null: frozenset[str]
     """Messages that, unset, are shown with all their zeros."""
 
-    reshaped: Mapping[str, Reshape]
+    reshaped: Mapping[str, Reshape | Derive]
     """Fields whose JSON value is made into another, and methods, by their name, whose whole reply is."""
 
     renamed: Mapping[str, str] = field(default_factory=dict)
@@ -51,7 +61,7 @@ class Shape:
     def reply(self, method: str, message: Message) -> dict[str, Any]:
         """The JSON object of a method's reply."""
         reshape, values = self.reshaped.get(method), self.render(message)
-        return values if reshape is None else dict(reshape.by(values))
+        return dict(reshape.by(values)) if isinstance(reshape, Reshape) else values
 
     def render(self, message: Message) -> dict[str, Any]:
         """The JSON object of a message."""
@@ -71,8 +81,13 @@ class Shape:
 
     def _getter(self, full_name: str, field_: FieldDescriptor) -> Getter:
         get = self._plain_getter(field_)
-        reshape = self.reshaped.get(full_name)
-        return get if reshape is None else lambda message: reshape.by(get(message))
+        match self.reshaped.get(full_name):
+            case None:
+                return get
+            case Derive(by):
+                return by
+            case Reshape(by):
+                return lambda message: by(get(message))
 
     def _plain_getter(self, field_: FieldDescriptor) -> Getter:
         name = field_.name

@@ -26,6 +26,9 @@ _KEY_HEADERS = ("api-key", "x-api-key")
 # What gRPC lets a metadata value hold. A key with anything else in it is nobody's.
 _PRINTABLE = re.compile(r"[ -~]+")
 
+# gRPC refuses calls with much more, as if it lacked room. What is longer is cut: no key and no tenant's name is near it, so it stays wrong.
+_MAX_VALUE = 2048
+
 
 @dataclass(frozen=True, slots=True)
 class Rpc:
@@ -53,10 +56,10 @@ def call_metadata(headers: Headers, request_id: str, peer: str, options: Gateway
 
     The latter goes with the address at the other end of the connection; what headers say of addresses counts for nothing.
     """
-    keys = (f"Bearer {headers[name]}" for name in _KEY_HEADERS if name in headers)
-    credentials = headers.get("authorization") or next(keys, "")
+    given = [headers.get("authorization", ""), *(f"Bearer {headers[name]}" for name in _KEY_HEADERS if name in headers)]
+    credentials = next((each for each in given if each[:7].lower() == "bearer "), given[0])
     named: tuple[tuple[str, str], ...] = (("x-request-id", request_id), ("authorization", credentials))
     if options.tenant_header:
         said = tuple((options.tenant_header, value) for value in headers.getlist(options.tenant_header))
         named += (*said, ("batchwire-peer", peer), ("batchwire-gateway", options.token))
-    return tuple((name, value) for name, value in named if _PRINTABLE.fullmatch(value))
+    return tuple((name, value[:_MAX_VALUE]) for name, value in named if _PRINTABLE.fullmatch(value))

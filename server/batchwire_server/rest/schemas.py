@@ -40,7 +40,7 @@ class Schemas:
         fields = {name: each for name, each in fields_of(message).items() if name not in path}
         defaults = self._dialect.reading.defaults.get(message.name, {})
         required = [name for name, each in fields.items() if is_required(each) and name not in defaults]
-        loose = message.name in self._dialect.reading.reshaped
+        loose = message.name in self._dialect.reading.loose
         properties = {name: self.given(each, loose=loose) for name, each in fields.items()}
         for name, value in defaults.items():
             properties[name] = {**properties[name], "default": value}

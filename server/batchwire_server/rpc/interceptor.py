@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from batchwire_server.core.errors import BatchwireError, OutOfReachError
 from batchwire_server.core.trust import Trust
 from batchwire_server.rpc.errors import CODES, DETAILS_KEY, status_details
 from batchwire_server.rpc.tenants import act_for, key_of, said_tenant
+from batchwire_server.rpc.text import all_sound, sound
 from batchwire_server.service.access import Access
 
 log = logging.getLogger(__name__)
@@ -45,12 +47,17 @@ async def translated(context: Context, method: str) -> AsyncIterator[None]:
         )
 
 
-class CallInterceptor(aio.ServerInterceptor):
-    """Finds out whom each call of the protocol acts for, and translates what its handler raises."""
+READMIT_S = 5.0
+"""How long a reply that goes on and on may go on after its key was revoked, once there is something to send."""
 
-    def __init__(self, access: Access, trust: Trust) -> None:
+
+class CallInterceptor(aio.ServerInterceptor):
+    """Finds out whom each call of the protocol acts for, looks at its text, and translates what its handler raises."""
+
+    def __init__(self, access: Access, trust: Trust, readmit: float = READMIT_S) -> None:
         self._access = access
         self._trust = trust
+        self._readmit = readmit
 
     async def intercept_service(
         self,
@@ -66,7 +73,7 @@ class CallInterceptor(aio.ServerInterceptor):
         names = {True: "stream", False: "unary"}
         kind = f"{names[handler.request_streaming]}_{names[handler.response_streaming]}"
         make = getattr(grpc, f"{kind}_rpc_method_handler")
-        behaviour = wrap(getattr(handler, kind), method)
+        behaviour = wrap(getattr(handler, kind), method, all_sound if handler.request_streaming else sound)
         wrapped: grpc.RpcMethodHandler[Any, Any] = make(
             behaviour, handler.request_deserializer, handler.response_serializer
         )
@@ -76,19 +83,27 @@ class CallInterceptor(aio.ServerInterceptor):
         """Finds out whom a call acts for. Raises BatchwireError."""
         act_for(said_tenant(context, self._trust) or await self._access.tenant(key_of(context)))
 
-    def _wrap_unary(self, behaviour: Callable[[Any, Context], Awaitable[Any]], method: str) -> Any:
+    def _wrap_unary(
+        self, behaviour: Callable[[Any, Context], Awaitable[Any]], method: str, checked: Callable[[Any], Any]
+    ) -> Any:
         async def call(request: Any, context: Context) -> Any:
             async with translated(context, method):
                 await self._admit(context)
-                return await behaviour(request, context)
+                return await behaviour(checked(request), context)
 
         return call
 
-    def _wrap_stream(self, behaviour: Callable[[Any, Context], AsyncIterator[Any]], method: str) -> Any:
+    def _wrap_stream(
+        self, behaviour: Callable[[Any, Context], AsyncIterator[Any]], method: str, checked: Callable[[Any], Any]
+    ) -> Any:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
             async with translated(context, method):
                 await self._admit(context)
-                async for message in behaviour(request, context):
+                admitted = time.monotonic()
+                async for message in behaviour(checked(request), context):
+                    if time.monotonic() - admitted > self._readmit:
+                        await self._admit(context)
+                        admitted = time.monotonic()
                     yield message
 
         return call

@@ -31,8 +31,7 @@ LIST_DEFAULT = 20
 METADATA_PAIRS = 16
 METADATA_KEY = 64
 METADATA_VALUE = 512
-IDEMPOTENCY_KEY = 255
-FILE_ID = 255
+NAME = 255
 
 _NOT_CANCELLABLE = {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED}
 
@@ -106,29 +105,30 @@ class Batches:
 
         Raises BatchwireError; a file that does not exist fails the batch later instead, unless the spec says otherwise.
         """
-        if len(idempotency_key) > IDEMPOTENCY_KEY:
-            message = (
-                f"Invalid 'idempotency_key': string too long. Expected a string with maximum length {IDEMPOTENCY_KEY}."
-            )
-            raise above_max_length("idempotency_key", message)
         once = Once(idempotency_key, spec.fingerprint) if idempotency_key else None
-        if spec.retry_of is None:
-            file = await self._input(tenant, spec)
-            return await self._add(tenant, spec, file, once)
-        source = await self.get(tenant, spec.retry_of)
-        spec = _completed(spec, source)
-        self._check(spec)
+        source = await self.get(tenant, spec.retry_of) if spec.retry_of else None
+        asked = _completed(spec, source) if source else spec
+        self._check(asked, idempotency_key)
+        if once and (known := await self._batches.find_batch(tenant, once)):
+            return known  # even if its input is gone by now
+        if source is None:
+            return await self._add(tenant, asked, await self._input(tenant, asked), once)
         file = await self._retries.input_of(source)
         added = None
         try:
-            added = await self._add(tenant, replace(spec, input_file_id=file.id), file, once)
+            added = await self._add(tenant, replace(asked, input_file_id=file.id), file, once)
         finally:
             if added is None or added.input_file_id != file.id:
                 await self._retries.forget(file)
         return added
 
-    def _check(self, spec: BatchSpec) -> None:
+    def _check(self, spec: BatchSpec, idempotency_key: str) -> None:
         """Raises BatchwireError for what cannot be asked for."""
+        named = {"idempotency_key": idempotency_key, "input_file_id": spec.input_file_id}
+        for param, text in {**named, "replace.model": spec.replace_model or ""}.items():
+            if len(text) > NAME:
+                message = f"Invalid '{param}': string too long. Expected a string with maximum length {NAME}."
+                raise above_max_length(param, message)
         for param in ("input_file_id", "endpoint", "completion_window"):
             if not getattr(spec, param):
                 raise missing_parameter(param)
@@ -136,13 +136,9 @@ class Batches:
             raise unsupported_value("endpoint", spec.endpoint, self._limits.endpoints)
         parse_window(spec.completion_window)
         check_metadata(spec.metadata)
-        if len(spec.input_file_id) > FILE_ID:
-            message = f"Invalid 'input_file_id': string too long. Expected a string with maximum length {FILE_ID}."
-            raise above_max_length("input_file_id", message)
 
     async def _input(self, tenant: str, spec: BatchSpec) -> File | None:
         """Returns the input of a batch, if there is such a file. Raises BatchwireError."""
-        self._check(spec)
         file = await self._files.get_file(tenant, spec.input_file_id)
         if file is None and spec.require_input_file:
             raise file_not_found(spec.input_file_id)

@@ -1,13 +1,14 @@
 // Uploads a file from a stream, runs it as a batch, and prints the custom_id of each line of the output.
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import { basename } from "node:path";
 import OpenAI from "openai";
 
 const [baseURL, path] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey: "any" });
 
 const file = await client.files.create({ file: fs.createReadStream(path), purpose: "batch" });
-assert.equal(file.filename, "in.jsonl");
+assert.equal(file.filename, basename(path));
 assert.equal(file.bytes, fs.statSync(path).size);
 
 let batch = await client.batches.create({

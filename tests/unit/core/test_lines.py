@@ -177,6 +177,7 @@ class TestFaults:
             (request(body="{}"), ("invalid_request", "body.model")),
             (request(body='{"model":""}'), ("invalid_request", "body.model")),
             (request(body='{"model":5}'), ("invalid_type", "body.model")),
+            (request(body='{"model":"a\\u0000b"}'), ("invalid_value", "body.model")),
             (request(body='{"model":"m","stream":true}'), ("streaming_unsupported", "body.stream")),
             (request(body='{"model":"m","stream":"yes"}'), ("invalid_type", "body.stream")),
         ],

@@ -107,11 +107,36 @@ async def test_metadata_that_is_no_object_is_named(stage: Stage) -> None:
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "metadata")
 
 
+@pytest.mark.parametrize("prefix", ["/cerebras/v1", "/v1", "/siliconflow/v1"])
 @pytest.mark.parametrize(("verb", "path"), [("DELETE", ""), ("DELETE", "/"), ("POST", "/cancel")])
-async def test_a_batch_is_cancelled_by_delete_too(stage: Stage, verb: str, path: str) -> None:
+async def test_a_batch_is_cancelled_by_delete_too(stage: Stage, prefix: str, verb: str, path: str) -> None:
     stage.api.batches["b"] = v1.Batch(id="b", status=v1.BATCH_STATUS_IN_PROGRESS)
-    reply = await stage.http.request(verb, f"/cerebras/v1/batches/b{path}")
+    reply = await stage.http.request(verb, f"{prefix}/batches/b{path}")
     assert (reply.status_code, reply.json()["id"], reply.json()["status"]) == (200, "b", "cancelling")
+
+
+@pytest.mark.parametrize(
+    ("status", "completed", "failed", "word"),
+    [
+        (v1.BATCH_STATUS_VALIDATING, 0, 0, "validating"),
+        (v1.BATCH_STATUS_IN_PROGRESS, 0, 0, "queued"),
+        (v1.BATCH_STATUS_IN_PROGRESS, 1, 0, "in_progress"),
+        (v1.BATCH_STATUS_IN_PROGRESS, 0, 1, "in_progress"),
+        (v1.BATCH_STATUS_FINALIZING, 0, 0, "finalizing"),
+        (v1.BATCH_STATUS_FAILED, 0, 0, "failed"),
+        (v1.BATCH_STATUS_COMPLETED, 0, 2, "completed"),
+        (v1.BATCH_STATUS_EXPIRED, 0, 2, "expired"),
+        (v1.BATCH_STATUS_CANCELLING, 0, 0, "cancelling"),
+        (v1.BATCH_STATUS_CANCELLED, 0, 2, "cancelled"),
+    ],
+)
+async def test_a_batch_is_queued_until_a_line_of_it_has_ended(
+    stage: Stage, status: v1.BatchStatus.ValueType, completed: int, failed: int, word: str
+) -> None:
+    counts = v1.RequestCounts(total=2, completed=completed, failed=failed)
+    stage.api.batches["b"] = v1.Batch(id="b", status=status, request_counts=counts)
+    assert (await stage.http.get("/cerebras/v1/batches/b")).json()["status"] == word
+    assert (await stage.http.get("/cerebras/v1/batches")).json()["data"][0]["status"] == word
 
 
 async def test_faults_are_one_string(stage: Stage) -> None:
@@ -134,7 +159,9 @@ async def test_content_is_json_lines_in_its_words(stage: Stage) -> None:
     assert (reply.headers["content-type"], reply.content) == ("application/x-ndjson", INPUT)
 
 
-@pytest.mark.parametrize("path", ["/v1/tcp_warming", "/cerebras/v1/tcp_warming", "/cerebras/v1/tcp_warming/"])
+@pytest.mark.parametrize(
+    "path", ["/v1/tcp_warming", "/openai/v1/tcp_warming", "/cerebras/v1/tcp_warming", "/cerebras/v1/tcp_warming/"]
+)
 async def test_warming_needs_no_key_and_no_api(stage: Stage, path: str) -> None:
     await stage.grpc_server.stop(None)
     assert (await stage.http.get(path)).status_code == 200

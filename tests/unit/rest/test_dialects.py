@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import openai
 import pytest
 from batchwire import v1
+from batchwire_server.rest import app
 from batchwire_server.rest.dialects import DIALECTS, OPENAI, Dialect
 from batchwire_server.rest.openapi import document
+from batchwire_server.rest.options import GatewayOptions
 from batchwire_server.rest.routes import Routes, http_options
 
-from tests.unit.rest.conftest import Stage
+from tests.unit.rest.conftest import Stage, staged
 from tests.unit.rest.fake_api import Failure
 
 PAGE = (Path(__file__).parents[3] / "docs" / "dialects.md").read_text()
@@ -88,11 +91,34 @@ def test_the_calls_that_the_page_names_exist() -> None:
     assert {row["call"] for _, row in rows()} <= calls | extra | probes | {"all"}
 
 
-def test_the_further_dialect_of_the_page_works() -> None:
+@pytest.fixture
+def nebius() -> Dialect:
+    """The dialect that the page adds."""
     code = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     namespace: dict[str, Any] = {}
     exec(compile(code[0], "nebius.py", "exec"), namespace)
-    nebius = namespace["NEBIUS"]
+    dialect: Dialect = namespace["NEBIUS"]
+    return dialect
+
+
+async def test_the_further_dialect_of_the_page_is_served_once_it_is_listed(
+    nebius: Dialect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "DIALECTS", (*DIALECTS, nebius))
+    async with staged(GatewayOptions()) as stage:
+        async with openai.AsyncOpenAI(base_url=f"{stage.url}/nebius/v1", api_key="k", max_retries=0) as sdk:
+            file = await sdk.files.create(file=("in.jsonl", b"{}\n"), purpose="batch")
+            more = {"override_settings": {"model": "m"}}
+            batch = await sdk.batches.create(
+                input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", extra_body=more
+            )
+            assert stage.api.batches[batch.id].replace.model == "m"
+            assert [each.id async for each in sdk.batches.list()] == [batch.id]
+            assert stage.api.requests[-1] == v1.ListBatchesRequest(limit=10)
+        assert "/nebius/v1/batches" in (await stage.http.get("/openapi.json")).json()["paths"]
+
+
+def test_the_further_dialect_of_the_page_works(nebius: Dialect) -> None:
     dialects = (*DIALECTS, nebius)
     route, _ = Routes(dialects).match("POST", "/nebius/v1/batches/")
     assert (route.dialect, route.method.name) == (nebius, "CreateBatch")

@@ -35,7 +35,11 @@ async def test_a_request_id_that_is_not_sane_is_replaced(stage: Stage, given: st
         ({"api-key": "k"}, "Bearer k"),
         ({"x-api-key": "k"}, "Bearer k"),
         ({"authorization": "Bearer a", "api-key": "b"}, "Bearer a"),
+        ({"authorization": "bearer a", "api-key": "b"}, "bearer a"),
+        ({"authorization": "Basic of-a-proxy", "x-api-key": "b"}, "Bearer b"),
+        ({"authorization": "Basic of-a-proxy"}, "Basic of-a-proxy"),
         ({"authorization": b"Bearer \xe9"}, None),
+        ({"authorization": "Bearer " + "k" * 20_000}, "Bearer " + "k" * 2041),
         ({}, None),
     ],
 )

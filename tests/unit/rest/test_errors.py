@@ -73,6 +73,15 @@ def test_headers_are_filled_from_metadata_or_left_out() -> None:
     assert from_rpc(failed(grpc.StatusCode.RESOURCE_EXHAUSTED), "").headers == {}
 
 
+def test_a_purpose_that_there_is_not_has_no_code() -> None:
+    refused = from_rpc(
+        failed(grpc.StatusCode.INVALID_ARGUMENT, reason="INVALID_VALUE", metadata={"param": "purpose"}), "r"
+    )
+    other = from_rpc(failed(grpc.StatusCode.INVALID_ARGUMENT, reason="INVALID_VALUE", metadata={"param": "limit"}), "r")
+    assert (refused.status, refused.param, refused.code) == (400, "purpose", None)
+    assert (other.param, other.code) == ("limit", "invalid_value")
+
+
 def test_the_gateway_refuses_as_the_api_does() -> None:
     error = refusal(v1.ERROR_REASON_INVALID_VALUE, "No.", param="limit")
     assert isinstance(error, ApiError)

@@ -212,7 +212,7 @@ async def test_an_unknown_url_is_named(stage: Stage, path: str) -> None:
 
 async def test_a_verb_that_a_path_has_not_is_named(stage: Stage) -> None:
     reply = await stage.http.put("/v1/batches/batch_1", json={})
-    assert (reply.status_code, reply.headers["allow"]) == (405, "GET, HEAD")
+    assert (reply.status_code, reply.headers["allow"]) == (405, "DELETE, GET, HEAD")
     assert reply.json()["error"]["message"] == "Not allowed to PUT on /v1/batches/batch_1."
 
 

@@ -61,6 +61,14 @@ def reply_schema(verb: str, path: str, status: str = "200") -> Any:
     return DOCUMENT["paths"][path][verb]["responses"][status]["content"]["application/json"]["schema"]
 
 
+def operations_in(media_type: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """Verb and path of each operation of a dialect whose reply is of a type."""
+    for path, verbs in DOCUMENT["paths"].items():
+        for verb, operation in verbs.items():
+            if operation["tags"] == [dialect.name] and media_type in operation["responses"]["200"].get("content", {}):
+                yield verb, path
+
+
 def test_the_checker_finds_what_is_wrong() -> None:
     schema = {
         "type": "object",
@@ -141,7 +149,19 @@ async def test_replies_are_as_described(stage: Stage, dialect: Dialect) -> None:
         ("post", "/v1/uploads/{upload_id}/parts", "u", {"files": {"data": b"x"}}),
         ("post", "/v1/files", "", {"data": {"purpose": "batch"}, "files": {"file": b"x"}}),
         ("delete", "/v1/files/{file_id}", "file-0", {}),
+        ("delete", "/v1/batches/{batch_id}", "empty", {}),
+        ("post", "/v1/uploads/{upload_id}/complete", "u", {"json": {"part_ids": []}}),
+        ("post", "/v1/uploads/{upload_id}/cancel", "u", {}),
+        ("get", "/v1/webhook_endpoints", "", {}),
+        ("post", "/v1/webhook_endpoints", "", {"json": {"name": "n"}}),
+        ("get", "/v1/webhook_endpoints/{webhook_endpoint_id}", "w", {}),
+        ("post", "/v1/webhook_endpoints/{webhook_endpoint_id}", "w", {"json": {"name": "n"}}),
+        ("delete", "/v1/webhook_endpoints/{webhook_endpoint_id}", "w", {}),
+        ("post", "/v1/webhook_endpoints/{webhook_endpoint_id}/rotate_secret", "w", {}),
+        ("post", "/v1/webhook_endpoints/{webhook_endpoint_id}/test", "w", {}),
+        ("get", "/v1/webhook_event_types", "", {}),
     ]
+    assert {(verb, at(path)) for verb, path, _, _ in calls} == set(operations_in("application/json", dialect))
     for verb, path, variable, options in calls:
         reply = await stage.http.request(verb, re.sub(r"\{\w+\}", variable, at(path)), **options)
         assert reply.status_code == 200, (verb, path, reply.text)
@@ -153,6 +173,27 @@ async def test_replies_are_as_described(stage: Stage, dialect: Dialect) -> None:
 
 
 @by_dialect
+async def test_replies_that_are_no_json_have_the_type_that_is_described(stage: Stage, dialect: Dialect) -> None:
+    stage.api.store(b"{}\n")
+    stage.api.batches["file-0"] = v1.Batch(id="file-0")
+    for media_type in (dialect.content_type, "text/event-stream", "application/jsonl"):
+        for verb, path in operations_in(media_type, dialect):
+            stage.api.snapshots.put_nowait(None)
+            stage.api.lines.put_nowait(None)
+            reply = await stage.http.request(verb, re.sub(r"\{\w+\}", "file-0", path))
+            assert (reply.status_code, reply.headers["content-type"].partition(";")[0]) == (200, media_type)
+    others = {
+        kind
+        for verbs in DOCUMENT["paths"].values()
+        for each in verbs.values()
+        for kind in each["responses"]["200"].get("content", {})
+    }
+    assert others == {"application/json", "text/event-stream", "application/jsonl"} | {
+        each.content_type for each in DIALECTS
+    }
+
+
+@by_dialect
 def test_what_a_dialect_means_by_default_is_not_required(dialect: Dialect) -> None:
     path = str(dialect.spell("/v1/batches"))
     body = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
@@ -160,6 +201,17 @@ def test_what_a_dialect_means_by_default_is_not_required(dialect: Dialect) -> No
     assert ("completion_window" in body["required"]) == (dialect.name != "novita")
     assert window.get("default") == ("24h" if dialect.name == "novita" else None)
     assert "idempotency_key" in body["properties"]
+
+
+@by_dialect
+async def test_metadata_is_as_free_as_described(stage: Stage, dialect: Dialect) -> None:
+    path = str(dialect.spell("/v1/batches"))
+    body = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    strings_only = body["properties"]["metadata"].get("additionalProperties") == {"type": "string"}
+    stage.api.store(b"{}\n")
+    wanted = {"input_file_id": "file-0", "endpoint": "/v1/x", "completion_window": "24h", "metadata": {"a": [1]}}
+    reply = await stage.http.post(path, json=wanted)
+    assert reply.status_code == (400 if strings_only else 200)
 
 
 def test_a_form_has_its_parts() -> None:

@@ -89,11 +89,38 @@ async def test_the_longest_window_and_a_replaced_model_are_passed_on_everywhere(
     assert "replace" not in batch
 
 
+@pytest.mark.parametrize("window", ["24h", "1440m", "86400s", "1d", "336h", "14d"])
+async def test_a_window_within_its_bounds_is_taken(stage: Stage, window: str) -> None:
+    assert (await create(stage, window))["completion_window"] == window
+
+
+@pytest.mark.parametrize("window", ["23h", "1h", "86399s", "337h", "15d", "0h"])
+async def test_a_window_outside_its_bounds_is_refused_in_its_words(stage: Stage, window: str) -> None:
+    refused = await create(stage, window)
+    message = f"Invalid value: '{window}'. Supported values are: '24h' to '336h'."
+    assert refused == {"code": 20012, "message": message, "data": "completion_window"}
+    assert (await create(stage, window, "/v1")).get("object") == "batch", "the api's to refuse"
+
+
+@pytest.mark.parametrize("window", ["tomorrow", "", "24", "24 h"])
+async def test_what_is_no_window_is_left_to_the_api(stage: Stage, window: str) -> None:
+    await create(stage, window)
+    request = stage.api.requests[-1]
+    assert isinstance(request, v1.CreateBatchRequest)
+    assert request.completion_window == window
+
+
 @pytest.mark.parametrize("status", v1.BatchStatus.values()[1:])
-async def test_only_a_batch_that_is_validated_is_in_the_queue(stage: Stage, status: v1.BatchStatus.ValueType) -> None:
-    stage.api.batches["b"] = v1.Batch(id="b", status=status)
-    words = [(await stage.http.get(f"{prefix}/batches/b")).json()["status"] for prefix in ("/v1", "/siliconflow/v1")]
-    assert words[0] == words[1] or words == ["validating", "in_queue"]
+@pytest.mark.parametrize("ended", [0, 1])
+async def test_a_batch_is_in_the_queue_until_a_line_of_it_has_ended(
+    stage: Stage, status: v1.BatchStatus.ValueType, ended: int
+) -> None:
+    stage.api.batches["b"] = v1.Batch(id="b", status=status, request_counts=v1.RequestCounts(total=2, failed=ended))
+    plain, word = [
+        (await stage.http.get(f"{prefix}/batches/b")).json()["status"] for prefix in ("/v1", "/siliconflow/v1")
+    ]
+    waits = plain == "validating" or (plain == "in_progress" and not ended)
+    assert word == ("in_queue" if waits else plain)
 
 
 async def test_faults_are_a_list_of_strings(stage: Stage) -> None:
@@ -166,7 +193,7 @@ async def test_ten_files_are_listed_unless_more_are_asked_for(stage: Stage) -> N
         (
             Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "Slow down."),
             429,
-            {"code": 429, "message": "Slow down.", "data": ""},
+            {"code": 429, "message": "Request was rejected due to rate limiting.", "data": ""},
         ),
     ],
 )

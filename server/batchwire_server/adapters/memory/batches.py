@@ -95,6 +95,10 @@ class MemoryBatches:
             tables.add_task(TaskKind.EXPIRE, stored, stored.expires_at)
         return stored
 
+    async def find_batch(self, tenant: str, once: Once) -> Batch | None:
+        """See BatchStore."""
+        return _created_before(await self._memory.read(), tenant, once)
+
     async def get_batch(self, tenant: str, batch_id: str) -> Batch | None:
         """See BatchStore."""
         return _owned(await self._memory.read(), tenant, batch_id)

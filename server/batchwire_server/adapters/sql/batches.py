@@ -144,6 +144,11 @@ class SqlBatches:
             raise idempotency_key_reused(row.id)
         return batch_record(row)
 
+    async def find_batch(self, tenant: str, once: Once) -> Batch | None:
+        """See BatchStore."""
+        async with self._db.read() as connection:
+            return await self._created_before(connection, tenant, once)
+
     async def get_batch(self, tenant: str, batch_id: str) -> Batch | None:
         """See BatchStore."""
         async with self._db.read() as connection:

@@ -19,7 +19,6 @@ AZURE = replace(
     OPENAI,
     name="azure",
     spellings={"/v1": "/openai"},
-    probes=frozenset(),
     reading=Reading(
         defaults={
             "CreateBatchRequest": {

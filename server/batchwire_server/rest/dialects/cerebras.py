@@ -1,9 +1,9 @@
-"""Cerebras: cancel by DELETE, files that live seven days, errors in one string, metadata of any JSON value."""
+"""Cerebras: `queued`, files that live seven days, errors in one string, metadata of any JSON value."""
 
 from dataclasses import replace
 
 from batchwire_server.rest.dialects.openai import OPENAI
-from batchwire_server.rest.dialects.words import ANY_METADATA, metadata_in_text, paragraph
+from batchwire_server.rest.dialects.words import ANY_METADATA, metadata_in_text, paragraph, status_with
 from batchwire_server.rest.reading import Reading
 from batchwire_server.rest.render import Reshape
 
@@ -17,7 +17,6 @@ CEREBRAS = replace(
         # Cerebras' own has other lines, and those that never ran, which a stream of finished lines has not.
         "/v1/batches/{batch_id}/results": None,
     },
-    bindings={("DELETE", "/v1/batches/{batch_id}"): "CancelBatch"},
     reading=Reading(
         defaults={
             "CreateBatchRequest": {
@@ -30,6 +29,7 @@ CEREBRAS = replace(
             "UploadFileSpec": {"expires_after": _SEVEN_DAYS},
         },
         reshaped={"CreateBatchRequest": metadata_in_text},
+        loose=frozenset({"CreateBatchRequest"}),
     ),
     shape=replace(
         OPENAI.shape,
@@ -44,6 +44,7 @@ CEREBRAS = replace(
             **OPENAI.shape.reshaped,
             "Batch.errors": Reshape(lambda errors: paragraph(errors) or None, {"type": ["string", "null"]}),
             "Batch.metadata": ANY_METADATA,
+            "Batch.status": status_with("queued"),
             "File.purpose": Reshape(lambda word: "batch" if word == "batch_output" else word, {"type": "string"}),
         },
     ),

@@ -9,6 +9,5 @@ GROQ = replace(
     OPENAI,
     name="groq",
     spellings={"/v1": "/groq/openai/v1"},
-    probes=frozenset(),
     reading=Reading(defaults={"CreateBatchRequest": {"require_input_file": True}}),
 )

@@ -21,7 +21,6 @@ NOVITA = replace(
     OPENAI,
     name="novita",
     spellings={"/v1": "/openai/v1"},
-    probes=frozenset(),
     reading=Reading(
         defaults={
             "CreateBatchRequest": {

@@ -40,7 +40,9 @@ _METADATA = {"type": ["object", "null"], "additionalProperties": {"type": "strin
 OPENAI = Dialect(
     name="openai",
     spellings={"/v1": "/v1"},
-    probes=frozenset({"/v1/tcp_warming"}),  # Cerebras' SDK calls it on whatever host it is given
+    # What Cerebras' clients call, wherever they point. Nothing else has these names, so that every dialect takes them.
+    bindings={("DELETE", "/v1/batches/{batch_id}"): "CancelBatch"},
+    probes=frozenset({"/v1/tcp_warming"}),
     shape=Shape(
         constants={
             "Batch": _object("batch"),

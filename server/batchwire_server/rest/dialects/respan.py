@@ -73,11 +73,11 @@ RESPAN = replace(
     OPENAI,
     name="respan",
     spellings={"/v1": "/api/v1", "/v1/files": "/api/files"},
-    probes=frozenset(),
     reading=Reading(
         defaults={"CreateBatchRequest": {"require_input_file": True}},
         headers={**HEADERS, "x-data-keywordsai-params": _header, "x-data-respan-params": _header},
         reshaped={"CreateBatchRequest": _folded},
+        loose=frozenset({"CreateBatchRequest"}),
     ),
     shape=replace(OPENAI.shape, reshaped={**OPENAI.shape.reshaped, "Batch.metadata": ANY_METADATA}),
     error=_error,

@@ -1,21 +1,37 @@
 """SiliconFlow: `replace.model`, long windows, `in_queue`, an upload's reply that is wrapped and plain at once, errors of its own."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
+from batchwire import v1
+
 from batchwire_server.rest.dialects.openai import OPENAI
-from batchwire_server.rest.dialects.words import sentences
-from batchwire_server.rest.errors import ApiError
+from batchwire_server.rest.dialects.words import sentences, status_with
+from batchwire_server.rest.errors import ApiError, refusal
 from batchwire_server.rest.reading import Reading
 from batchwire_server.rest.render import Reshape
-
-_STATUS = {"validating": "in_queue"}
-_STATUSES = ["in_queue", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled", None]
 
 _BARE = frozenset({403, 404, 503, 504})
 
 # The only number that its documents give for a refused request; elsewhere the HTTP status stands for it.
 _INVALID_REQUEST = 20012
+
+
+# Its own words, which clients know; when to come again is in `retry-after`.
+_RATE_LIMITED = "Request was rejected due to rate limiting."
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _within_its_windows(values: dict[str, Any]) -> dict[str, Any]:
+    """Refuses windows that its guide does not have. What is no window at all is the api's to refuse."""
+    window = values.get("completion_window")
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", window) if isinstance(window, str) else None
+    if match and not 24 * 3600 <= int(match[1]) * _SECONDS[match[2]] <= 336 * 3600:
+        message = f"Invalid value: '{window}'. Supported values are: '24h' to '336h'."
+        raise refusal(v1.ERROR_REASON_INVALID_VALUE, message, param="completion_window")
+    return values
 
 
 def _wrapped(file: dict[str, Any]) -> dict[str, Any]:
@@ -35,14 +51,14 @@ def _error(error: ApiError) -> Any:
     if error.status in _BARE:
         return error.message
     code = _INVALID_REQUEST if error.status == 400 else error.status
-    return {"code": code, "message": error.message, "data": error.param or ""}
+    message = _RATE_LIMITED if error.status == 429 else error.message
+    return {"code": code, "message": message, "data": error.param or ""}
 
 
 SILICONFLOW = replace(
     OPENAI,
     name="siliconflow",
     spellings={"/v1": "/siliconflow/v1"},
-    probes=frozenset(),
     reading=Reading(
         defaults={
             "CreateBatchRequest": {
@@ -51,6 +67,7 @@ SILICONFLOW = replace(
             },
             "ListFilesRequest": {"limit": 10},
         },
+        reshaped={"CreateBatchRequest": _within_its_windows},
     ),
     shape=replace(
         OPENAI.shape,
@@ -61,7 +78,7 @@ SILICONFLOW = replace(
             "Batch.errors": Reshape(
                 lambda errors: sentences(errors) or None, {"type": ["array", "null"], "items": {"type": "string"}}
             ),
-            "Batch.status": Reshape(lambda word: _STATUS.get(word, word), {"enum": _STATUSES}),
+            "Batch.status": status_with("in_queue", validating="in_queue"),
             "UploadFile": Reshape(
                 _wrapped, {"type": "object", "required": ["id", "created_at", "code", "message", "status", "data"]}
             ),

@@ -1,10 +1,13 @@
-"""What more than one dialect says: faults as sentences, ids that are empty rather than null, metadata of any JSON value."""
+"""What more than one dialect says: batches that wait, faults as sentences, ids that are empty rather than null, metadata of any JSON value."""
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+from batchwire import v1
+from google.protobuf.message import Message
 
-from batchwire_server.rest.render import Reshape
+from batchwire_server.rest.descriptors import enum_words
+from batchwire_server.rest.render import Derive, Reshape
 
 # Marks a value of the protocol's metadata that is JSON text. A string that itself begins so is written as JSON too, so none is mistaken.
 JSON_MARK = "json:"
@@ -20,6 +23,18 @@ def sentences(errors: list[Any]) -> list[str]:
 def paragraph(errors: list[Any]) -> str:
     """All faults of a batch in one string, one in a line; empty when there are none."""
     return "\n".join(sentences(errors))
+
+
+def status_with(queued: str, **others: str) -> Derive:
+    """A batch's status where `queued` stands for in progress until a line has ended, and others for words of the protocol."""
+    words = {number: others.get(word, word) for number, word in enum_words(v1.BatchStatus.DESCRIPTOR).items()}
+
+    def status(message: Message) -> str | None:
+        batch = cast("v1.Batch", message)
+        waits = not (batch.request_counts.completed or batch.request_counts.failed)
+        return queued if waits and batch.status == v1.BATCH_STATUS_IN_PROGRESS else words.get(batch.status)
+
+    return Derive(status, {"enum": [*dict.fromkeys([*words.values(), queued]), None]})
 
 
 def metadata_in_text(values: dict[str, Any]) -> dict[str, Any]:

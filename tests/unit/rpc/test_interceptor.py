@@ -1,0 +1,81 @@
+"""What the interceptor does for every call: here, for replies that go on while a key is revoked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from batchwire import v1
+from batchwire_server.adapters.sql import Database, SqlStore
+from batchwire_server.adapters.sql.migrate import migrate
+from batchwire_server.core.trust import Trust
+from batchwire_server.rpc.interceptor import CallInterceptor
+from batchwire_server.service.access import Access, Keys
+
+Snapshots = asyncio.Queue[v1.Batch]
+
+
+@asynccontextmanager
+async def serving(folder: Path, readmit: float) -> AsyncIterator[tuple[Snapshots, Keys, str]]:
+    """Serves a watch behind keys; yields what it will send, the keys and its address."""
+    database = Database(f"sqlite+aiosqlite:///{folder / 'test.db'}")
+    await migrate(database)
+    store, snapshots = SqlStore(database), Snapshots()
+
+    async def watch_batch(_request: v1.WatchBatchRequest, _context: Any) -> AsyncIterator[v1.Batch]:
+        while True:
+            yield await snapshots.get()
+
+    handler = grpc.unary_stream_rpc_method_handler(
+        watch_batch, v1.WatchBatchRequest.FromString, v1.Batch.SerializeToString
+    )
+    access = Access(store, open_without_keys=True)
+    server = grpc.aio.server(interceptors=[CallInterceptor(access, Trust(), readmit)])
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler("batchwire.v1.BatchService", {"WatchBatch": handler})]
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield snapshots, Keys(store), f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+        await database.close()
+
+
+def watch(channel: grpc.aio.Channel, key: str) -> Any:
+    metadata = (("authorization", f"Bearer {key}"),) if key else ()
+    return v1.BatchServiceStub(channel).WatchBatch(v1.WatchBatchRequest(batch_id="b"), metadata=metadata)
+
+
+@pytest.mark.parametrize("opened", ["with a key", "before there were keys"])
+async def test_a_stream_ends_when_it_is_not_allowed_any_more(tmp_path: Path, opened: str) -> None:
+    async with serving(tmp_path, 0.0) as (snapshots, keys, target), grpc.aio.insecure_channel(target) as channel:
+        record, key = await keys.create("red", "") if opened == "with a key" else (None, "")
+        call = watch(channel, key)
+        await snapshots.put(v1.Batch(id="first"))
+        assert (await call.read()).id == "first"
+        if record:
+            await keys.revoke(record.id)
+        else:
+            await keys.create("red", "")
+        await snapshots.put(v1.Batch(id="secret"))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call.read()
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_keys_are_not_asked_for_with_every_message(tmp_path: Path) -> None:
+    async with serving(tmp_path, 3600.0) as (snapshots, keys, target), grpc.aio.insecure_channel(target) as channel:
+        record, key = await keys.create("red", "")
+        call = watch(channel, key)
+        await snapshots.put(v1.Batch(id="first"))
+        assert (await call.read()).id == "first"
+        await keys.revoke(record.id)
+        await snapshots.put(v1.Batch(id="second"))
+        assert (await call.read()).id == "second"
