@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
-import pytest_asyncio
-from batchwire_server.adapters.sql import Database, SqlStore
-from batchwire_server.adapters.sql.migrate import migrate
+from batchwire_server.adapters.memory_blobs import MemoryBlobs
 from batchwire_server.core.errors import BatchwireError
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.limits import Limits
 from batchwire_server.service.batches import Batches
+from batchwire_server.service.retries import Retries
 
+from tests.ports.memory_stage import MemoryStage
 from tests.ports.stores import Stage
 
 S = BatchStatus
@@ -31,12 +28,9 @@ ANSWERS = {
 }
 
 
-@pytest_asyncio.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'test.db'}")
-    await migrate(database)
-    yield Stage(SqlStore(database), database)
-    await database.close()
+@pytest.fixture
+def stage() -> Stage:
+    return MemoryStage()
 
 
 def test_every_state_has_an_answer() -> None:
@@ -46,7 +40,7 @@ def test_every_state_has_an_answer() -> None:
 @pytest.mark.parametrize("status", S)
 async def test_a_cancel_is_taken_unless_the_batch_has_ended_otherwise(stage: Stage, status: BatchStatus) -> None:
     batch, _ = await stage.at(status)
-    batches = Batches(stage.store, stage.store, Limits())
+    batches = Batches(stage.store, stage.store, Retries(stage.store, MemoryBlobs(), Limits()), Limits())
     answer = ANSWERS[status]
     if answer:
         assert (await batches.cancel(batch.tenant, batch.id)).status is answer

@@ -57,13 +57,13 @@ class CreateBatchRequest(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     RETRY_OF_FIELD_NUMBER: _builtins.int
     input_file_id: _builtins.str
-    """Id of a file of purpose "batch": JSON Lines, each `{"custom_id", "method": "POST", "url", "body"}`. Required, but for a batch that is a
-    retry (see `retry_of`).
+    """Id of a file of purpose "batch": JSON Lines, each `{"custom_id", "method": "POST", "url", "body"}`. Only a retry (see `retry_of`)
+    may leave this out, and the two fields below.
     """
     endpoint: _builtins.str
-    """The path that every line calls; one of those that the server is configured for, such as "/v1/chat/completions". Required, but for a retry."""
+    """The path that every line calls; one of those that the server is configured for, such as "/v1/chat/completions"."""
     completion_window: _builtins.str
-    """The time given: a whole number and s, m, h or d, up to "336h" ("14d"). Required, but for a retry."""
+    """The time given: a whole number and s, m, h or d, up to "336h" ("14d")."""
     require_input_file: _builtins.bool
     """Whether an input file that does not exist fails the call with FILE_NOT_FOUND, instead of the batch."""
     idempotency_key: _builtins.str
