@@ -170,27 +170,24 @@ def test_curl_cancels_under_a_json_header_and_without_a_body(start: Start, slash
     assert curl("-X", "POST", cancel, "-H", f"Content-Type: {JSON}")["status"] == "cancelling"
 
 
-def sent(server: Served, verb: str, path: str, **more: Any) -> int:
-    """Sends a request; returns the status, of which no redirect has been followed."""
-    return requests.request(verb, f"{server.url}{path}", allow_redirects=False, timeout=60, **more).status_code
-
-
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize(("files", "batches"), [(f"{each}/files", f"{each}/batches") for each in PREFIXES] + [("/api/files", "/api/v1/batches")])  # fmt: skip
 def test_every_path_may_end_in_a_slash(served: Served, files: str, batches: str, slash: str) -> None:
+    def taken(verb: str, path: str, **more: Any) -> requests.Response:
+        """Sends a request, and follows no redirect."""
+        answer = requests.request(verb, f"{served.url}{path}{slash}", allow_redirects=False, timeout=60, **more)
+        assert answer.status_code == 200, (verb, path, answer.text)
+        return answer
+
     form: dict[str, Any] = {"files": {"file": ("in.jsonl", chat_file(1))}, "data": {"purpose": "batch"}}
-    assert sent(served, "POST", f"{files}{slash}", **form) == 200
-    file_id = requests.get(f"{served.url}{files}", timeout=60).json()["data"][0]["id"]
-    wanted = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
-    assert sent(served, "POST", f"{batches}{slash}", json=wanted) == 200
-    batch_id = requests.get(f"{served.url}{batches}", timeout=60).json()["data"][0]["id"]
-    assert sent(served, "GET", f"{files}{slash}") == 200
-    assert sent(served, "GET", f"{files}/{file_id}{slash}") == 200
-    assert sent(served, "GET", f"{files}/{file_id}/content{slash}") == 200
-    assert sent(served, "GET", f"{batches}{slash}") == 200
-    assert sent(served, "GET", f"{batches}/{batch_id}{slash}") == 200
-    assert sent(served, "POST", f"{batches}/{batch_id}/cancel{slash}") in {200, 409}  # it may have ended meanwhile
-    assert sent(served, "DELETE", f"{files}/{file_id}{slash}") == 200
+    file = f"{files}/{taken('POST', files, **form).json()['id']}"
+    wanted = {"endpoint": "/v1/chat/completions", "completion_window": "24h", "input_file_id": file.rpartition("/")[2]}
+    batch = f"{batches}/{taken('POST', batches, json=wanted).json()['id']}"
+    for path in (files, file, f"{file}/content", batches, batch):
+        taken("GET", path)
+    taken("DELETE", file)
+    cancel = requests.post(f"{served.url}{batch}/cancel{slash}", allow_redirects=False, timeout=60)
+    assert cancel.status_code in {200, 409}, "it may have ended meanwhile"
 
 
 def lying(server: Served, body: bytes, length: int) -> bytes:
@@ -210,8 +207,8 @@ Lie = Callable[[bytes], tuple[bytes, int]]
     lambda body: (body, len(body) - 20), lambda body: (body, len(body) + 20), lambda body: (body[:-7], len(body) - 7),
 ], ids=["too short a length", "too long a length", "no last boundary"])  # fmt: skip
 def test_a_form_that_is_not_whole_leaves_no_file(served: Served, lie: Lie) -> None:
-    before = requests.get(f"{served.url}/v1/files", timeout=60).json()["data"]
+    before = requests.get(f"{served.url}/v1/files?purpose=batch", timeout=60).json()["data"]
     body, length = lie(form_of(('name="file"; filename="in.jsonl"', chat_file(1)), ('name="purpose"', b"batch")))
     answer = lying(served, body, length)
     assert not answer or answer.startswith(b"HTTP/1.1 400 ")
-    assert requests.get(f"{served.url}/v1/files", timeout=60).json()["data"] == before
+    assert requests.get(f"{served.url}/v1/files?purpose=batch", timeout=60).json()["data"] == before

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -94,16 +94,17 @@ class CallInterceptor(aio.ServerInterceptor):
         return call
 
     def _wrap_stream(
-        self, behaviour: Callable[[Any, Context], AsyncIterator[Any]], method: str, checked: Callable[[Any], Any]
+        self, behaviour: Callable[[Any, Context], AsyncGenerator[Any, None]], method: str, checked: Callable[[Any], Any]
     ) -> Any:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
             async with translated(context, method):
                 await self._admit(context)
                 admitted = time.monotonic()
-                async for message in behaviour(checked(request), context):
-                    if time.monotonic() - admitted > self._readmit:
-                        await self._admit(context)
-                        admitted = time.monotonic()
-                    yield message
+                async with aclosing(behaviour(checked(request), context)) as messages:
+                    async for message in messages:
+                        if time.monotonic() - admitted > self._readmit:
+                            await self._admit(context)
+                            admitted = time.monotonic()
+                        yield message
 
         return call

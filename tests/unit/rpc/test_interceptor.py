@@ -17,7 +17,13 @@ from batchwire_server.core.trust import Trust
 from batchwire_server.rpc.interceptor import CallInterceptor
 from batchwire_server.service.access import Access, Keys
 
-Snapshots = asyncio.Queue[v1.Batch]
+
+class Snapshots(asyncio.Queue[v1.Batch]):
+    """What a watch sends; `closed` is set when it has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = asyncio.Event()
 
 
 @asynccontextmanager
@@ -28,8 +34,11 @@ async def serving(folder: Path, readmit: float) -> AsyncIterator[tuple[Snapshots
     store, snapshots = SqlStore(database), Snapshots()
 
     async def watch_batch(_request: v1.WatchBatchRequest, _context: Any) -> AsyncIterator[v1.Batch]:
-        while True:
-            yield await snapshots.get()
+        try:
+            while True:
+                yield await snapshots.get()
+        finally:
+            snapshots.closed.set()
 
     handler = grpc.unary_stream_rpc_method_handler(
         watch_batch, v1.WatchBatchRequest.FromString, v1.Batch.SerializeToString
@@ -68,6 +77,7 @@ async def test_a_stream_ends_when_it_is_not_allowed_any_more(tmp_path: Path, ope
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call.read()
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        await snapshots.closed.wait()
 
 
 async def test_keys_are_not_asked_for_with_every_message(tmp_path: Path) -> None:
