@@ -20,14 +20,14 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DatabaseError
 
 from batchwire_server import app, parts
-from batchwire_server.core.errors import OutOfReachError
+from batchwire_server.core.errors import BlobStoreError, OutOfReachError
 from batchwire_server.service import access
 from batchwire_server.settings import ECHO, Settings, load, reference
 
 _OPTIONS = {
     "data_dir": click.option("--data-dir", type=click.Path(path_type=Path), help="Where SQLite and the blobs are."),
     "database": click.option("--database", metavar="URL", help="SQLAlchemy URL of the database."),
-    "blobs": click.option("--blobs", metavar="DIR", help="Directory of the blobs."),
+    "blobs": click.option("--blobs", metavar="PLACE", help="Directory of the blobs, or URL of an object store."),
     "grpc_listen": click.option("--grpc-listen", metavar="HOST:PORT", help="Address of the gRPC face; port 0: any."),
     "http_listen": click.option("--http-listen", metavar="HOST:PORT", help="Address of the REST face; port 0: any."),
     "api": click.option("--api", metavar="HOST:PORT", help="Address of the api to stand in front of."),
@@ -92,6 +92,7 @@ def _run(settings: Settings, role: Coroutine[Any, Any, None]) -> None:
         app.ListenError,
         app.DataDirInUseError,
         app.NoKeysError,
+        BlobStoreError,
         OutOfReachError,
         OSError,
         DatabaseError,

@@ -19,6 +19,7 @@ import uvicorn
 from grpc import aio
 
 from batchwire_server import parts
+from batchwire_server.adapters.local_blobs import LocalBlobs
 from batchwire_server.rest.app import create_app
 from batchwire_server.rest.options import GatewayOptions
 from batchwire_server.rpc.server import RpcServer
@@ -191,7 +192,7 @@ async def serve(settings: Settings) -> None:
         world = await stack.enter_async_context(parts.open_world(settings))
         # Workers of a `serve` that was killed may still hold leases; nobody else goes by this name.
         await world.store.release_worker(node, crashed=True)
-        if not settings.blobs:
+        if not settings.blobs and isinstance(world.blobs, LocalBlobs):
             world.blobs.clear_temporary()
         token = secrets.token_urlsafe()
         listens = (settings.grpc_listen, settings.http_listen)

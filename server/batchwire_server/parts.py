@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from batchwire_server.adapters.changes import NotifiedChanges, PolledChanges
@@ -15,12 +16,13 @@ from batchwire_server.adapters.echo import EchoUpstream
 from batchwire_server.adapters.http_upstream import HttpUpstream
 from batchwire_server.adapters.http_webhooks import HttpWebhooks
 from batchwire_server.adapters.local_blobs import LocalBlobs
+from batchwire_server.adapters.object_blobs import ObjectBlobs, open_store
 from batchwire_server.adapters.sql import Database, SqlStore
 from batchwire_server.adapters.sql.engine import SqliteDataVersion, listen
 from batchwire_server.adapters.sql.migrate import migrate
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.limits import Limits
-from batchwire_server.core.ports import ChangeFeed
+from batchwire_server.core.ports import BlobStore, ChangeFeed
 from batchwire_server.core.records import TaskKind
 from batchwire_server.core.retry import RetryPolicy
 from batchwire_server.core.trust import Trust
@@ -50,7 +52,7 @@ class World:
     """The adapters, opened."""
 
     store: SqlStore
-    blobs: LocalBlobs
+    blobs: BlobStore
     changes: ChangeFeed
     catalog: Catalog
 
@@ -99,6 +101,15 @@ async def changes_of(database: Database) -> AsyncIterator[ChangeFeed]:
         await asyncio.gather(listening, return_exceptions=True)
 
 
+async def open_blobs(place: Path | str) -> BlobStore:
+    """Opens a directory, or the object store that a URL names. Raises BlobStoreError."""
+    if isinstance(place, Path):
+        return LocalBlobs(place)
+    blobs = ObjectBlobs(open_store(place))
+    await blobs.check()
+    return blobs
+
+
 @asynccontextmanager
 async def open_world(settings: Settings) -> AsyncIterator[World]:
     """Opens the adapters, and brings the schema up to date."""
@@ -107,13 +118,14 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
         await migrate(database)
+        blobs = await open_blobs(settings.blob_place)
         changes = await stack.enter_async_context(changes_of(database))
         routes = []
         for said in settings.all_upstreams:
             upstream = EchoUpstream() if said.base_url == ECHO else _http_upstream(said)
             stack.push_async_callback(upstream.close)
             routes.append(Route(upstream, said.models, said.max_concurrency))
-        yield World(SqlStore(database), LocalBlobs(settings.blob_dir), changes, Catalog(routes))
+        yield World(SqlStore(database), blobs, changes, Catalog(routes))
 
 
 def use_cases(settings: Settings, world: World, *, open_without_keys: bool, gateway_token: str = "") -> UseCases:

@@ -34,6 +34,9 @@ DATABASES = {
 }
 """Schemes of database URLs, and what SQLAlchemy calls them."""
 
+OBJECT_STORES = ("s3", "gs", "az")
+"""Schemes of object stores' URLs."""
+
 ECHO = "echo"
 """In the place of a base URL, the built-in model."""
 
@@ -140,7 +143,10 @@ class Settings(BaseSettings):
         "",
         description="`postgresql://USER:PASSWORD@HOST/NAME` or `sqlite:///PATH`; empty: SQLite under the data directory.",
     )
-    blobs: str = Field("", description="Directory of the blobs; empty: under the data directory.")
+    blobs: str = Field(
+        "",
+        description="Directory of the blobs, or `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`; empty: under the data directory.",
+    )
     grpc_listen: str = Field("127.0.0.1:50051", description="HOST:PORT of the gRPC face; port 0: any.")
     http_listen: str = Field("127.0.0.1:8080", description="HOST:PORT of the REST face; port 0: any.")
     api: str = Field("127.0.0.1:50051", description="HOST:PORT of the api that a gateway of its own speaks to.")
@@ -175,6 +181,14 @@ class Settings(BaseSettings):
         if value and scheme not in DATABASES:
             raise ValueError("a URL that starts with sqlite:/// or postgresql:// is wanted")
         return f"{DATABASES[scheme]}{separator}{rest}" if value else value
+
+    @field_validator("blobs")
+    @classmethod
+    def _is_a_place(cls, value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        if separator and (scheme not in OBJECT_STORES or rest[:1] in {"", "/", "?"}):
+            raise ValueError("a directory, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX is wanted")
+        return value
 
     @field_validator("trusted_header")
     @classmethod
@@ -215,8 +229,10 @@ class Settings(BaseSettings):
         return self.database or f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'batchwire.db'}"
 
     @property
-    def blob_dir(self) -> Path:
-        """The directory of the blobs."""
+    def blob_place(self) -> Path | str:
+        """The directory of the blobs, or the URL of an object store."""
+        if "://" in self.blobs:
+            return self.blobs
         return Path(self.blobs) if self.blobs else self.data_dir / "blobs"
 
     @property

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from batchwire_server.adapters.local_blobs import LocalBlobs
 from batchwire_server.adapters.memory_blobs import MemoryBlobs
+from batchwire_server.adapters.object_blobs import ObjectBlobs
 from batchwire_server.core.errors import BlobNotFoundError
 from batchwire_server.core.ports import BlobStore
 
-MAKERS: dict[str, Callable[[Path], BlobStore]] = {
-    "local": LocalBlobs,
-    "memory": lambda _: MemoryBlobs(),
-}
+from tests.support.object_store import store_below
+
 ALL = 1 << 24
 
 
-@pytest.fixture(params=MAKERS)
+@pytest.fixture(params=["local", "memory", "object"])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
-    return MAKERS[request.param](tmp_path / "blobs")
+    match request.param:
+        case "local":
+            return LocalBlobs(tmp_path / "blobs")
+        case "memory":
+            return MemoryBlobs()
+        case _:
+            store = request.getfixturevalue("object_store")
+            return ObjectBlobs(store_below(store, f"{tmp_path.name}/{secrets.token_hex(4)}"))
 
 
 async def fail_within(blobs: BlobStore, key: str, error: BaseException) -> None:

@@ -1,0 +1,222 @@
+"""Blobs in an object store: S3 and what speaks like it, Google Cloud Storage, Azure.
+
+Credentials and endpoint are the store's own business: obstore reads the environment variables that all clients of such stores read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from obstore.exceptions import BaseError
+from obstore.store import from_url
+
+from batchwire_server.core.errors import BlobNotFoundError, BlobStoreError
+
+if TYPE_CHECKING:  # obstore has these for type checkers alone
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+BLOCK = 512 * 1024
+PART = 8 * 1024 * 1024
+"""Bytes of a part: stores take 10,000 of them, so that a blob can have 80 GB."""
+
+PARTS_AT_ONCE = 2
+PAGE = 1000
+CHECK_S = 30.0
+
+# A call that a store does not serve fails within half a minute: 8 s of trying again, and 20 s for the last try to say nothing at all.
+CLIENT: ClientConfig = {
+    "allow_http": True,  # for an endpoint that is named so; others are never spoken to that way
+    "connect_timeout": timedelta(seconds=5),
+    "read_timeout": timedelta(seconds=20),
+    "timeout": timedelta(days=1),  # of a whole stream, which takes as long as its reader does
+}
+RETRY: RetryConfig = {
+    "max_retries": 10,
+    "retry_timeout": timedelta(seconds=8),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
+}
+
+
+def open_store(url: str) -> ObjectStore:
+    """Returns the store that a URL names. Its query has options by obstore's names, such as `?endpoint=http://…`. Raises BlobStoreError."""
+    parts = urlsplit(url)
+    place = parts._replace(query="").geturl()
+    config: Any = dict(parse_qsl(parts.query))  # which of the stores' three it is depends on the URL
+    try:
+        return from_url(place, config=config, client_options=CLIENT, retry_config=RETRY)
+    except (BaseError, ValueError) as error:
+        raise BlobStoreError(f"{place}: {_in_short(error)}") from error
+
+
+class ObjectBlobWriter:
+    """A blob on its way: one request for a small one, else parts that are sent while it is written."""
+
+    def __init__(self, store: ObjectStore, key: str) -> None:
+        self._store = store
+        self._key = key
+        self._buffer = bytearray()
+        self._blocks: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self._sending: asyncio.Task[object] | None = None
+        self._whole = False
+
+    async def write(self, data: bytes) -> None:
+        """Appends bytes."""
+        self._buffer += data
+        if self._sending or len(self._buffer) >= PART:
+            block = bytes(self._buffer)
+            self._buffer.clear()
+            await self._hand_over(block)
+
+    async def commit(self) -> None:
+        """Makes all bytes durable, and the blob visible, at once."""
+        finishing = asyncio.ensure_future(self._finish())
+        try:
+            await asyncio.shield(finishing)
+        except asyncio.CancelledError:
+            await asyncio.wait({finishing})
+            if not finishing.exception():
+                with suppress(Exception):  # the cancellation is what is to be heard of
+                    await self._store.delete_async(self._key)
+            raise
+
+    async def abandon(self) -> None:
+        """Gives the blob up unless it was committed, parts that were sent too."""
+        if self._sending is None:
+            return
+        if not self._sending.done():
+            with suppress(Exception):
+                await self._hand_over(None)
+            await asyncio.wait({self._sending})
+        self._sending.exception()  # whoever was to hear of it has
+
+    async def _finish(self) -> None:
+        self._whole = True
+        if self._sending is None:
+            await self._store.put_async(self._key, bytes(self._buffer), use_multipart=False)
+            return
+        await self._hand_over(None)
+        await self._sending
+
+    async def _hand_over(self, block: bytes | None) -> None:
+        """Has a block sent, or says that none follows. Raises what sending raises."""
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send())
+        handing = asyncio.ensure_future(self._blocks.put(block))
+        await asyncio.wait({handing, self._sending}, return_when=asyncio.FIRST_COMPLETED)
+        if not handing.done():
+            handing.cancel()
+            await self._sending
+
+    async def _send(self) -> object:
+        return await self._store.put_async(
+            self._key, self._given(), use_multipart=True, chunk_size=PART, max_concurrency=PARTS_AT_ONCE
+        )
+
+    async def _given(self) -> AsyncIterator[bytes]:
+        """Yields the blocks. What it raises has obstore abort the upload, which being cancelled would not."""
+        while (block := await self._blocks.get()) is not None:
+            yield block
+        if not self._whole:
+            raise _AbandonedError
+
+
+class _AbandonedError(Exception):
+    """The blob was given up."""
+
+
+class ObjectBlobs:
+    """The BlobStore over an object store."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    async def check(self) -> None:
+        """Raises BlobStoreError when the store cannot be reached, or does not let this process in."""
+        try:
+            async with asyncio.timeout(CHECK_S):
+                async for _ in self._store.list(chunk_size=1):
+                    return
+        except TimeoutError:
+            raise BlobStoreError("the object store does not answer") from None
+        except (BaseError, FileNotFoundError) as error:
+            raise BlobStoreError(f"the object store cannot be used: {_in_short(error)}") from error
+
+    @asynccontextmanager
+    async def writer(self, key: str) -> AsyncIterator[ObjectBlobWriter]:
+        """Opens a new blob for writing."""
+        writer = ObjectBlobWriter(self._store, key)
+        try:
+            yield writer
+        finally:
+            await writer.abandon()
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Stores a small blob, durably."""
+        async with self.writer(key) as writer:
+            await writer.write(data)
+            await writer.commit()
+
+    async def read(self, key: str, start: int, end: int) -> bytes:
+        """Returns the bytes from `start` up to `end`, fewer where the blob ends. Raises BlobNotFoundError."""
+        if start >= end:
+            return b""
+        try:
+            return bytes(await self._store.get_range_async(key, start=start, end=end))
+        except FileNotFoundError:
+            raise BlobNotFoundError(key) from None
+        except BaseError as error:
+            if _is_past_the_end(error):
+                return b""
+            raise
+
+    async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
+        """Yields the bytes from `start` up to `end` in blocks of half a MiB and somewhat more. Raises BlobNotFoundError."""
+        if end is not None and start >= end:
+            return
+        try:
+            found = await self._store.get_async(
+                key, options={"range": {"offset": start} if end is None else (start, end)} if start or end else None
+            )
+        except FileNotFoundError:
+            raise BlobNotFoundError(key) from None
+        except BaseError as error:
+            if _is_past_the_end(error):
+                return
+            raise
+        async for block in found.stream(min_chunk_size=BLOCK):
+            yield block
+
+    async def delete(self, keys: Collection[str]) -> None:
+        """Removes blobs; those that do not exist are passed over."""
+        if not keys:
+            return
+        try:
+            await self._store.delete_async(list(keys))
+        except FileNotFoundError:  # where a store minds one that does not exist, the others may still be there
+            for key in keys:
+                with suppress(FileNotFoundError):
+                    await self._store.delete_async(key)
+
+    async def delete_below(self, prefix: str) -> None:
+        """Removes all blobs whose key starts with `prefix` and a slash."""
+        async for page in self._store.list(f"{prefix}/", chunk_size=PAGE):
+            await self.delete([found["path"] for found in page])
+
+
+def _is_past_the_end(error: BaseError) -> bool:
+    """Tells whether a range begins where the blob has no more bytes; obstore has no exception of its own for it."""
+    return "416 Range Not Satisfiable" in str(error)
+
+
+def _in_short(error: Exception) -> str:
+    """Returns one line of what obstore says in many, and the store's own words where it had some."""
+    said = str(error).split("\n\nDebug source", maxsplit=1)[0]
+    message = re.search("<Message>(.*?)</Message>", said, re.DOTALL)
+    line = said.split("<?xml", maxsplit=1)[0].strip().rstrip(":")
+    return " ".join((f"{line}: {message[1]}" if message else line).split())
