@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import math
 import secrets
 import signal
 import socket
@@ -19,7 +20,6 @@ import uvicorn
 from grpc import aio
 
 from batchwire_server import parts
-from batchwire_server.adapters.local_blobs import LocalBlobs
 from batchwire_server.rest.app import create_app
 from batchwire_server.rest.options import GatewayOptions
 from batchwire_server.rpc.server import RpcServer
@@ -192,8 +192,8 @@ async def serve(settings: Settings) -> None:
         world = await stack.enter_async_context(parts.open_world(settings))
         # Workers of a `serve` that was killed may still hold leases; nobody else goes by this name.
         await world.store.release_worker(node, crashed=True)
-        if not settings.blobs and isinstance(world.blobs, LocalBlobs):
-            world.blobs.clear_temporary()
+        if not settings.blobs:  # nobody else writes there
+            await world.blobs.clear_temporary(math.inf)
         token = secrets.token_urlsafe()
         listens = (settings.grpc_listen, settings.http_listen)
         grpc_address = await stack.enter_async_context(running_api(settings, world, *listens, gateway_token=token))

@@ -29,6 +29,7 @@ from batchwire_server.core.trust import Trust
 from batchwire_server.engine.deliverer import Deliverer
 from batchwire_server.engine.finalizer import Finalizer
 from batchwire_server.engine.isolation import Isolation
+from batchwire_server.engine.orphans import Orphans
 from batchwire_server.engine.runner import Runner
 from batchwire_server.engine.sweeper import Sweeper
 from batchwire_server.engine.validator import Validator
@@ -195,8 +196,14 @@ def worker(settings: Settings, world: World, name: str) -> Worker:
         ),
         TaskKind.DELIVER: Deliverer(store, store, webhook_sender(settings)),
         TaskKind.SWEEP: Sweeper(
-            store, store, blobs, interval=work.sweep_interval, result_lifetime=settings.limits.result_lifetime
+            store,
+            store,
+            blobs,
+            interval=work.sweep_interval,
+            result_lifetime=settings.limits.result_lifetime,
+            batch_lifetime=settings.limits.batch_lifetime,
         ),
+        TaskKind.ORPHANS: Orphans(store, store, blobs, interval=work.orphan_interval, age=work.orphan_age),
     }
 
     policy = retry_policy(settings)

@@ -107,6 +107,9 @@ class LimitSettings(Section):
     result_lifetime: int = Field(
         3600, ge=0, description="Seconds after its end that a batch's results can be streamed."
     )
+    batch_lifetime: int = Field(
+        0, ge=0, description="Seconds after its end that a batch, and its idempotency key, are known; 0: for ever."
+    )
     private_webhooks: bool = Field(
         False, description="Whether webhooks may go to private addresses, and over plain http."
     )
@@ -122,6 +125,12 @@ class WorkSettings(Section):
     drain_grace: float = Field(20.0, ge=0, description="How long calls in flight may go on after SIGTERM.")
     delivery_timeout: float = Field(15.0, gt=0, description="How long a webhook's receiver may take to answer.")
     sweep_interval: float = Field(60.0, gt=0, description="Time between sweeps.")
+    orphan_interval: float = Field(
+        3600.0, ge=0, description="Time between looks for stored bytes that nothing refers to; 0: they stay."
+    )
+    orphan_age: float = Field(
+        86400.0, gt=0, description="How long such bytes are left alone: more than the longest upload takes."
+    )
     max_attempts: int = Field(5, ge=1, description="Calls of a line that an upstream takes and fails.")
     retry_base: float = Field(0.5, gt=0, description="The first delay before a line is called again.")
     retry_cap: float = Field(60.0, gt=0, description="The longest such delay.")

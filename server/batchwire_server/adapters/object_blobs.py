@@ -26,7 +26,7 @@ PART = 8 * 1024 * 1024
 """Bytes of a part: stores take 10,000 of them, so that a blob can have 80 GB."""
 
 PARTS_AT_ONCE = 2
-PAGE = 1000
+PAGE = 500
 CHECK_S = 30.0
 
 # A call that a store does not serve fails within half a minute: 8 s of trying again, and 20 s for the last try to say nothing at all.
@@ -207,6 +207,14 @@ class ObjectBlobs:
         """Removes all blobs whose key starts with `prefix` and a slash."""
         async for page in self._store.list(f"{prefix}/", chunk_size=PAGE):
             await self.delete([found["path"] for found in page])
+
+    async def list_below(self, prefix: str, before: float) -> AsyncGenerator[list[str], None]:
+        """Yields the keys below a prefix of blobs stored before an instant, some hundred at a time."""
+        async for page in self._store.list(f"{prefix}/", chunk_size=PAGE):
+            yield [found["path"] for found in page if found["last_modified"].timestamp() < before]
+
+    async def clear_temporary(self, before: float) -> None:
+        """Does nothing: parts of uploads that were not ended do not show, and end by a rule of the bucket."""
 
 
 def _is_past_the_end(error: BaseError) -> bool:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from batchwire_server.adapters.sql.tables import BATCH, UPLOAD
+from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import TaskKind
-from batchwire_server.engine import sweeper
-from batchwire_server.engine.sweeper import Sweeper
+from batchwire_server.engine.sweeper import STEP, UPLOAD_LIFETIME_S, Sweeper
 
-from tests.ports.stores import TTL, a_file
+from tests.ports.stores import TTL, a_file, an_upload
 from tests.unit.engine.world import World
 
 
-async def sweep(world: World, interval: float = 3600.0) -> None:
+async def sweep(world: World, interval: float = 3600.0, batch_lifetime: int = 0) -> None:
     task = await world.stage.claim_one(TaskKind.SWEEP)
-    await Sweeper(world.store, world.store, world.blobs, interval=interval, result_lifetime=0)(task)
+    sweeper = Sweeper(
+        world.store, world.store, world.blobs, interval=interval, result_lifetime=0, batch_lifetime=batch_lifetime
+    )
+    await sweeper(task)
 
 
 async def deleted_files(world: World, count: int) -> None:
@@ -39,8 +43,38 @@ async def test_the_next_sweep_waits_for_its_time(world: World) -> None:
 
 
 async def test_while_there_is_more_the_next_step_follows_at_once(world: World) -> None:
-    await deleted_files(world, sweeper.STEP + 1)
+    await deleted_files(world, STEP + 1)
     await sweep(world)
     assert len(world.blobs.blobs) == 1
     await sweep(world)
     assert world.blobs.blobs == {}
+
+
+async def test_uploads_past_their_time_go_a_day_later(world: World) -> None:
+    await world.store.add_upload(an_upload(), 60)
+    await world.stage.age("upload", "expires_at", 60 + UPLOAD_LIFETIME_S - 1)
+    await sweep(world, interval=0.0)
+    assert len(await world.stage.all_of(UPLOAD)) == 1
+    await world.stage.age("upload", "expires_at", 2)
+    await sweep(world)
+    assert await world.stage.all_of(UPLOAD) == []
+
+
+async def test_ended_batches_go_after_their_lifetime_and_running_ones_stay(world: World) -> None:
+    running = await world.stage.started()
+    await world.stage.at(BatchStatus.FAILED)
+    for column in ("created_at", "failed_at"):
+        await world.stage.age("batch", column, 61)
+    await sweep(world, interval=0.0)
+    assert len(await world.stage.all_of(BATCH)) == 2, "by default, they are kept for ever"
+    await sweep(world, batch_lifetime=60)
+    assert [row["id"] for row in await world.stage.all_of(BATCH)] == [running.id]
+
+
+async def test_while_there_are_more_rows_to_go_the_next_step_follows_at_once(world: World) -> None:
+    for _ in range(STEP + 1):
+        await world.store.add_upload(an_upload(), 60)
+    await world.stage.age("upload", "expires_at", 10 * UPLOAD_LIFETIME_S)
+    await sweep(world)
+    await sweep(world)
+    assert await world.stage.all_of(UPLOAD) == []
