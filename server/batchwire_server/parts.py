@@ -102,13 +102,18 @@ async def changes_of(database: Database) -> AsyncIterator[ChangeFeed]:
         await asyncio.gather(listening, return_exceptions=True)
 
 
-async def open_blobs(place: Path | str) -> BlobStore:
+@asynccontextmanager
+async def blobs_at(place: Path | str) -> AsyncIterator[BlobStore]:
     """Opens a directory, or the object store that a URL names. Raises BlobStoreError."""
     if isinstance(place, Path):
-        return LocalBlobs(place)
+        yield LocalBlobs(place)
+        return
     blobs = ObjectBlobs(open_store(place))
     await blobs.check()
-    return blobs
+    try:
+        yield blobs
+    finally:
+        await blobs.close()
 
 
 @asynccontextmanager
@@ -119,7 +124,7 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
         await migrate(database)
-        blobs = await open_blobs(settings.blob_place)
+        blobs = await stack.enter_async_context(blobs_at(settings.blob_place))
         changes = await stack.enter_async_context(changes_of(database))
         routes = []
         for said in settings.all_upstreams:

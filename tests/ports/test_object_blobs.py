@@ -109,6 +109,48 @@ class TestParts:
         assert store.files(prefix) == []
 
 
+class TestEnding:
+    """A process that ends while something is written."""
+
+    async def begin(self, store: ObjectStore, blobs: ObjectBlobs, prefix: str) -> asyncio.Task[None]:
+        async def write_on() -> None:
+            async with blobs.writer("a") as writer:
+                while True:
+                    await writer.write(BLOCK)
+                    await asyncio.sleep(0.005)
+
+        writing = asyncio.create_task(write_on())
+        await asyncio.to_thread(wait_until, lambda: store.files(prefix) != [])
+        return writing
+
+    async def test_blocks_whose_reader_is_cancelled_never_just_end(self) -> None:
+        blocks = object_blobs._Blocks()
+        asking = asyncio.ensure_future(blocks.__anext__())
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        for _ in range(3):
+            with pytest.raises(object_blobs._AbandonedError):
+                await blocks.__anext__()
+
+    @pytest.mark.parametrize("attempt", range(5))
+    @pytest.mark.parametrize("cancelled", [False, True])
+    def test_closing_before_the_loop_ends_leaves_no_part(
+        self, store: ObjectStore, prefix: str, attempt: int, cancelled: bool
+    ) -> None:
+        async def go() -> None:
+            blobs = ObjectBlobs(store_below(store, prefix))
+            writing = await self.begin(store, blobs, prefix)
+            if cancelled:
+                writing.cancel()
+                await asyncio.sleep(0)
+            await blobs.close()
+
+        asyncio.run(go())
+        assert store.files(prefix) == []
+
+
 class TestOutages:
     async def there(self, blobs: ObjectBlobs) -> None:
         for key in ("there", "segments/b/1", "segments/b/2"):

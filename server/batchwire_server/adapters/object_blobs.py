@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from obstore.exceptions import BaseError
@@ -28,6 +28,7 @@ PART = 8 * 1024 * 1024
 PARTS_AT_ONCE = 2
 PAGE = 500
 CHECK_S = 30.0
+CLOSE_S = 5.0
 
 # A call that a store does not serve fails within half a minute: 8 s of trying again, and 20 s for the last try to say nothing at all.
 CLIENT: ClientConfig = {
@@ -54,6 +55,38 @@ def open_store(url: str) -> ObjectStore:
         raise BlobStoreError(f"{place}: {_in_short(error)}") from error
 
 
+class _Blocks:
+    """The blocks of a blob on their way to obstore.
+
+    They end only when the blob is whole. Else they end with an error, however often they are asked: that is what has obstore abort the upload, which cancelling it
+    would not. A generator would not do: one that was closed, as when the loop ends, just ends, and part of a blob would be published.
+    """
+
+    def __init__(self) -> None:
+        self._next: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self.put = self._next.put
+        self.whole = False
+        self._ended = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._ended:
+            self._ended = True  # unless the next one comes
+            block = await self._next.get()
+            if block is not None:
+                self._ended = False
+                return block
+            if self.whole:
+                raise StopAsyncIteration
+        raise _AbandonedError
+
+
+class _AbandonedError(Exception):
+    """The blob was given up."""
+
+
 class ObjectBlobWriter:
     """A blob on its way: one request for a small one, else parts that are sent while it is written."""
 
@@ -61,9 +94,8 @@ class ObjectBlobWriter:
         self._store = store
         self._key = key
         self._buffer = bytearray()
-        self._blocks: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self._blocks = _Blocks()
         self._sending: asyncio.Task[object] | None = None
-        self._whole = False
 
     async def write(self, data: bytes) -> None:
         """Appends bytes."""
@@ -96,7 +128,7 @@ class ObjectBlobWriter:
         self._sending.exception()  # whoever was to hear of it has
 
     async def _finish(self) -> None:
-        self._whole = True
+        self._blocks.whole = True
         if self._sending is None:
             await self._store.put_async(self._key, bytes(self._buffer), use_multipart=False)
             return
@@ -115,19 +147,8 @@ class ObjectBlobWriter:
 
     async def _send(self) -> object:
         return await self._store.put_async(
-            self._key, self._given(), use_multipart=True, chunk_size=PART, max_concurrency=PARTS_AT_ONCE
+            self._key, self._blocks, use_multipart=True, chunk_size=PART, max_concurrency=PARTS_AT_ONCE
         )
-
-    async def _given(self) -> AsyncIterator[bytes]:
-        """Yields the blocks. What it raises has obstore abort the upload, which being cancelled would not."""
-        while (block := await self._blocks.get()) is not None:
-            yield block
-        if not self._whole:
-            raise _AbandonedError
-
-
-class _AbandonedError(Exception):
-    """The blob was given up."""
 
 
 class ObjectBlobs:
@@ -135,6 +156,13 @@ class ObjectBlobs:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self._writers: set[ObjectBlobWriter] = set()
+
+    async def close(self) -> None:
+        """Gives up what is still being written, so that the store does not keep parts of it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await asyncio.gather(*(writer.abandon() for writer in self._writers))
 
     async def check(self) -> None:
         """Raises BlobStoreError when the store cannot be reached, or does not let this process in."""
@@ -151,10 +179,12 @@ class ObjectBlobs:
     async def writer(self, key: str) -> AsyncIterator[ObjectBlobWriter]:
         """Opens a new blob for writing."""
         writer = ObjectBlobWriter(self._store, key)
+        self._writers.add(writer)
         try:
             yield writer
         finally:
             await writer.abandon()
+            self._writers.discard(writer)
 
     async def put(self, key: str, data: bytes) -> None:
         """Stores a small blob, durably."""
