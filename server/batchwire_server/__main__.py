@@ -196,7 +196,8 @@ def revoke(config: Path | None, key_id: str, **said: Any) -> None:
 
 def _with_keys(settings: Settings, go: Callable[[access.Keys], Coroutine[Any, Any, None]]) -> None:
     async def opened() -> None:
-        async with parts.open_world(settings) as world:
+        rows_alone = settings.model_copy(update={"blobs": ""})  # whoever makes keys may not be let into the bucket
+        async with parts.open_world(rows_alone) as world:
             await go(access.Keys(world.store))
 
     _run(settings, opened())

@@ -120,3 +120,11 @@ def test_a_store_that_cannot_be_used_is_a_clear_error(
     assert result.returncode == status
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_keys_are_made_without_the_object_store(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "batchwire_server", "keys", "create", "--data-dir", str(tmp_path)]
+    blobs = ["--blobs", "s3://batchwire?endpoint=http://127.0.0.1:1"]
+    result = subprocess.run([*command, *blobs], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0
+    assert result.stdout.strip()

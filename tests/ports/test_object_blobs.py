@@ -22,6 +22,7 @@ from tests.support.served import wait_until
 
 MIB = 1 << 20
 BLOCK = b"0123456789abcdef" * (MIB // 16)
+CREDENTIALS = {"access_key_id": KEY, "secret_access_key": SECRET}
 Call = Callable[[ObjectBlobs], Awaitable[object]]
 
 
@@ -192,6 +193,13 @@ class TestOutages:
         assert isinstance(last_try, timedelta)
         assert last_try + trying <= timedelta(seconds=30)
 
+    async def test_a_bucket_that_is_missing_is_an_outage_and_not_the_end_of_its_blobs(self, store: ObjectStore) -> None:
+        url = store.url().replace("s3://batchwire", "s3://no-such-bucket")
+        blobs = ObjectBlobs(open_store(f"{url}?{urlencode({'endpoint': store.endpoint, **CREDENTIALS})}"))
+        for call in (blobs.read("files/a", 0, 1), stream(blobs, "files/a")):
+            with pytest.raises(FileNotFoundError, match="NoSuchBucket"):
+                await call
+
 
 class TestOpening:
     async def refusal(self, url: str) -> str:
@@ -200,7 +208,7 @@ class TestOpening:
         return str(caught.value)
 
     def url(self, store: ObjectStore, place: str = "batchwire/p", **more: str) -> str:
-        known = {"endpoint": store.endpoint, "access_key_id": KEY, "secret_access_key": SECRET, **more}
+        known = {"endpoint": store.endpoint, **CREDENTIALS, **more}
         return f"s3://{place}?{urlencode(known)}"
 
     async def test_a_store_that_can_be_used_passes_empty_or_not(self, store: ObjectStore, blobs: ObjectBlobs) -> None:

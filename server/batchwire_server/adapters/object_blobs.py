@@ -198,8 +198,8 @@ class ObjectBlobs:
             return b""
         try:
             return bytes(await self._store.get_range_async(key, start=start, end=end))
-        except FileNotFoundError:
-            raise BlobNotFoundError(key) from None
+        except FileNotFoundError as error:
+            raise _not_found(key, error) from None
         except BaseError as error:
             if _is_past_the_end(error):
                 return b""
@@ -213,8 +213,8 @@ class ObjectBlobs:
             found = await self._store.get_async(
                 key, options={"range": {"offset": start} if end is None else (start, end)} if start or end else None
             )
-        except FileNotFoundError:
-            raise BlobNotFoundError(key) from None
+        except FileNotFoundError as error:
+            raise _not_found(key, error) from None
         except BaseError as error:
             if _is_past_the_end(error):
                 return
@@ -245,6 +245,15 @@ class ObjectBlobs:
 
     async def clear_temporary(self, before: float) -> None:
         """Does nothing: parts of uploads that were not ended do not show, and end by a rule of the bucket."""
+
+
+def _not_found(key: str, error: FileNotFoundError) -> Exception:
+    """Returns what a blob that is not there is to raise: where the whole bucket is missing, the blob may be there again with it."""
+    return (
+        error
+        if re.search("NoSuchBucket|ContainerNotFound|bucket does not exist", str(error))
+        else BlobNotFoundError(key)
+    )
 
 
 def _is_past_the_end(error: BaseError) -> bool:
