@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DatabaseError
 
 from batchwire_server import app, parts
-from batchwire_server.core.errors import BlobStoreError, OutOfReachError
+from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.service import access
 from batchwire_server.settings import ECHO, Settings, load, reference
 
@@ -92,7 +92,6 @@ def _run(settings: Settings, role: Coroutine[Any, Any, None]) -> None:
         app.ListenError,
         app.DataDirInUseError,
         app.NoKeysError,
-        BlobStoreError,
         OutOfReachError,
         OSError,
         DatabaseError,

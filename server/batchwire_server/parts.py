@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from batchwire_server.adapters.changes import NotifiedChanges, PolledChanges
@@ -103,12 +102,12 @@ async def changes_of(database: Database) -> AsyncIterator[ChangeFeed]:
 
 
 @asynccontextmanager
-async def blobs_at(place: Path | str) -> AsyncIterator[BlobStore]:
-    """Opens a directory, or the object store that a URL names. Raises BlobStoreError."""
-    if isinstance(place, Path):
-        yield LocalBlobs(place)
+async def blobs_of(settings: Settings) -> AsyncIterator[BlobStore]:
+    """Opens the directory or the object store that has the blobs. Raises OutOfReachError."""
+    if not settings.blob_url:
+        yield LocalBlobs(settings.blob_dir)
         return
-    blobs = ObjectBlobs(open_store(place))
+    blobs = ObjectBlobs(open_store(settings.blob_url))
     await blobs.check()
     try:
         yield blobs
@@ -124,7 +123,7 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
         await migrate(database)
-        blobs = await stack.enter_async_context(blobs_at(settings.blob_place))
+        blobs = await stack.enter_async_context(blobs_of(settings))
         changes = await stack.enter_async_context(changes_of(database))
         routes = []
         for said in settings.all_upstreams:

@@ -129,7 +129,9 @@ class WorkSettings(Section):
         3600.0, ge=0, description="Time between looks for stored bytes that nothing refers to; 0: they stay."
     )
     orphan_age: float = Field(
-        86400.0, gt=0, description="How long such bytes are left alone: more than the longest upload takes."
+        86400.0,
+        gt=0,
+        description="How long such bytes are left alone: more than the longest upload, or outage of the database, takes.",
     )
     max_attempts: int = Field(5, ge=1, description="Calls of a line that an upstream takes and fails.")
     retry_base: float = Field(0.5, gt=0, description="The first delay before a line is called again.")
@@ -238,10 +240,13 @@ class Settings(BaseSettings):
         return self.database or f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'batchwire.db'}"
 
     @property
-    def blob_place(self) -> Path | str:
-        """The directory of the blobs, or the URL of an object store."""
-        if "://" in self.blobs:
-            return self.blobs
+    def blob_url(self) -> str:
+        """The URL of the object store that has the blobs; empty: they are in a directory."""
+        return self.blobs if "://" in self.blobs else ""
+
+    @property
+    def blob_dir(self) -> Path:
+        """The directory of the blobs."""
         return Path(self.blobs) if self.blobs else self.data_dir / "blobs"
 
     @property

@@ -260,10 +260,11 @@ class TestLocalBlobs:
             import asyncio, resource
             from pathlib import Path
             from batchwire_server.adapters.local_blobs import LocalBlobs
+            from batchwire_server.core.errors import OutOfReachError
             resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
             try:
                 asyncio.run(LocalBlobs(Path({str(tmp_path)!r})).put("a/b", b"x" * 5000))
-            except OSError:
+            except OutOfReachError:
                 print("refused")
         """
         done = subprocess.run(

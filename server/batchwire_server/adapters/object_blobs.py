@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -16,9 +16,10 @@ from urllib.parse import parse_qsl, urlsplit
 from obstore.exceptions import BaseError
 from obstore.store import from_url
 
-from batchwire_server.core.errors import BlobNotFoundError, BlobStoreError
+from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 
 if TYPE_CHECKING:  # obstore has these for type checkers alone
+    from obstore import GetOptions, ObjectMeta
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 BLOCK = 512 * 1024
@@ -27,6 +28,7 @@ PART = 8 * 1024 * 1024
 
 PARTS_AT_ONCE = 2
 PAGE = 500
+NO_BUCKET = "NoSuchBucket|ContainerNotFound|bucket does not exist"
 CHECK_S = 30.0
 CLOSE_S = 5.0
 
@@ -45,14 +47,14 @@ RETRY: RetryConfig = {
 
 
 def open_store(url: str) -> ObjectStore:
-    """Returns the store that a URL names. Its query has options by obstore's names, such as `?endpoint=http://…`. Raises BlobStoreError."""
+    """Returns the store that a URL names. Its query has options by obstore's names, such as `?endpoint=http://…`. Raises OutOfReachError."""
     parts = urlsplit(url)
     place = parts._replace(query="").geturl()
     config: Any = dict(parse_qsl(parts.query))  # which of the stores' three it is depends on the URL
     try:
         return from_url(place, config=config, client_options=CLIENT, retry_config=RETRY)
     except (BaseError, ValueError) as error:
-        raise BlobStoreError(f"{place}: {_in_short(error)}") from error
+        raise OutOfReachError("blobs", f"{place}: {_in_short(error)}") from error
 
 
 class _Blocks:
@@ -130,10 +132,12 @@ class ObjectBlobWriter:
     async def _finish(self) -> None:
         self._blocks.whole = True
         if self._sending is None:
-            await self._store.put_async(self._key, bytes(self._buffer), use_multipart=False)
+            with _usable():
+                await self._store.put_async(self._key, bytes(self._buffer), use_multipart=False)
             return
         await self._hand_over(None)
-        await self._sending
+        with _usable():
+            await self._sending
 
     async def _hand_over(self, block: bytes | None) -> None:
         """Has a block sent, or says that none follows. Raises what sending raises."""
@@ -143,7 +147,8 @@ class ObjectBlobWriter:
         await asyncio.wait({handing, self._sending}, return_when=asyncio.FIRST_COMPLETED)
         if not handing.done():
             handing.cancel()
-            await self._sending
+            with _usable():
+                await self._sending
 
     async def _send(self) -> object:
         return await self._store.put_async(
@@ -165,15 +170,14 @@ class ObjectBlobs:
                 await asyncio.gather(*(writer.abandon() for writer in self._writers))
 
     async def check(self) -> None:
-        """Raises BlobStoreError when the store cannot be reached, or does not let this process in."""
+        """Raises OutOfReachError when the store cannot be reached, or does not let this process in."""
         try:
             async with asyncio.timeout(CHECK_S):
-                async for _ in self._store.list(chunk_size=1):
-                    return
+                with _usable():
+                    async for _ in self._store.list(chunk_size=1):
+                        return
         except TimeoutError:
-            raise BlobStoreError("the object store does not answer") from None
-        except (BaseError, FileNotFoundError) as error:
-            raise BlobStoreError(f"the object store cannot be used: {_in_short(error)}") from error
+            raise OutOfReachError("blobs", "the object store does not answer") from None
 
     @asynccontextmanager
     async def writer(self, key: str) -> AsyncIterator[ObjectBlobWriter]:
@@ -196,69 +200,70 @@ class ObjectBlobs:
         """Returns the bytes from `start` up to `end`, fewer where the blob ends. Raises BlobNotFoundError."""
         if start >= end:
             return b""
-        try:
+        with suppress(_PastTheEndError), _usable(key):
             return bytes(await self._store.get_range_async(key, start=start, end=end))
-        except FileNotFoundError as error:
-            raise _not_found(key, error) from None
-        except BaseError as error:
-            if _is_past_the_end(error):
-                return b""
-            raise
+        return b""
 
     async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """Yields the bytes from `start` up to `end` in blocks of half a MiB and somewhat more. Raises BlobNotFoundError."""
         if end is not None and start >= end:
             return
-        try:
-            found = await self._store.get_async(
-                key, options={"range": {"offset": start} if end is None else (start, end)} if start or end else None
-            )
-        except FileNotFoundError as error:
-            raise _not_found(key, error) from None
-        except BaseError as error:
-            if _is_past_the_end(error):
-                return
-            raise
-        async for block in found.stream(min_chunk_size=BLOCK):
-            yield block
+        some: GetOptions = {"range": {"offset": start} if end is None else (start, end)}
+        with suppress(_PastTheEndError), _usable(key):
+            found = await self._store.get_async(key, options=some if start or end else None)
+            async for block in found.stream(min_chunk_size=BLOCK):
+                yield block
 
     async def delete(self, keys: Collection[str]) -> None:
         """Removes blobs; those that do not exist are passed over."""
         if not keys:
             return
-        try:
-            await self._store.delete_async(list(keys))
-        except FileNotFoundError:  # where a store minds one that does not exist, the others may still be there
-            for key in keys:
-                with suppress(FileNotFoundError):
-                    await self._store.delete_async(key)
+        with _usable():
+            try:
+                await self._store.delete_async(list(keys))
+            except FileNotFoundError:  # where a store minds one that does not exist, the others may still be there
+                for key in keys:
+                    with suppress(BlobNotFoundError), _usable(key):
+                        await self._store.delete_async(key)
 
     async def delete_below(self, prefix: str) -> None:
         """Removes all blobs whose key starts with `prefix` and a slash."""
-        async for page in self._store.list(f"{prefix}/", chunk_size=PAGE):
+        async for page in self._pages(prefix):
             await self.delete([found["path"] for found in page])
 
     async def list_below(self, prefix: str, before: float) -> AsyncGenerator[list[str], None]:
         """Yields the keys below a prefix of blobs stored before an instant, some hundred at a time."""
-        async for page in self._store.list(f"{prefix}/", chunk_size=PAGE):
+        async for page in self._pages(prefix):
             yield [found["path"] for found in page if found["last_modified"].timestamp() < before]
 
     async def clear_temporary(self, before: float) -> None:
         """Does nothing: parts of uploads that were not ended do not show, and end by a rule of the bucket."""
 
-
-def _not_found(key: str, error: FileNotFoundError) -> Exception:
-    """Returns what a blob that is not there is to raise: where the whole bucket is missing, the blob may be there again with it."""
-    return (
-        error
-        if re.search("NoSuchBucket|ContainerNotFound|bucket does not exist", str(error))
-        else BlobNotFoundError(key)
-    )
+    async def _pages(self, prefix: str) -> AsyncGenerator[Sequence[ObjectMeta], None]:
+        with _usable():
+            async for page in self._store.list(f"{prefix}/", chunk_size=PAGE):
+                yield page
 
 
-def _is_past_the_end(error: BaseError) -> bool:
-    """Tells whether a range begins where the blob has no more bytes; obstore has no exception of its own for it."""
-    return "416 Range Not Satisfiable" in str(error)
+class _PastTheEndError(Exception):
+    """A range begins where the blob has no more bytes."""
+
+
+@contextmanager
+def _usable(key: str = "") -> Iterator[None]:
+    """Raises BlobNotFoundError for a blob that is not there, and OutOfReachError for a store that does not do its part.
+
+    Where the whole bucket is missing, the blob may be there again with it.
+    """
+    try:
+        yield
+    except (BaseError, FileNotFoundError) as error:
+        said = str(error)
+        if "416 Range Not Satisfiable" in said:  # obstore has no exception of its own for it
+            raise _PastTheEndError from None
+        if key and isinstance(error, FileNotFoundError) and not re.search(NO_BUCKET, said):
+            raise BlobNotFoundError(key) from None
+        raise OutOfReachError("blobs", _in_short(error)) from None
 
 
 def _in_short(error: Exception) -> str:

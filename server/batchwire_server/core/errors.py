@@ -3,7 +3,6 @@
 BatchwireError         refused: carries a Reason, which one table of the gRPC face turns into a status
 LeaseLostError         another worker holds the task now: whoever sees this stops, and writes nothing
 BlobNotFoundError      the bytes under a key are gone
-BlobStoreError         what should hold the bytes cannot be used as it is configured
 UnknownModelsError     which models an upstream serves cannot be learned just now
 OutOfReachError        the database or the blobs cannot do their part just now: full, stopped, cut off
 """
@@ -63,10 +62,6 @@ class LeaseLostError(Exception):
 
 class BlobNotFoundError(Exception):
     """No blob has this key."""
-
-
-class BlobStoreError(Exception):
-    """What should hold the bytes cannot be used as it is configured."""
 
 
 class UnknownModelsError(Exception):
