@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from batchwire_server.adapters.sql.tables import BATCH, UPLOAD
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import TaskKind
 from batchwire_server.engine.sweeper import STEP, UPLOAD_LIFETIME_S, Sweeper
@@ -51,30 +50,29 @@ async def test_while_there_is_more_the_next_step_follows_at_once(world: World) -
 
 
 async def test_uploads_past_their_time_go_a_day_later(world: World) -> None:
-    await world.store.add_upload(an_upload(), 60)
-    await world.stage.age("upload", "expires_at", 60 + UPLOAD_LIFETIME_S - 1)
+    upload = await world.store.add_upload(an_upload(), 60)
+    await world.stage.advance(60 + UPLOAD_LIFETIME_S - 60)
     await sweep(world, interval=0.0)
-    assert len(await world.stage.all_of(UPLOAD)) == 1
-    await world.stage.age("upload", "expires_at", 2)
+    assert await world.store.get_upload("acme", upload.id) is not None
+    await world.stage.advance(61)
     await sweep(world)
-    assert await world.stage.all_of(UPLOAD) == []
+    assert await world.store.get_upload("acme", upload.id) is None
 
 
 async def test_ended_batches_go_after_their_lifetime_and_running_ones_stay(world: World) -> None:
     running = await world.stage.started()
-    await world.stage.at(BatchStatus.FAILED)
-    for column in ("created_at", "failed_at"):
-        await world.stage.age("batch", column, 61)
+    ended, _ = await world.stage.at(BatchStatus.FAILED)
+    await world.stage.advance(61)
     await sweep(world, interval=0.0)
-    assert len(await world.stage.all_of(BATCH)) == 2, "by default, they are kept for ever"
+    assert await world.stage.status(ended) is BatchStatus.FAILED, "by default, they are kept for ever"
     await sweep(world, batch_lifetime=60)
-    assert [row["id"] for row in await world.stage.all_of(BATCH)] == [running.id]
+    assert await world.store.get_batch("acme", ended.id) is None
+    assert await world.stage.status(running) is BatchStatus.IN_PROGRESS
 
 
 async def test_while_there_are_more_rows_to_go_the_next_step_follows_at_once(world: World) -> None:
-    for _ in range(STEP + 1):
-        await world.store.add_upload(an_upload(), 60)
-    await world.stage.age("upload", "expires_at", 10 * UPLOAD_LIFETIME_S)
+    uploads = [await world.store.add_upload(an_upload(), 60) for _ in range(STEP + 1)]
+    await world.stage.advance(10 * UPLOAD_LIFETIME_S)
     await sweep(world)
     await sweep(world)
-    assert await world.stage.all_of(UPLOAD) == []
+    assert [await world.store.get_upload("acme", upload.id) for upload in uploads] == [None] * len(uploads)

@@ -13,7 +13,11 @@ from batchwire_server.core.records import UploadStatus
 
 def _ended_before(tables: Tables, instant: int) -> set[str]:
     """Returns the ids of the batches that have ended at an instant."""
-    ends = {batch.id: batch.completed_at or batch.failed_at or batch.expired_at or batch.cancelled_at for batch in tables.batches.values() if batch.status in TERMINAL}
+    ends = {
+        batch.id: batch.completed_at or batch.failed_at or batch.expired_at or batch.cancelled_at
+        for batch in tables.batches.values()
+        if batch.status in TERMINAL
+    }
     return {batch_id for batch_id, end in ends.items() if end is not None and end <= instant}
 
 
@@ -69,7 +73,7 @@ class MemoryGarbage:
     async def referenced(self, keys: Collection[str]) -> set[str]:
         """See GarbageStore."""
         tables = await self._memory.read()
-        files = (*tables.files.values(), *tables.deleted_files.values())
-        records = (*files, *tables.parts.values(), *tables.segments.values())
+        known = {file.blob_key for file in (*tables.files.values(), *tables.deleted_files.values())}
+        known |= {part.blob_key for part in tables.parts.values()} | {key for _, key in tables.segments}
         read = {batch.input_key for batch in tables.batches.values() if batch.status not in TERMINAL}
-        return {key for key in keys if key in read} | ({record.blob_key for record in records} & set(keys))
+        return {key for key in keys if key in known or key in read}
