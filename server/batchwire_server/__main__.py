@@ -27,7 +27,7 @@ from batchwire_server.settings import ECHO, Settings, load, reference
 _OPTIONS = {
     "data_dir": click.option("--data-dir", type=click.Path(path_type=Path), help="Where SQLite and the blobs are."),
     "database": click.option("--database", metavar="URL", help="SQLAlchemy URL of the database."),
-    "blobs": click.option("--blobs", metavar="DIR", help="Directory of the blobs."),
+    "blobs": click.option("--blobs", metavar="PLACE", help="Directory of the blobs, or URL of an object store."),
     "grpc_listen": click.option("--grpc-listen", metavar="HOST:PORT", help="Address of the gRPC face; port 0: any."),
     "http_listen": click.option("--http-listen", metavar="HOST:PORT", help="Address of the REST face; port 0: any."),
     "api": click.option("--api", metavar="HOST:PORT", help="Address of the api to stand in front of."),
@@ -195,7 +195,8 @@ def revoke(config: Path | None, key_id: str, **said: Any) -> None:
 
 def _with_keys(settings: Settings, go: Callable[[access.Keys], Coroutine[Any, Any, None]]) -> None:
     async def opened() -> None:
-        async with parts.open_world(settings) as world:
+        rows_alone = settings.model_copy(update={"blobs": ""})  # whoever makes keys may not be let into the bucket
+        async with parts.open_world(rows_alone) as world:
             await go(access.Keys(world.store))
 
     _run(settings, opened())

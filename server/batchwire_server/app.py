@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import math
 import secrets
 import signal
 import socket
@@ -191,8 +192,8 @@ async def serve(settings: Settings) -> None:
         world = await stack.enter_async_context(parts.open_world(settings))
         # Workers of a `serve` that was killed may still hold leases; nobody else goes by this name.
         await world.store.release_worker(node, crashed=True)
-        if not settings.blobs:
-            world.blobs.clear_temporary()
+        if not settings.blobs:  # nobody else writes there
+            await world.blobs.clear_temporary(math.inf)
         token = secrets.token_urlsafe()
         listens = (settings.grpc_listen, settings.http_listen)
         grpc_address = await stack.enter_async_context(running_api(settings, world, *listens, gateway_token=token))

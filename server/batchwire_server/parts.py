@@ -15,18 +15,20 @@ from batchwire_server.adapters.echo import EchoUpstream
 from batchwire_server.adapters.http_upstream import HttpUpstream
 from batchwire_server.adapters.http_webhooks import HttpWebhooks
 from batchwire_server.adapters.local_blobs import LocalBlobs
+from batchwire_server.adapters.object_blobs import ObjectBlobs, open_store
 from batchwire_server.adapters.sql import Database, SqlStore
 from batchwire_server.adapters.sql.engine import SqliteDataVersion, listen
 from batchwire_server.adapters.sql.migrate import migrate
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.limits import Limits
-from batchwire_server.core.ports import ChangeFeed
+from batchwire_server.core.ports import BlobStore, ChangeFeed
 from batchwire_server.core.records import TaskKind
 from batchwire_server.core.retry import RetryPolicy
 from batchwire_server.core.trust import Trust
 from batchwire_server.engine.deliverer import Deliverer
 from batchwire_server.engine.finalizer import Finalizer
 from batchwire_server.engine.isolation import Isolation
+from batchwire_server.engine.orphans import Orphans
 from batchwire_server.engine.runner import Runner
 from batchwire_server.engine.sweeper import Sweeper
 from batchwire_server.engine.validator import Validator
@@ -50,7 +52,7 @@ class World:
     """The adapters, opened."""
 
     store: SqlStore
-    blobs: LocalBlobs
+    blobs: BlobStore
     changes: ChangeFeed
     catalog: Catalog
 
@@ -100,6 +102,20 @@ async def changes_of(database: Database) -> AsyncIterator[ChangeFeed]:
 
 
 @asynccontextmanager
+async def blobs_of(settings: Settings) -> AsyncIterator[BlobStore]:
+    """Opens the directory or the object store that has the blobs. Raises OutOfReachError."""
+    if not settings.blob_url:
+        yield LocalBlobs(settings.blob_dir)
+        return
+    blobs = ObjectBlobs(open_store(settings.blob_url))
+    await blobs.check()
+    try:
+        yield blobs
+    finally:
+        await blobs.close()
+
+
+@asynccontextmanager
 async def open_world(settings: Settings) -> AsyncIterator[World]:
     """Opens the adapters, and brings the schema up to date."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # prompts and answers are nobody else's
@@ -107,13 +123,14 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
         await migrate(database)
+        blobs = await stack.enter_async_context(blobs_of(settings))
         changes = await stack.enter_async_context(changes_of(database))
         routes = []
         for said in settings.all_upstreams:
             upstream = EchoUpstream() if said.base_url == ECHO else _http_upstream(said)
             stack.push_async_callback(upstream.close)
             routes.append(Route(upstream, said.models, said.max_concurrency))
-        yield World(SqlStore(database), LocalBlobs(settings.blob_dir), changes, Catalog(routes))
+        yield World(SqlStore(database), blobs, changes, Catalog(routes))
 
 
 def use_cases(settings: Settings, world: World, *, open_without_keys: bool, gateway_token: str = "") -> UseCases:
@@ -183,8 +200,14 @@ def worker(settings: Settings, world: World, name: str) -> Worker:
         ),
         TaskKind.DELIVER: Deliverer(store, store, webhook_sender(settings)),
         TaskKind.SWEEP: Sweeper(
-            store, store, blobs, interval=work.sweep_interval, result_lifetime=settings.limits.result_lifetime
+            store,
+            store,
+            blobs,
+            interval=work.sweep_interval,
+            result_lifetime=settings.limits.result_lifetime,
+            batch_lifetime=settings.limits.batch_lifetime,
         ),
+        TaskKind.ORPHANS: Orphans(store, store, blobs, interval=work.orphan_interval, age=work.orphan_age),
     }
 
     policy = retry_policy(settings)

@@ -34,6 +34,9 @@ DATABASES = {
 }
 """Schemes of database URLs, and what SQLAlchemy calls them."""
 
+OBJECT_STORES = ("s3", "gs", "az")
+"""Schemes of object stores' URLs."""
+
 ECHO = "echo"
 """In the place of a base URL, the built-in model."""
 
@@ -104,6 +107,9 @@ class LimitSettings(Section):
     result_lifetime: int = Field(
         3600, ge=0, description="Seconds after its end that a batch's results can be streamed."
     )
+    batch_lifetime: int = Field(
+        0, ge=0, description="Seconds after its end that a batch, and its idempotency key, are known; 0: for ever."
+    )
     private_webhooks: bool = Field(
         False, description="Whether webhooks may go to private addresses, and over plain http."
     )
@@ -119,6 +125,14 @@ class WorkSettings(Section):
     drain_grace: float = Field(20.0, ge=0, description="How long calls in flight may go on after SIGTERM.")
     delivery_timeout: float = Field(15.0, gt=0, description="How long a webhook's receiver may take to answer.")
     sweep_interval: float = Field(60.0, gt=0, description="Time between sweeps.")
+    orphan_interval: float = Field(
+        3600.0, ge=0, description="Time between looks for stored bytes that nothing refers to; 0: they stay."
+    )
+    orphan_age: float = Field(
+        86400.0,
+        gt=0,
+        description="How long such bytes are left alone: more than the longest upload, or outage of the database, takes.",
+    )
     max_attempts: int = Field(5, ge=1, description="Calls of a line that an upstream takes and fails.")
     retry_base: float = Field(0.5, gt=0, description="The first delay before a line is called again.")
     retry_cap: float = Field(60.0, gt=0, description="The longest such delay.")
@@ -140,7 +154,10 @@ class Settings(BaseSettings):
         "",
         description="`postgresql://USER:PASSWORD@HOST/NAME` or `sqlite:///PATH`; empty: SQLite under the data directory.",
     )
-    blobs: str = Field("", description="Directory of the blobs; empty: under the data directory.")
+    blobs: str = Field(
+        "",
+        description="Directory of the blobs, or `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`; empty: under the data directory.",
+    )
     grpc_listen: str = Field("127.0.0.1:50051", description="HOST:PORT of the gRPC face; port 0: any.")
     http_listen: str = Field("127.0.0.1:8080", description="HOST:PORT of the REST face; port 0: any.")
     api: str = Field("127.0.0.1:50051", description="HOST:PORT of the api that a gateway of its own speaks to.")
@@ -175,6 +192,14 @@ class Settings(BaseSettings):
         if value and scheme not in DATABASES:
             raise ValueError("a URL that starts with sqlite:/// or postgresql:// is wanted")
         return f"{DATABASES[scheme]}{separator}{rest}" if value else value
+
+    @field_validator("blobs")
+    @classmethod
+    def _is_a_place(cls, value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        if separator and (scheme not in OBJECT_STORES or rest[:1] in {"", "/", "?"}):
+            raise ValueError("a directory, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX is wanted")
+        return value
 
     @field_validator("trusted_header")
     @classmethod
@@ -213,6 +238,11 @@ class Settings(BaseSettings):
     def database_url(self) -> str:
         """The SQLAlchemy URL."""
         return self.database or f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'batchwire.db'}"
+
+    @property
+    def blob_url(self) -> str:
+        """The URL of the object store that has the blobs; empty: they are in a directory."""
+        return self.blobs if "://" in self.blobs else ""
 
     @property
     def blob_dir(self) -> Path:

@@ -15,6 +15,7 @@ from batchwire_server.adapters.sql.migrate import migrate
 from tests.ports.memory_stage import MemoryStage
 from tests.ports.sql_stage import SQL, SqlStage
 from tests.ports.stores import Stage
+from tests.support.object_store import ObjectStore, running_object_store
 from tests.support.postgresql import new_database, run_apart, running_postgresql, sibling
 
 
@@ -39,6 +40,13 @@ def postgresql_template() -> Iterator[str]:
         asyncio.run(run_apart(url, "CREATE DATABASE template"))
         asyncio.run(_migrated(sibling(url, "template")))
         yield url
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """A store that speaks S3."""
+    with running_object_store() as store:
+        yield store
 
 
 @pytest.fixture(params=[*SQL, "memory"])

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import os
+import secrets
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+import time
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from batchwire_server.adapters.local_blobs import LocalBlobs
 from batchwire_server.adapters.memory_blobs import MemoryBlobs
+from batchwire_server.adapters.object_blobs import ObjectBlobs
 from batchwire_server.core.errors import BlobNotFoundError
 from batchwire_server.core.ports import BlobStore
 
-MAKERS: dict[str, Callable[[Path], BlobStore]] = {
-    "local": LocalBlobs,
-    "memory": lambda _: MemoryBlobs(),
-}
+from tests.support.object_store import store_below
+
 ALL = 1 << 24
 
 
-@pytest.fixture(params=MAKERS)
+@pytest.fixture(params=["local", "memory", "object"])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
-    return MAKERS[request.param](tmp_path / "blobs")
+    match request.param:
+        case "local":
+            return LocalBlobs(tmp_path / "blobs")
+        case "memory":
+            return MemoryBlobs()
+        case _:
+            store = request.getfixturevalue("object_store")
+            return ObjectBlobs(store_below(store, f"{tmp_path.name}/{secrets.token_hex(4)}"))
 
 
 async def fail_within(blobs: BlobStore, key: str, error: BaseException) -> None:
@@ -160,6 +169,53 @@ class TestDeleting:
         assert await blobs.read("segments/b1/1", 0, 1) == b"y"
 
 
+class TestListing:
+    async def listed(self, blobs: BlobStore, prefix: str, before: float = math.inf) -> list[str]:
+        async with aclosing(blobs.list_below(prefix, before)) as pages:
+            return sorted([key async for page in pages for key in page])
+
+    async def test_all_below_a_prefix_is_listed_and_nothing_beside_it(self, blobs: BlobStore) -> None:
+        for key in ("segments/b1/1", "segments/b1/2", "segments/b10/1", "files/a"):
+            await blobs.put(key, b"x")
+        assert await self.listed(blobs, "segments") == ["segments/b1/1", "segments/b1/2", "segments/b10/1"]
+        assert await self.listed(blobs, "segments/b1") == ["segments/b1/1", "segments/b1/2"]
+        assert await self.listed(blobs, "uploads") == []
+
+    async def test_only_what_was_stored_before_an_instant_is_listed(self, blobs: BlobStore) -> None:
+        await blobs.put("files/a", b"x")
+        assert await self.listed(blobs, "files", time.time() - 60) == []
+        assert await self.listed(blobs, "files", time.time() + 60) == ["files/a"]
+
+    async def test_a_blob_that_is_not_committed_is_not_listed(self, blobs: BlobStore) -> None:
+        async with blobs.writer("files/a") as writer:
+            await writer.write(b"x")
+            assert await self.listed(blobs, "files") == []
+
+    async def test_many_come_in_pages_and_may_be_deleted_meanwhile(self, blobs: BlobStore) -> None:
+        keys = [f"files/{number:04}" for number in range(1200)]
+        for few in range(0, 1200, 100):
+            await asyncio.gather(*(blobs.put(key, b"") for key in keys[few : few + 100]))
+        seen = []
+        async with aclosing(blobs.list_below("files", math.inf)) as pages:
+            async for page in pages:
+                seen += page
+                await blobs.delete(page)
+        assert sorted(seen) == keys
+        assert await self.listed(blobs, "files") == []
+
+    async def test_clearing_what_is_temporary_touches_neither_blobs_nor_what_is_being_written(
+        self, blobs: BlobStore
+    ) -> None:
+        await blobs.put("files/a", b"x")
+        async with blobs.writer("files/b") as writer:
+            await writer.write(b"y")
+            await blobs.clear_temporary(time.time() - 60)
+            await writer.commit()
+        await blobs.clear_temporary(math.inf)
+        assert await self.listed(blobs, "files") == ["files/a", "files/b"]
+        assert await blobs.read("files/b", 0, 9) == b"y"
+
+
 class TestLocalBlobs:
     """What only a directory can do wrong."""
 
@@ -175,6 +231,26 @@ class TestLocalBlobs:
         await blobs.put("c/d", b"x")
         assert self.files(tmp_path) == ["c/d"]
 
+    def test_what_a_killed_writer_left_goes_once_it_is_old(self, tmp_path: Path) -> None:
+        script = f"""
+            import asyncio, os
+            from pathlib import Path
+            from batchwire_server.adapters.local_blobs import LocalBlobs
+            async def write():
+                async with LocalBlobs(Path({str(tmp_path)!r})).writer("a") as writer:
+                    await writer.write(b"x")
+                    os._exit(0)
+            asyncio.run(write())
+        """
+        subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
+        (left,) = self.files(tmp_path)
+        blobs = LocalBlobs(tmp_path)
+        asyncio.run(blobs.clear_temporary(time.time() - 60))
+        assert self.files(tmp_path) == [left]
+        os.utime(tmp_path / left, (0, time.time() - 61))
+        asyncio.run(blobs.clear_temporary(time.time() - 60))
+        assert self.files(tmp_path) == []
+
     async def test_another_process_sees_the_blobs(self, tmp_path: Path) -> None:
         await LocalBlobs(tmp_path).put("a/b", b"x")
         assert await LocalBlobs(tmp_path).read("a/b", 0, 9) == b"x"
@@ -184,10 +260,11 @@ class TestLocalBlobs:
             import asyncio, resource
             from pathlib import Path
             from batchwire_server.adapters.local_blobs import LocalBlobs
+            from batchwire_server.core.errors import OutOfReachError
             resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
             try:
                 asyncio.run(LocalBlobs(Path({str(tmp_path)!r})).put("a/b", b"x" * 5000))
-            except OSError:
+            except OutOfReachError:
                 print("refused")
         """
         done = subprocess.run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
-from batchwire_server.core.ports import Garbage, Harvest, Leftovers
+from batchwire_server.core.ports import Garbage, Harvest, Leftovers, Once
 from batchwire_server.core.records import TaskKind, UploadPart
 
 from tests.ports.stores import Stage, a_batch, a_file, an_upload, segment
@@ -83,6 +83,13 @@ class TestUploads:
         assert await garbage(stage) == NOTHING
         assert await stage.store.get_parts(upload.id) == []
 
+    async def test_parts_of_an_upload_that_is_gone_are_garbage(self, stage: Stage) -> None:
+        await stage.store.add_part(UploadPart("part_1", "upload_1", 1, "k"))
+        found = await garbage(stage)
+        assert found == Garbage({}, ["upload_1"], [])
+        await stage.store.forget(found)
+        assert await garbage(stage) == NOTHING
+
 
 class TestSegments:
     @pytest.mark.parametrize("status", [BatchStatus.COMPLETED, BatchStatus.EXPIRED, BatchStatus.CANCELLED])
@@ -105,3 +112,105 @@ class TestSegments:
 
     async def test_forgetting_nothing_changes_nothing(self, stage: Stage) -> None:
         await stage.store.forget(NOTHING)
+
+
+class TestPruning:
+    async def prune(
+        self, stage: Stage, *, limit: int = 100, upload_lifetime: int = 60, batch_lifetime: int = 60
+    ) -> bool:
+        return await stage.store.prune(limit, upload_lifetime=upload_lifetime, batch_lifetime=batch_lifetime)
+
+    async def test_an_upload_can_be_asked_about_until_its_lifetime_is_over(self, stage: Stage) -> None:
+        upload = await stage.store.add_upload(an_upload(), 60)
+        await stage.advance(60 + 59)
+        await self.prune(stage)
+        assert await stage.store.get_upload("acme", upload.id) is not None
+        await stage.advance(2)
+        await self.prune(stage)
+        assert await stage.store.get_upload("acme", upload.id) is None
+
+    @pytest.mark.parametrize("status", sorted(TERMINAL))
+    async def test_a_batch_that_has_ended_can_be_asked_about_until_its_lifetime_is_over(
+        self, stage: Stage, status: BatchStatus
+    ) -> None:
+        batch, _ = await stage.at(status)
+        await stage.advance(59)
+        await self.prune(stage)
+        assert await stage.store.get_batch("acme", batch.id) is not None
+        await stage.advance(2)
+        await self.prune(stage)
+        assert await stage.store.get_batch("acme", batch.id) is None
+
+    @pytest.mark.parametrize("status", sorted(set(BatchStatus) - TERMINAL))
+    async def test_a_batch_that_has_not_ended_stays_however_old_it_is(self, stage: Stage, status: BatchStatus) -> None:
+        batch, _ = await stage.at(status)
+        await stage.advance(10**6)
+        await self.prune(stage)
+        assert await stage.status(batch) is status
+
+    async def test_a_lifetime_of_0_keeps_batches_for_ever(self, stage: Stage) -> None:
+        batch, _ = await stage.at(BatchStatus.COMPLETED)
+        await stage.advance(10**6)
+        assert not await self.prune(stage, batch_lifetime=0)
+        assert await stage.status(batch) is BatchStatus.COMPLETED
+
+    async def test_a_name_can_be_used_again_once_its_batch_is_gone(self, stage: Stage) -> None:
+        once = Once("name", "these words")
+        first = await stage.store.add_batch(a_batch(), once)
+        await stage.store.reject(await stage.claim_one(TaskKind.VALIDATE), [])
+        assert (await stage.store.add_batch(a_batch(), once)).id == first.id
+        await stage.advance(61)
+        await self.prune(stage)
+        second = await stage.store.add_batch(a_batch(), Once("name", "other words"))
+        assert second.id != first.id
+
+    async def test_segments_of_a_batch_that_is_gone_are_garbage(self, stage: Stage) -> None:
+        batch = await stage.started()
+        task = await stage.claim_one(TaskKind.RUN)
+        await stage.store.record([Harvest(task, segment(task), done=True)])
+        finalize = await stage.claim_one(TaskKind.FINALIZE)
+        await stage.store.finish(finalize, BatchStatus.COMPLETED, Leftovers(None, None, 0), 60)
+        await stage.advance(61)
+        await self.prune(stage)
+        assert await garbage(stage, result_lifetime=10**6) == Garbage({}, [], [batch.id])
+
+    async def test_no_more_than_asked_goes_at_once(self, stage: Stage) -> None:
+        uploads = [await stage.store.add_upload(an_upload(), 60) for _ in range(3)]
+        await stage.advance(10**6)
+        assert await self.prune(stage, limit=2)
+        assert not await self.prune(stage, limit=2)
+        assert [await stage.store.get_upload("acme", upload.id) for upload in uploads] == [None] * 3
+
+
+class TestReferences:
+    async def test_rows_of_files_parts_and_segments_refer_to_their_blobs(self, stage: Stage) -> None:
+        file = await stage.store.add_file(a_file(), None)
+        upload = await stage.store.add_upload(an_upload(), 60)
+        await stage.store.add_part(UploadPart("part_1", upload.id, 1, "uploads/u/part_1"))
+        await stage.started()
+        task = await stage.claim_one(TaskKind.RUN)
+        mine = segment(task)
+        await stage.store.record([Harvest(task, mine, done=False)])
+        known = {file.blob_key, "uploads/u/part_1", mine.blob_key}
+        others = {"files/other", "uploads/u/other", "segments/b/other"}
+        assert await stage.store.referenced(known | others) == known
+        assert await stage.store.referenced(others) == set()
+        assert await stage.store.referenced([]) == set()
+
+    async def test_a_deleted_file_is_referred_to_until_it_is_forgotten(self, stage: Stage) -> None:
+        file = await stage.store.add_file(a_file(), None)
+        await stage.store.delete_file("acme", file.id)
+        assert await stage.store.referenced([file.blob_key]) == {file.blob_key}
+        await stage.store.forget(await garbage(stage))
+        assert await stage.store.referenced([file.blob_key]) == set()
+
+    @pytest.mark.parametrize("status", sorted(BatchStatus))
+    async def test_a_batch_refers_to_its_input_until_it_has_ended(self, stage: Stage, status: BatchStatus) -> None:
+        batch, _ = await stage.at(status)
+        assert batch.input_key
+        assert await stage.store.referenced([batch.input_key]) == (set() if status in TERMINAL else {batch.input_key})
+
+    async def test_many_keys_can_be_asked_about_at_once(self, stage: Stage) -> None:
+        file = await stage.store.add_file(a_file(), None)
+        keys = [f"files/{number}" for number in range(1000)]
+        assert await stage.store.referenced([*keys, file.blob_key]) == {file.blob_key}

@@ -54,6 +54,6 @@ async def test_processes_that_start_at_once_migrate_once(empty_database_url: str
     databases = [Database(empty_database_url) for _ in range(4)]
     await asyncio.gather(*(migrate(database) for database in databases))
     async with databases[0].read() as connection:
-        assert (await connection.exec_driver_sql("SELECT count(*) FROM task")).scalar_one() == 1
+        assert (await connection.exec_driver_sql("SELECT count(*) FROM task")).scalar_one() == 2
     for database in databases:
         await database.close()

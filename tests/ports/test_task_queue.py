@@ -128,11 +128,13 @@ class TestClaiming:
             await stage.store.reject(await stage.claim_one(TaskKind.VALIDATE), [])
             assert await stage.tasks(batch) == []
 
-    async def test_there_is_one_sweep_for_ever(self, stage: Stage) -> None:
-        (kept,) = await stage.all_tasks()
-        assert (kept["kind"], kept["state"], kept["batch_id"]) == (TaskKind.SWEEP, "ready", None)
-        await stage.store.release(await stage.claim_one(TaskKind.SWEEP), 0.0)
-        assert (await stage.claim_one(TaskKind.SWEEP, "w2")).attempts == 2
+    async def test_there_is_one_sweep_of_each_kind_for_ever(self, stage: Stage) -> None:
+        kinds = [TaskKind.SWEEP, TaskKind.ORPHANS]
+        kept = [(task["kind"], task["state"], task["batch_id"]) for task in await stage.all_tasks()]
+        assert kept == [(kind, "ready", None) for kind in kinds]
+        for kind in kinds:
+            await stage.store.release(await stage.claim_one(kind), 0.0)
+            assert (await stage.claim_one(kind, "w2")).attempts == 2
 
 
 class TestLeasing:

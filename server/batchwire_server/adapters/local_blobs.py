@@ -9,11 +9,13 @@ import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from io import FileIO
+from itertools import islice
 from pathlib import Path
 
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 
 BLOCK = 512 * 1024
+PAGE = 500
 
 
 class LocalBlobWriter:
@@ -62,10 +64,14 @@ class LocalBlobs:
         self._temporary = root / "tmp"
         self._temporary.mkdir(parents=True, exist_ok=True)
 
-    def clear_temporary(self) -> None:
-        """Removes what writers left that were killed. Only for a process that knows that no other writes just now."""
-        for path in self._temporary.iterdir():
-            path.unlink(missing_ok=True)
+    async def clear_temporary(self, before: float) -> None:
+        """Removes what writers left that were killed, unless something was written to it since an instant."""
+
+        def remove() -> None:
+            for entry in _older(self._temporary, before):
+                Path(entry).unlink(missing_ok=True)
+
+        await asyncio.to_thread(remove)
 
     @asynccontextmanager
     async def writer(self, key: str) -> AsyncIterator[LocalBlobWriter]:
@@ -121,6 +127,12 @@ class LocalBlobs:
         """Removes all blobs whose key starts with `prefix` and a slash."""
         await asyncio.to_thread(shutil.rmtree, self._path(prefix), ignore_errors=True)
 
+    async def list_below(self, prefix: str, before: float) -> AsyncGenerator[list[str], None]:
+        """Yields the keys below a prefix of blobs stored before an instant, some hundred at a time."""
+        found = _older(self._path(prefix), before)
+        while page := await asyncio.to_thread(lambda: list(islice(found, PAGE))):
+            yield [str(Path(entry).relative_to(self._root)) for entry in page]
+
     def _path(self, key: str) -> Path:
         return self._root / key
 
@@ -144,6 +156,18 @@ def _usable() -> Iterator[None]:
         yield
     except OSError as error:
         raise OutOfReachError("blobs", error.strerror or error) from error
+
+
+def _older(folder: str | Path, before: float) -> Iterator[str]:
+    """Yields the files below a folder that were last written to before an instant; passes over what goes away meanwhile."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _older(entry.path, before)
+                continue
+            with suppress(FileNotFoundError):
+                if entry.stat(follow_symlinks=False).st_mtime < before:
+                    yield entry.path
 
 
 async def _to_the_end(call: Callable[..., None], *arguments: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,7 @@ BLOCK = 64 * 1024
 class MemoryBlobWriter:
     """A blob on its way."""
 
-    def __init__(self, blobs: dict[str, bytes], key: str) -> None:
+    def __init__(self, blobs: MemoryBlobs, key: str) -> None:
         self._blobs = blobs
         self._key = key
         self._parts: list[bytes] = []
@@ -24,23 +25,25 @@ class MemoryBlobWriter:
 
     async def commit(self) -> None:
         """Makes the blob visible."""
-        self._blobs[self._key] = b"".join(self._parts)
+        await self._blobs.put(self._key, b"".join(self._parts))
 
 
 class MemoryBlobs:
-    """The BlobStore over a dict. `blobs` is there for tests to look into."""
+    """The BlobStore over a dict. `blobs`, and when they were stored, are there for tests to look into."""
 
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
+        self.stored_at: dict[str, float] = {}
 
     @asynccontextmanager
     async def writer(self, key: str) -> AsyncIterator[MemoryBlobWriter]:
         """Opens a new blob for writing."""
-        yield MemoryBlobWriter(self.blobs, key)
+        yield MemoryBlobWriter(self, key)
 
     async def put(self, key: str, data: bytes) -> None:
         """Stores a small blob."""
         self.blobs[key] = bytes(data)
+        self.stored_at[key] = time.time()
 
     async def read(self, key: str, start: int, end: int) -> bytes:
         """Returns the bytes from `start` up to `end`. Raises BlobNotFoundError."""
@@ -56,10 +59,18 @@ class MemoryBlobs:
         """Removes blobs."""
         for key in keys:
             self.blobs.pop(key, None)
+            self.stored_at.pop(key, None)
 
     async def delete_below(self, prefix: str) -> None:
         """Removes all blobs whose key starts with `prefix` and a slash."""
         await self.delete([key for key in self.blobs if key.startswith(f"{prefix}/")])
+
+    async def list_below(self, prefix: str, before: float) -> AsyncGenerator[list[str], None]:
+        """Yields the keys below a prefix of blobs stored before an instant."""
+        yield [key for key, stored in self.stored_at.items() if key.startswith(f"{prefix}/") and stored < before]
+
+    async def clear_temporary(self, before: float) -> None:
+        """Does nothing: what is not committed is nowhere."""
 
     def _get(self, key: str) -> bytes:
         try:

@@ -70,6 +70,15 @@ class BlobStore(Protocol):
     async def delete_below(self, prefix: str) -> None:
         """Removes all blobs whose key starts with `prefix` and a slash."""
 
+    def list_below(self, prefix: str, before: float) -> AsyncGenerator[list[str], None]:
+        """Yields the keys that start with `prefix` and a slash, of blobs stored before an instant (seconds since the epoch): some hundred at a time, in no order.
+
+        They may be deleted meanwhile.
+        """
+
+    async def clear_temporary(self, before: float) -> None:
+        """Removes what writers left that were killed, unless something was written to it since an instant (seconds since the epoch)."""
+
 
 class FileStore(Protocol):
     """Files and uploads. A file that is deleted or past its time is as if it never was."""
@@ -332,12 +341,21 @@ class GarbageStore(Protocol):
     async def garbage(self, limit: int, result_lifetime: int) -> Garbage:
         """Returns what nothing needs any more, at most `limit` of a kind.
 
-        A file that was deleted or is past its time, once no batch still reads it; the parts of an upload that has ended; the segments of
-        a batch that ended `result_lifetime` seconds ago.
+        A file that was deleted or is past its time, once no batch still reads it; the parts of an upload that has ended or is gone; the
+        segments of a batch that ended `result_lifetime` seconds ago or is gone.
         """
 
     async def forget(self, garbage: Garbage) -> None:
         """Removes the rows of garbage whose blobs are gone."""
+
+    async def prune(self, limit: int, *, upload_lifetime: int, batch_lifetime: int) -> bool:
+        """Removes rows that are kept only to be looked at, at most `limit` of a kind; tells whether there may be more.
+
+        Uploads whose time was over `upload_lifetime` seconds ago; batches that ended `batch_lifetime` seconds ago, or none if that is 0.
+        """
+
+    async def referenced(self, keys: Collection[str]) -> set[str]:
+        """Returns those of some blobs' keys that a row refers to, or that a batch which has not ended reads."""
 
 
 class Reachable(Protocol):

@@ -179,6 +179,7 @@ class TaskKind(StrEnum):
     EXPIRE = "expire"
     FINALIZE = "finalize"
     SWEEP = "sweep"
+    ORPHANS = "orphans"
     DELIVER = "deliver"
 
 

@@ -6,6 +6,8 @@ from batchwire_server.core.ports import BlobStore, GarbageStore, TaskQueue
 from batchwire_server.core.records import Task
 
 STEP = 100
+UPLOAD_LIFETIME_S = 86400
+"""An upload can be asked about, and ended once more, for a day after its time."""
 
 
 class Sweeper:
@@ -14,16 +16,25 @@ class Sweeper:
     Args:
         interval: seconds between sweeps.
         result_lifetime: seconds that the finished lines of an ended batch can still be streamed.
+        batch_lifetime: seconds that an ended batch can be looked at; 0: for ever.
     """
 
     def __init__(
-        self, queue: TaskQueue, store: GarbageStore, blobs: BlobStore, *, interval: float, result_lifetime: int
+        self,
+        queue: TaskQueue,
+        store: GarbageStore,
+        blobs: BlobStore,
+        *,
+        interval: float,
+        result_lifetime: int,
+        batch_lifetime: int,
     ) -> None:
         self._queue = queue
         self._store = store
         self._blobs = blobs
         self._interval = interval
         self._result_lifetime = result_lifetime
+        self._batch_lifetime = batch_lifetime
 
     async def __call__(self, task: Task) -> None:
         """Sweeps one step: bytes first, so that a crash leaves rows that are found again. Raises LeaseLostError."""
@@ -35,4 +46,5 @@ class Sweeper:
             await self._blobs.delete_below(f"segments/{batch}")
         await self._store.forget(garbage)
         more = max(len(garbage.files), len(garbage.uploads), len(garbage.batches)) == STEP
+        more |= await self._store.prune(STEP, upload_lifetime=UPLOAD_LIFETIME_S, batch_lifetime=self._batch_lifetime)
         await self._queue.release(task, 0.0 if more else self._interval)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import TaskKind
-from batchwire_server.engine import sweeper
-from batchwire_server.engine.sweeper import Sweeper
+from batchwire_server.engine.sweeper import STEP, UPLOAD_LIFETIME_S, Sweeper
 
-from tests.ports.stores import TTL, a_file
+from tests.ports.stores import TTL, a_file, an_upload
 from tests.unit.engine.world import World
 
 
-async def sweep(world: World, interval: float = 3600.0) -> None:
+async def sweep(world: World, interval: float = 3600.0, batch_lifetime: int = 0) -> None:
     task = await world.stage.claim_one(TaskKind.SWEEP)
-    await Sweeper(world.store, world.store, world.blobs, interval=interval, result_lifetime=0)(task)
+    sweeper = Sweeper(
+        world.store, world.store, world.blobs, interval=interval, result_lifetime=0, batch_lifetime=batch_lifetime
+    )
+    await sweeper(task)
 
 
 async def deleted_files(world: World, count: int) -> None:
@@ -39,8 +42,37 @@ async def test_the_next_sweep_waits_for_its_time(world: World) -> None:
 
 
 async def test_while_there_is_more_the_next_step_follows_at_once(world: World) -> None:
-    await deleted_files(world, sweeper.STEP + 1)
+    await deleted_files(world, STEP + 1)
     await sweep(world)
     assert len(world.blobs.blobs) == 1
     await sweep(world)
     assert world.blobs.blobs == {}
+
+
+async def test_uploads_past_their_time_go_a_day_later(world: World) -> None:
+    upload = await world.store.add_upload(an_upload(), 60)
+    await world.stage.advance(60 + UPLOAD_LIFETIME_S - 60)
+    await sweep(world, interval=0.0)
+    assert await world.store.get_upload("acme", upload.id) is not None
+    await world.stage.advance(61)
+    await sweep(world)
+    assert await world.store.get_upload("acme", upload.id) is None
+
+
+async def test_ended_batches_go_after_their_lifetime_and_running_ones_stay(world: World) -> None:
+    running = await world.stage.started()
+    ended, _ = await world.stage.at(BatchStatus.FAILED)
+    await world.stage.advance(61)
+    await sweep(world, interval=0.0)
+    assert await world.stage.status(ended) is BatchStatus.FAILED, "by default, they are kept for ever"
+    await sweep(world, batch_lifetime=60)
+    assert await world.store.get_batch("acme", ended.id) is None
+    assert await world.stage.status(running) is BatchStatus.IN_PROGRESS
+
+
+async def test_while_there_are_more_rows_to_go_the_next_step_follows_at_once(world: World) -> None:
+    uploads = [await world.store.add_upload(an_upload(), 60) for _ in range(STEP + 1)]
+    await world.stage.advance(10 * UPLOAD_LIFETIME_S)
+    await sweep(world)
+    await sweep(world)
+    assert [await world.store.get_upload("acme", upload.id) for upload in uploads] == [None] * len(uploads)

@@ -114,7 +114,9 @@ class World:
                 TaskKind.VALIDATE: self.validator(catalog),
                 TaskKind.EXPIRE: self.store.expire,
                 TaskKind.FINALIZE: self.finalizer(),
-                TaskKind.SWEEP: Sweeper(self.store, self.store, self.blobs, interval=3600, result_lifetime=3600),
+                TaskKind.SWEEP: Sweeper(
+                    self.store, self.store, self.blobs, interval=3600, result_lifetime=3600, batch_lifetime=0
+                ),
             },
             lambda may_call, on_room: self.runner(routes, may_call=may_call, on_room=on_room, **more),
             ttl=ttl,

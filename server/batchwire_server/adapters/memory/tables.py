@@ -103,9 +103,10 @@ class Tables:
         values: dict[str, Any] = {"batch_id": batch.id, "tenant": batch.tenant, "deadline": batch.expires_at, **more}
         self._queue(kind, not_before, values)
 
-    def add_sweep(self) -> None:
-        """Queues the one task that is there from the beginning, and goes back into the queue each time it is done."""
-        self._queue(TaskKind.SWEEP, 0, {"batch_id": None, "tenant": None, "deadline": None})
+    def add_sweeps(self) -> None:
+        """Queues the tasks that are there from the beginning, and go back into the queue each time they are done."""
+        for kind in (TaskKind.SWEEP, TaskKind.ORPHANS):
+            self._queue(kind, 0, {"batch_id": None, "tenant": None, "deadline": None})
 
     def _queue(self, kind: TaskKind, not_before: int, values: Mapping[str, Any]) -> None:
         self.last_task_id += 1
@@ -175,7 +176,7 @@ class Memory:
         self.now = now
         self.changes = Changes()
         self.tables = Tables()
-        self.tables.add_sweep()
+        self.tables.add_sweeps()
 
     async def read(self) -> Tables:
         """Returns the tables as they stand, after letting others work. They are not to be changed."""

@@ -50,6 +50,7 @@ class UploadPartRow(SQLModel, table=True):
     """A piece of an upload."""
 
     __tablename__ = "upload_part"
+    __table_args__ = (Index("upload_part_by_key", "blob_key"),)
 
     id: str = Field(primary_key=True)
     upload_id: str = Field(index=True)
@@ -65,6 +66,7 @@ class BatchRow(SQLModel, table=True):
     __table_args__ = (
         Index("batch_by_time", "tenant", "created_at", "id"),
         Index("batch_by_input", "input_key"),
+        Index("batch_by_age", "created_at"),
         UniqueConstraint("tenant", "idempotency_key"),
     )
 

@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tenant", "idempotency_key"),
     )
+    op.create_index("batch_by_age", "batch", ["created_at"], unique=False)
     op.create_index("batch_by_input", "batch", ["input_key"], unique=False)
     op.create_index("batch_by_time", "batch", ["tenant", "created_at", "id"], unique=False)
     op.create_index(op.f("ix_batch_status"), "batch", ["status"], unique=False)
@@ -168,6 +169,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("upload_part_by_key", "upload_part", ["blob_key"], unique=False)
     op.create_index(op.f("ix_upload_part_upload_id"), "upload_part", ["upload_id"], unique=False)
     op.create_table(
         "api_key",
@@ -196,7 +198,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("webhook_endpoint_by_time", "webhook_endpoint", ["tenant", "created_at", "id"], unique=False)
-    # The sweeper is one task that goes back into the queue each time it is done.
+    # Each kind of sweeping is one task that goes back into the queue each time it is done.
     op.execute(
-        "INSERT INTO task (kind, state, not_before, epoch, attempts, crashes) VALUES ('sweep', 'ready', 0, 0, 0, 0)"
+        "INSERT INTO task (kind, state, not_before, epoch, attempts, crashes) "
+        "VALUES ('sweep', 'ready', 0, 0, 0, 0), ('orphans', 'ready', 0, 0, 0, 0)"
     )

@@ -1,0 +1,191 @@
+"""A real object store from a wheel: rclone serves a folder over S3's protocol, behind a front that can fail as stores do.
+
+The front also says 206 to a range, as S3 does and its clients insist on; rclone says 200, with the right bytes and `Content-Range`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import subprocess
+import sysconfig
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+import httpx
+import obstore.store
+import uvicorn
+from batchwire_server.adapters.object_blobs import open_store
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from tests.support.served import wait_until
+
+RCLONE = Path(sysconfig.get_path("scripts")) / "rclone"
+KEY, SECRET = "batchwire-tests", "a-secret-of-tests"
+BUCKET = "batchwire"
+
+
+class ObjectStore:
+    """An object store that runs. What it is told to do holds from the next request on.
+
+    Attributes:
+        fail_with: status that requests get; 0: they are served.
+        fail_only: what must be in the path or query of those that get it.
+        hold: whether requests get no answer at all, for as long as it is true.
+        failures, held: how many requests have failed, and been held, since the store last served.
+        endpoint: base URL of the store.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.endpoint = ""
+        self.serve_again()
+
+    def serve_again(self) -> None:
+        """Serves all requests."""
+        self.fail_with, self.fail_only, self.hold = 0, "", False
+        self.failures = self.held = 0
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client of the store needs in its environment."""
+        return {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": "us-east-1",
+        }
+
+    @staticmethod
+    def url(prefix: str = "") -> str:
+        """Returns what names the store, or what is below a prefix of it, as the setting `blobs`."""
+        return f"s3://{BUCKET}/{prefix}"
+
+    def files(self, prefix: str = "") -> list[str]:
+        """Returns the names of all that is stored below a prefix, pieces of uploads under way and what they leave too."""
+        root = self._folder / BUCKET / prefix
+        return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+def store_below(store: ObjectStore, prefix: str) -> obstore.store.ObjectStore:
+    """Opens what is below a prefix of a store, with all that a client must know in the URL."""
+    known = {
+        "endpoint": store.endpoint,
+        "access_key_id": KEY,
+        "secret_access_key": SECRET,
+        "region": "us-east-1",
+    }
+    return open_store(f"{store.url(prefix)}?{urlencode(known)}")
+
+
+class _Front:
+    """Passes requests on to rclone, unless the store is told to fail."""
+
+    def __init__(self, store: ObjectStore, behind: str, client: httpx.AsyncClient) -> None:
+        self._store = store
+        self._behind = behind
+        self._client = client
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        self._store.held += self._store.hold
+        while self._store.hold:  # noqa: ASYNC110 - it is another thread that lets go
+            await asyncio.sleep(0.05)
+        if self._store.fail_with and self._store.fail_only in str(request.url):
+            self._store.failures += 1
+            await Response(status_code=self._store.fail_with)(scope, receive, send)
+            return
+        url = httpx.URL(self._behind, raw_path=scope["raw_path"] + b"?" + scope["query_string"])
+        passed_on = self._client.build_request(request.method, url, headers=request.headers.raw, content=_body(request))
+        try:
+            answer = await self._client.send(passed_on, stream=True)
+        except (httpx.RemoteProtocolError, ClientDisconnect):  # the caller has gone away
+            return
+        try:
+            status = 206 if answer.status_code == 200 and "content-range" in answer.headers else answer.status_code
+            response = StreamingResponse(answer.aiter_raw(), status)
+            response.raw_headers = answer.headers.raw
+            await response(scope, receive, send)
+        finally:
+            await answer.aclose()
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    async for block in request.stream():
+        yield block
+
+
+@contextmanager
+def running_object_store() -> Iterator[ObjectStore]:
+    """Runs a store with one empty bucket on loopback; it is gone when the context ends."""
+    with tempfile.TemporaryDirectory(prefix="batchwire-s3-") as temporary:
+        folder = Path(temporary)
+        served, log = folder / "served", folder / "rclone.log"
+        (served / BUCKET).mkdir(parents=True)
+        command = [str(RCLONE), "serve", "s3", str(served), "--addr", "127.0.0.1:0", "--auth-key", f"{KEY},{SECRET}"]
+        with log.open("wb") as file:
+            # No configuration but this: neither a file nor a variable of whoever runs the tests.
+            environment = {"RCLONE_CONFIG": "", "HOME": temporary}
+            process = subprocess.Popen(command, stderr=file, stdin=subprocess.DEVNULL, env=environment)
+        try:
+            wait_until(lambda: process.poll() is not None or bool(_address(log)))
+            assert process.poll() is None, log.read_text()
+            store = ObjectStore(served)
+            with _front(store, _address(log)):
+                yield store
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def _address(log: Path) -> str:
+    found = re.search(r"Starting s3 server on \[(http://[0-9.:]+)/", log.read_text())
+    return found[1] if found else ""
+
+
+@contextmanager
+def _front(store: ObjectStore, behind: str) -> Iterator[None]:
+    """Runs the front on a loop of its own, in a thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    stack = AsyncExitStack()
+    try:
+        asyncio.run_coroutine_threadsafe(_start(store, behind, stack), loop).result()
+        yield
+    finally:
+        store.hold = False
+        asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _start(store: ObjectStore, behind: str, stack: AsyncExitStack) -> None:
+    limits = httpx.Limits(max_connections=None)
+    client = await stack.enter_async_context(httpx.AsyncClient(timeout=60, limits=limits, trust_env=False))
+    listening = socket.create_server(("127.0.0.1", 0))
+    store.endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    config = uvicorn.Config(
+        _Front(store, behind, client),
+        http="httptools",
+        loop="none",
+        lifespan="off",
+        log_config=None,
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+
+    async def end() -> None:
+        server.should_exit = True
+        await serving
+
+    stack.push_async_callback(end)

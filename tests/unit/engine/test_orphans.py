@@ -1,0 +1,113 @@
+"""Orphans: bytes that no row refers to go, once they are old; what a row refers to, or soon will, stays."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from batchwire_server.core import ids
+from batchwire_server.core.ports import Harvest
+from batchwire_server.core.records import TaskKind, UploadPart
+from batchwire_server.engine.orphans import Orphans
+
+from tests.ports.stores import TTL, a_batch, a_file, an_upload, segment
+from tests.unit.engine.test_sweeper import sweep
+from tests.unit.engine.world import World
+
+DAY = 86400.0
+ORPHANS = [
+    f"files/{ids.file_id()}",
+    f"uploads/{ids.upload_id()}/{ids.part_id()}",
+    f"segments/{ids.batch_id()}/17-2-0",
+]
+
+
+async def look(world: World, interval: float = 3600.0) -> None:
+    task = await world.stage.claim_one(TaskKind.ORPHANS)
+    await Orphans(world.store, world.store, world.blobs, interval=interval, age=DAY)(task)
+
+
+async def store(world: World, *keys: str, age: float = DAY + 60) -> None:
+    """Stores blobs some seconds ago."""
+    for key in keys:
+        await world.blobs.put(key, b"x")
+        world.blobs.stored_at[key] -= age
+
+
+async def test_bytes_without_a_row_go_once_they_are_old(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    young = [f"files/{ids.file_id()}", f"segments/{ids.batch_id()}/1-1-0"]
+    await store(world, *ORPHANS)
+    await store(world, *young, age=DAY - 60)
+    with caplog.at_level(logging.INFO):
+        await look(world)
+    assert sorted(world.blobs.blobs) == sorted(young)
+    assert "1 blobs below segments had no row" in caplog.text
+
+
+async def test_a_file_whose_row_is_just_being_written_stays(world: World) -> None:
+    file = a_file()
+    await world.blobs.put(file.blob_key, b"x")
+    await look(world)
+    await world.store.add_file(file, None)
+    assert await world.blobs.read(file.blob_key, 0, 9) == b"x"
+
+
+async def test_what_files_and_uploads_have_stays(world: World) -> None:
+    file = await world.store.add_file(a_file(), None)
+    upload = await world.store.add_upload(an_upload(), 60)
+    part = UploadPart(ids.part_id(), upload.id, 1, f"uploads/{upload.id}/part_{'0' * 24}")
+    await world.store.add_part(part)
+    await store(world, file.blob_key, part.blob_key, *ORPHANS)
+    await look(world)
+    assert sorted(world.blobs.blobs) == sorted([file.blob_key, part.blob_key])
+
+
+async def test_the_input_of_a_running_batch_stays_though_its_file_is_deleted(world: World) -> None:
+    file = await world.store.add_file(a_file(), None)
+    await world.stage.started(a_batch(input_key=file.blob_key))
+    await store(world, file.blob_key)
+    await world.store.delete_file("acme", file.id)
+    await sweep(world)
+    await look(world)
+    assert list(world.blobs.blobs) == [file.blob_key]
+
+
+async def test_segments_of_a_running_batch_stay_and_those_that_were_never_recorded_go(world: World) -> None:
+    await world.stage.started()
+    task = await world.stage.claim_one(TaskKind.RUN)
+    recorded, lost = segment(task), segment(task, 1)
+    await world.store.record([Harvest(task, recorded, done=False)])
+    await store(world, recorded.blob_key, lost.blob_key)
+    await look(world)
+    assert list(world.blobs.blobs) == [recorded.blob_key]
+
+
+async def test_what_is_not_named_as_ours_is_never_touched(world: World) -> None:
+    foreign = ["files/holiday.jpg", "segments/b1/1", "elsewhere/x", f"files/{ids.file_id()}/more"]
+    await store(world, *foreign)
+    await look(world)
+    assert sorted(world.blobs.blobs) == sorted(foreign)
+
+
+async def test_the_next_look_waits_for_its_time(world: World) -> None:
+    await look(world)
+    assert await world.store.claim("w1", [TaskKind.ORPHANS], ttl=TTL) == []
+    await world.stage.advance(3601)
+    await look(world)
+
+
+async def test_an_interval_of_0_looks_never(world: World) -> None:
+    await store(world, *ORPHANS)
+    await look(world, interval=0)
+    assert sorted(world.blobs.blobs) == sorted(ORPHANS)
+    assert await world.store.claim("w1", [TaskKind.ORPHANS], ttl=TTL) == []
+
+
+async def test_a_clock_of_this_machine_that_is_ahead_makes_nothing_old(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store(world, *ORPHANS, age=0)
+    task = await world.stage.claim_one(TaskKind.ORPHANS)
+    monkeypatch.setattr("time.time", lambda: task.claimed_at / 1000 + 10 * DAY)
+    await Orphans(world.store, world.store, world.blobs, interval=3600, age=DAY)(task)
+    assert sorted(world.blobs.blobs) == sorted(ORPHANS)
