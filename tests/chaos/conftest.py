@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.installation import Setup
+from tests.chaos.installation import POSTGRESQL_S3, SQLITE_DISK, Setup
 from tests.chaos.stage import Stage
 from tests.chaos.verdict import Figures
+from tests.support.object_store import ObjectStore, running_object_store, url_below
 from tests.support.postgresql import PostgreSQL, new_database
 
 FIGURES: list[Figures] = []
@@ -32,14 +34,28 @@ def postgresql() -> Iterator[PostgreSQL]:
         yield server
 
 
-@pytest.fixture(params=["sqlite+disk", "postgresql+disk"])
+@pytest.fixture(scope="session")
+def running_store() -> Iterator[ObjectStore]:
+    with running_object_store() as store:
+        yield store
+
+
+@pytest.fixture
+def object_store(running_store: ObjectStore) -> Iterator[ObjectStore]:
+    """An object store that may fail for a while."""
+    yield running_store
+    running_store.serve_again()
+
+
+@pytest.fixture(params=[SQLITE_DISK, POSTGRESQL_S3])
 def setup(request: pytest.FixtureRequest, tmp_path: Path) -> Setup:
     """Where an installation keeps its truth and its bytes: fresh for every test."""
     data = ("--data-dir", str(tmp_path / "data"))
-    if request.param == "sqlite+disk":
+    if request.param == SQLITE_DISK:
         return Setup(request.param, data)
-    url = new_database(request.getfixturevalue("postgresql").url).replace("+asyncpg", "")
-    return Setup(request.param, (*data, "--database", url))
+    database = new_database(request.getfixturevalue("postgresql").url).replace("+asyncpg", "")
+    blobs = url_below(request.getfixturevalue("object_store"), secrets.token_hex(6))
+    return Setup(request.param, (*data, "--database", database, "--blobs", blobs))
 
 
 @pytest.fixture

@@ -41,6 +41,9 @@ SLOTS = 32
 """Few enough that a batch of some hundred lines lasts longer than a flush."""
 
 
+SQLITE_DISK, POSTGRESQL_S3 = "sqlite+disk", "postgresql+s3"
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """Where an installation keeps its truth and its bytes."""

@@ -91,6 +91,7 @@ class Stage:
         found = agreement(self.setup)
         assert not found.missing
         assert not found.unfinished
+        assert not found.unswept
         assert len(found.orphans) <= len(installation.disturbances) * ORPHANS_OF_A_KILL, found.orphans
         return found
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.installation import Setup
+from tests.chaos.installation import POSTGRESQL_S3, SQLITE_DISK, Setup
 from tests.chaos.stage import Stage, pause, until_asked
 from tests.chaos.verdict import settings_of
+from tests.support.object_store import ObjectStore
 from tests.support.postgresql import PostgreSQL
 from tests.support.served import wait_until
 
@@ -86,6 +87,7 @@ def small_disk(folder: Path, mebibytes: int) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.parametrize("setup", [SQLITE_DISK], indirect=True)
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount the small disk that this fills up")
 def test_a_disk_that_is_full_for_a_while(stage: Stage, outage: float, tmp_path: Path) -> None:
     witness = stage.witness()
@@ -123,10 +125,32 @@ def fill(folder: Path) -> Path:
     return ballast
 
 
+@pytest.mark.parametrize("setup", [POSTGRESQL_S3], indirect=True)
+def test_an_object_store_that_fails_for_a_while(stage: Stage, object_store: ObjectStore, outage: float) -> None:
+    witness = stage.witness()
+    installation = stage.install([witness, witness])
+    installation.start()
+    batch = stage.submit(installation, 4000)
+    until_asked([witness], 600)
+    object_store.fail_with = 503
+    installation.disturb()
+    pause(outage)
+    calls = len(witness.calls)
+    pause(1.0)
+    assert len(witness.calls) - calls <= 64, "who cannot keep results must not go on calling"
+    object_store.serve_again()
+    stage.note_recovery(witness, installation.disturb())
+    (ended,) = stage.judge(installation, [witness], batch)
+    assert ended.batch["status"] == "completed"
+    assert not ended.errors
+    assert stage.figures.repeated == 0
+    stage.settle(installation)
+
+
+# On SQLite the database's clock is the machine's, and a worker cannot have another.
+@pytest.mark.parametrize("setup", [POSTGRESQL_S3], indirect=True)
 def test_a_worker_whose_clock_is_an_hour_ahead(stage: Stage) -> None:
-    """Leases, windows and times go by the database's clock. On SQLite that is the machine's, which a worker cannot have otherwise."""
-    if not stage.setup.name.startswith("postgresql"):
-        pytest.skip("all processes on SQLite share one machine, and so one clock")
+    """Leases, windows and times go by the database's clock."""
     witness = stage.witness()
     installation = stage.install([witness, witness])
     installation.workers[0].clock_ahead = CLOCK_JUMP_S

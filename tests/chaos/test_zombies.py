@@ -86,7 +86,7 @@ async def _end_leases(setup: Setup) -> None:
 
 def test_on_one_machine_a_worker_that_stands_still_is_replaced(stage: Stage, tmp_path: Path) -> None:
     witness = stage.witness()
-    options = (*stage.setup.options[2:], "--upstream", witness.base_url)
+    options = (*stage.setup.options[2:], "--upstream", witness.base_url)  # a folder of data is its own
     with Served(tmp_path, *options, environment=dict(WORK)) as server:
         wait_until(lambda: len(server.workers()) == 1)
         (worker,) = server.workers()

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 from batchwire_server.adapters.sql import Database
 from batchwire_server.adapters.sql.tables import FILE, SEGMENT, TASK
+from batchwire_server.core.errors import BlobNotFoundError
+from batchwire_server.engine.orphans import PREFIXES, Orphans
+from batchwire_server.parts import World, open_world
 from batchwire_server.settings import Settings, load
 from sqlalchemy import select
 
 from tests.chaos.installation import FLUSH_S, Setup
 from tests.chaos.witness import Call
 
+FAR_S = 3600.0
 SLACK_S = 1.5
 """How long a flush itself may take on a busy machine: bytes, sync, commit."""
 
@@ -63,34 +68,52 @@ def settings_of(setup: Setup) -> Settings:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How rows and blobs fit. `orphans` are keys that no row knows, `missing` those of rows that have no blob of their size; `unfinished` counts
-    tasks of batches."""
+    """How rows and blobs fit.
+
+    Attributes:
+        orphans: keys that no row knows.
+        missing: keys of rows that have no blob of their size.
+        unfinished: tasks of batches.
+        unswept: orphans that are still there once orphans have been swept.
+    """
 
     orphans: set[str]
     missing: set[str]
     unfinished: int
+    unswept: set[str]
+
+
+async def _stored(world: World) -> set[str]:
+    far = time.time() + FAR_S
+    return {key for prefix in PREFIXES async for page in world.blobs.list_below(prefix, far) for key in page}
+
+
+async def _size(world: World, key: str) -> int | None:
+    try:
+        return sum([len(block) async for block in world.blobs.stream(key)])
+    except BlobNotFoundError:
+        return None
 
 
 async def _agreement(setup: Setup) -> Agreement:
     settings = settings_of(setup)
-    database = Database(settings.database_url)
-    try:
+    async with open_world(settings) as world:
+        database = Database(settings.database_url)
         async with database.read() as connection:
             living = select(FILE.c.blob_key, FILE.c.bytes).where(FILE.c.deleted_at.is_(None))
             segments = select(SEGMENT.c.blob_key, SEGMENT.c.header_bytes + SEGMENT.c.bytes)
             sizes = {key: size for query in (living, segments) for key, size in (await connection.execute(query)).all()}
             unfinished = (await connection.execute(select(TASK.c.id).where(TASK.c.batch_id.is_not(None)))).all()
-    finally:
         await database.close()
-    found = {
-        str(path.relative_to(settings.blob_dir)): path.stat().st_size
-        for path in settings.blob_dir.rglob("*")
-        if path.is_file()
-    }
-    missing = {key for key, size in sizes.items() if found.get(key) != size}
-    return Agreement(set(found) - set(sizes), missing, len(unfinished))
+        missing = {key for key, size in sizes.items() if await _size(world, key) != size}
+        orphans = await _stored(world) - set(sizes)
+        sweeping = Orphans(world.store, world.store, world.blobs, interval=1.0, age=0.0)
+        for prefix in PREFIXES:
+            await sweeping._look(prefix, time.time() + FAR_S)
+        assert not set(sizes) - missing - await _stored(world), "what rows refer to was swept"
+        return Agreement(orphans, missing, len(unfinished), await _stored(world) - set(sizes))
 
 
 def agreement(setup: Setup) -> Agreement:
-    """Compares rows and blobs of an installation of which nothing runs any more."""
+    """Compares rows and blobs of an installation of which nothing runs any more, and sweeps what is left over."""
     return asyncio.run(_agreement(setup))

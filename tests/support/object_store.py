@@ -74,15 +74,20 @@ class ObjectStore:
         return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-def store_below(store: ObjectStore, prefix: str) -> obstore.store.ObjectStore:
-    """Opens what is below a prefix of a store, with all that a client must know in the URL."""
+def url_below(store: ObjectStore, prefix: str) -> str:
+    """Returns what names all that is below a prefix of a store, with all that a client must know."""
     known = {
         "endpoint": store.endpoint,
         "access_key_id": KEY,
         "secret_access_key": SECRET,
         "region": "us-east-1",
     }
-    return open_store(f"{store.url(prefix)}?{urlencode(known)}")
+    return f"{store.url(prefix)}?{urlencode(known)}"
+
+
+def store_below(store: ObjectStore, prefix: str) -> obstore.store.ObjectStore:
+    """Opens what is below a prefix of a store."""
+    return open_store(url_below(store, prefix))
 
 
 class _Front:
