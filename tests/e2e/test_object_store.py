@@ -77,13 +77,13 @@ def test_an_upload_that_is_cut_off_leaves_no_part(tmp_path: Path, store: ObjectS
     def cut_off() -> Iterator[bytes]:
         for _ in range(20):
             yield b"x" * (1 << 20)
-        wait_until(lambda: store.files(tmp_path.name) != [])
+        wait_until(lambda: store.files(f"{tmp_path.name}/files") != [])
         raise ConnectionError
 
     with server_on(store, tmp_path) as server, Client(server.grpc) as client:
         with pytest.raises(ConnectionError):
             client.files.upload(cut_off(), filename="in.jsonl")
-        wait_until(lambda: store.files(tmp_path.name) == [])
+        wait_until(lambda: store.files(f"{tmp_path.name}/files") == [])
 
 
 def test_a_batch_waits_for_a_store_that_fails_and_goes_on(
