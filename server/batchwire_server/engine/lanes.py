@@ -30,7 +30,10 @@ DIAL_CAP_S = 5.0
 """How long an upstream that cannot be reached is left alone at most."""
 
 AHEAD_S = 0.5
-"""How much work, by the time it takes, is claimed ahead of the slots."""
+"""How much work, by the time it takes, is claimed ahead of the slots, once there is less than half of that."""
+
+MEASURE_S = 0.1
+"""How long the rate of finished lines is measured at least."""
 
 
 class Lane:
@@ -66,18 +69,19 @@ class Lane:
         """Takes lines and calls, until none waits or the limit has shrunk."""
         me = asyncio.current_task()
         assert me is not None
+        queue, call = self._queue, self._upstream.call
         try:
-            while self._may_go_on() and (job := self._queue.pop()) is not None:
-                job.run.take_off(me)
-                era = self.limit.era
+            while self._may_go_on() and (job := queue.pop()) is not None:
+                run, era = job.run, self.limit.era
+                run.take_off(me)
                 try:
-                    result = await self._upstream.call(job.run.endpoint, job.body)
+                    result = await call(run.endpoint, job.body)
                 except asyncio.CancelledError:
-                    job.run.drop(me)
-                    if not job.run.stopped:
-                        if self._queue.may_call():
+                    run.drop(me)
+                    if not run.stopped:
+                        if queue.may_call():
                             raise
-                        self._queue.put_back(job)  # for when calls may be made again
+                        queue.put_back(job)  # for when calls may be made again
                     me.uncancel()  # the line was cut off, not the slot
                     continue
                 except Exception as error:  # a fault of ours must not cost a slot
@@ -87,10 +91,10 @@ class Lane:
                     self._judge(me, job, result, era)
                 except Exception:  # nor a line, without which its shard would never end
                     log.exception("the answer of %s could not be taken", self._upstream.name)
-                    job.run.land(me, job, NoReply(NoReplyKind.BROKEN, "the answer could not be taken"), None)
+                    run.land(me, job, NoReply(NoReplyKind.BROKEN, "the answer could not be taken"), None)
         finally:
             self.in_flight -= 1
-            self._queue.pump()
+            queue.pump()
 
     @property
     def _allowed(self) -> int:
@@ -112,9 +116,8 @@ class Lane:
             return
         again = decide(result, job.attempts, job.refusals, self._queue.policy)
         if again is None:
-            if isinstance(result, Reply):
-                self.limit.succeeded(self.in_flight)
-                self.pump()  # what the limit has grown by is used at once
+            if isinstance(result, Reply) and self.limit.succeeded(self.in_flight):
+                self._queue.pump()  # what the limit has grown by is used at once
             self._queue.finished += 1
             job.run.land(call, job, result, usage)
             return
@@ -129,9 +132,11 @@ class Lane:
 
     def _is_out(self, result: Reply | NoReply) -> bool:
         """Tells whether a result speaks of the upstream and not of the line, and counts failures in a row."""
-        failed = isinstance(result, NoReply) or result.status >= 500
-        self._failures = self._failures + 1 if failed else 0
-        out = failed and self._seems_gone(result)
+        if isinstance(result, Reply) and result.status < 500:
+            self._failures = self._failed_dials = 0
+            return False
+        self._failures += 1
+        out = self._seems_gone(result)
         if not out:
             self._failed_dials = 0
         return out
@@ -193,6 +198,7 @@ class ModelQueue:
         self.lanes: list[Lane] = []
         self.finished = 0
         self.ready = 0
+        self._low = 0
         self.may_call = may_call
         self._on_hunger = on_hunger
         self._tenants: dict[str, deque[Job]] = {}
@@ -208,6 +214,8 @@ class ModelQueue:
         for job in jobs:
             self._tenant(job).append(job)
             self.ready += 1
+        if time.monotonic() > self._measured[0] + MEASURE_S:
+            self.measure()
         self.pump()
 
     def put_back(self, job: Job) -> None:
@@ -233,13 +241,14 @@ class ModelQueue:
                 del self._tenants[tenant]
             if job.run.stopped:
                 continue
-            if self.wanted:
+            if self.ready + len(self._delayed) < self._low:
                 self._on_hunger()
             return job
         return None
 
     def pump(self) -> None:
         """Lets every lane open the slots that it may."""
+        self._low = self._lowest()
         if not self.may_call():
             return
         for lane in sorted(self.lanes, key=lambda lane: lane.sits_out):
@@ -247,9 +256,13 @@ class ModelQueue:
 
     @property
     def wanted(self) -> int:
-        """How many more lines are wanted so that no slot runs dry before the next claim."""
-        slots = sum(lane.limit.value for lane in self.lanes)
-        return max(0, slots + int(self._rate * AHEAD_S) - self.ready - len(self._delayed))
+        """How many more lines are wanted so that no slot runs dry before the next claim: many at once, or none."""
+        waiting, low = self.ready + len(self._delayed), self._lowest()
+        return low + int(self._rate * AHEAD_S / 2) - waiting if waiting < low else 0
+
+    def _lowest(self) -> int:
+        """How many lines must wait, so that claiming more can wait too."""
+        return sum(lane.limit.value for lane in self.lanes) + int(self._rate * AHEAD_S / 2)
 
     def measure(self) -> None:
         """Takes the rate of finished lines since the last measurement; called about once a second."""

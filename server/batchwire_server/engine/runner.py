@@ -19,7 +19,7 @@ from batchwire_server.engine.shard_run import ShardRun, load
 log = logging.getLogger(__name__)
 
 SHARD_LINES = 512
-MAX_SHARDS_AT_ONCE = 4
+MAX_SHARDS_AT_ONCE = 8
 
 
 class Runner:

@@ -9,7 +9,7 @@ from batchwire_server.core import ids
 from batchwire_server.core.bodies import rewritten
 from batchwire_server.core.lines import LineSplitter, RawLine, read_call, read_model
 from batchwire_server.core.ports import BlobStore, TaskQueue
-from batchwire_server.core.records import Batch, Shard, Task, Usage
+from batchwire_server.core.records import NO_USAGE, Batch, Shard, Task, Usage
 from batchwire_server.core.results import (
     NoReply,
     Reply,
@@ -71,11 +71,12 @@ class ShardRun:
 
     def jobs(self, lines: Iterable[RawLine]) -> list[Job]:
         """Makes jobs of lines."""
-        made = []
-        for line in lines:
-            call = read_call(line.text or b"")
-            body = rewritten(bytes(call.body), self.batch.replace_model, self.batch.line_rules)
-            made.append(Job(self, line.number, bytes(call.custom_id), body))
+        model, rules = self.batch.replace_model, self.batch.line_rules
+        calls = [(line.number, read_call(line.text or b"")) for line in lines]
+        made = [
+            Job(self, number, bytes(call.custom_id), rewritten(bytes(call.body), model, rules))
+            for number, call in calls
+        ]
         self.waiting += len(made)
         return made
 
@@ -104,7 +105,7 @@ class ShardRun:
             if usage is None:
                 result = Reply(result.status, wrapped(result), result.request_id)
             text = answered_line(line_id, job.custom_id, result)
-        self.finished.append(FinishedLine(job.number, text, ok, usage or Usage()))
+        self.finished.append(FinishedLine(job.number, text, ok, usage or NO_USAGE))
         self.finished_bytes += len(text)
         self._on_progress(self)
 
