@@ -88,7 +88,7 @@ class LineSplitter:
         return RawLine(number, offset, size, text)
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """What validation looks at in a request's body; the rest is the upstream's business."""
 
     model: str = ""
@@ -97,7 +97,7 @@ class Head(msgspec.Struct, frozen=True):
     input: msgspec.Raw = msgspec.Raw()
 
 
-class CheckedLine(msgspec.Struct, frozen=True):
+class CheckedLine(msgspec.Struct, frozen=True, gc=False):
     """A line that is as it should be, read for validation."""
 
     custom_id: str
@@ -106,7 +106,7 @@ class CheckedLine(msgspec.Struct, frozen=True):
     url: str = ""
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """A line as it is run: the caller's own bytes, custom_id included."""
 
     custom_id: msgspec.Raw

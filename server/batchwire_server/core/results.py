@@ -43,12 +43,12 @@ class NoReply(msgspec.Struct, frozen=True, gc=False):
     message: str
 
 
-class _Details(msgspec.Struct, frozen=True):
+class _Details(msgspec.Struct, frozen=True, gc=False):
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
 
 
-class _Usage(msgspec.Struct, frozen=True):
+class _Usage(msgspec.Struct, frozen=True, gc=False):
     # Chat and completions say prompt and completion, responses say input and output; embeddings have no answer's tokens.
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -61,7 +61,7 @@ class _Usage(msgspec.Struct, frozen=True):
     output_tokens_details: _Details | None = None
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _Answer(msgspec.Struct, frozen=True, gc=False):
     usage: _Usage | None = None
 
 

@@ -10,7 +10,7 @@ from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.errors import UnknownModelsError
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import BlobStore, TaskQueue
-from batchwire_server.core.records import Task
+from batchwire_server.core.records import Batch, Task
 from batchwire_server.core.retry import RetryPolicy
 from batchwire_server.engine.journal import Journal
 from batchwire_server.engine.lanes import Lane, ModelQueue
@@ -65,7 +65,7 @@ class Runner:
 
     async def start(self, task: Task) -> None:
         """Takes a shard in. Raises UnknownModelsError when no upstream serves its model just now, and LeaseLostError."""
-        batch = await self._queue.batch_of(task)
+        batch = self._batch_at_work(task) or await self._queue.batch_of(task)
         run = ShardRun(task, batch, self.journal.note)
         if batch.status is not BatchStatus.IN_PROGRESS:
             run.stop()
@@ -82,6 +82,12 @@ class Runner:
         time_left = (task.deadline - task.claimed_at) / 1000
         self._timers[task.id] = asyncio.get_running_loop().call_later(time_left, run.cut)
         self._model_queue(task.model, routes).push(jobs)
+
+    def _batch_at_work(self, task: Task) -> Batch | None:
+        """Returns a shard's batch where others of its shards are being run: `follow` would have told of its end."""
+        return next(
+            (run.batch for run in self.runs.values() if run.task.batch_id == task.batch_id and not run.stopped), None
+        )
 
     def _add(self, run: ShardRun) -> None:
         if old := self.runs.get(run.task.id):  # its lease was lost, and has come back as another

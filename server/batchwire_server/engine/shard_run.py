@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 
+import msgspec
+
 from batchwire_server.core import ids
 from batchwire_server.core.bodies import rewritten
 from batchwire_server.core.lines import LineSplitter, RawLine, read_call, read_model
@@ -20,18 +22,15 @@ from batchwire_server.core.results import (
 from batchwire_server.core.segments import FinishedLine, decode_header
 
 
-class Job:
+class Job(msgspec.Struct, eq=False, gc=False):
     """One line on its way."""
 
-    __slots__ = ("attempts", "body", "custom_id", "number", "refusals", "run")
-
-    def __init__(self, run: ShardRun, number: int, custom_id: bytes, body: bytes) -> None:
-        self.run = run
-        self.number = number
-        self.custom_id = custom_id
-        self.body = body
-        self.attempts = 0
-        self.refusals = 0
+    run: ShardRun
+    number: int
+    custom_id: bytes
+    body: bytes
+    attempts: int = 0
+    refusals: int = 0
 
 
 class ShardRun:
@@ -143,7 +142,7 @@ async def load(run: ShardRun, queue: TaskQueue, blobs: BlobStore, max_line_bytes
     assert shard
     assert key
     done: set[int] = set()
-    for segment in await queue.segments_of(task):
+    for segment in await queue.segments_of(task) if task.epoch > 1 else ():  # the first holder finds nothing
         header = await blobs.read(segment.blob_key, 0, segment.header_bytes)
         done.update(decode_header(header).lines)
     piece = await blobs.read(key, shard.offset, shard.offset + shard.length)

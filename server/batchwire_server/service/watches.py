@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 
 REPEAT_S = 15.0
 GATHER_S = 0.05
-"""Changes that come within this time share a snapshot."""
+GATHER_PER_WATCHER_S = 0.0002
+"""Changes that come within so long after a snapshot share the next: long enough that sending them is a small part of the work."""
 
 
 class _Topic:
@@ -84,7 +85,8 @@ class Watches:
             except Exception:
                 log.exception("the watched batches could not be read; trying again")
                 await asyncio.sleep(1.0)
-            await asyncio.sleep(GATHER_S)
+            watchers = sum(topic.watchers for topic in self._topics.values())
+            await asyncio.sleep(min(GATHER_S, watchers * GATHER_PER_WATCHER_S))
 
     async def _refresh(self) -> None:
         revisions = {batch_id: topic.batch.revision for batch_id, topic in self._topics.items()}
