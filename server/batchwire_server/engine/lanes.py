@@ -32,6 +32,9 @@ DIAL_CAP_S = 5.0
 AHEAD_S = 0.5
 """How much work, by the time it takes, is claimed ahead of the slots, once there is less than half of that."""
 
+TENANTS_AT_ONCE = 16
+"""Up to so many tenants take turns at a model: each has a shard claimed for it, however many lines of others wait."""
+
 MEASURE_S = 0.1
 """How long the rate of finished lines is measured at least."""
 
@@ -259,6 +262,16 @@ class ModelQueue:
         """How many more lines are wanted so that no slot runs dry before the next claim: many at once, or none."""
         waiting, low = self.ready + len(self._delayed), self._lowest()
         return low + int(self._rate * AHEAD_S / 2) - waiting if waiting < low else 0
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there is no room even for a tenant who has no line here."""
+        return not self.wanted and (not self.ready or len(self._turns) >= TENANTS_AT_ONCE)
+
+    @property
+    def tenants(self) -> Iterable[str]:
+        """Those whose lines wait to be called."""
+        return self._turns
 
     def _lowest(self) -> int:
         """How many lines must wait, so that claiming more can wait too."""

@@ -132,8 +132,15 @@ class Runner:
 
     @property
     def full_models(self) -> list[str]:
-        """The models whose queues want no more lines."""
-        return [model for model, queue in self._models.items() if not queue.wanted]
+        """The models whose queues take no more lines, whoever's."""
+        return [model for model, queue in self._models.items() if queue.crowded]
+
+    @property
+    def fed(self) -> list[tuple[str, str]]:
+        """The models whose queues want no more lines of a tenant, and that tenant."""
+        return [
+            (model, tenant) for model, queue in self._models.items() if not queue.wanted for tenant in queue.tenants
+        ]
 
     @property
     def wanted_shards(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from batchwire_server.core.results import NoReply, Reply
 from batchwire_server.core.retry import RetryPolicy
-from batchwire_server.engine.lanes import Lane, ModelQueue
+from batchwire_server.engine.lanes import TENANTS_AT_ONCE, Lane, ModelQueue
 from batchwire_server.engine.shard_run import ShardRun
 
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until
@@ -257,6 +257,17 @@ class TestHunger:
             await until(lambda: run.settled)
             queue.measure()
             assert queue.wanted > 4
+
+    async def test_a_full_queue_takes_in_tenants_who_have_no_line_in_it_up_to_a_number(self) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        async with queue_of(upstream, cap=1) as queue:
+            for number in range(TENANTS_AT_ONCE):
+                assert not queue.crowded
+                _, jobs = a_run(range(1, 11), task_id=number, tenant=f"tenant-{number}")
+                queue.push(jobs)
+            assert queue.crowded
+            assert len(list(queue.tenants)) == TENANTS_AT_ONCE
 
 
 async def test_a_line_is_never_in_two_calls_at_once() -> None:
