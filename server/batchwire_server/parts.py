@@ -112,7 +112,8 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
         for said in settings.all_upstreams:
             upstream = EchoUpstream() if said.base_url == ECHO else _http_upstream(said)
             stack.push_async_callback(upstream.close)
-            routes.append(Route(upstream, said.models, said.max_concurrency))
+            bounds = (said.max_concurrency, said.requests_per_minute, said.tokens_per_minute)
+            routes.append(Route(upstream, said.models, *bounds))
         yield World(SqlStore(database), LocalBlobs(settings.blob_dir), changes, Catalog(routes))
 
 

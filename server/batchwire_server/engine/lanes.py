@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 
 from batchwire_server.core.adaptive import AdaptiveLimit
+from batchwire_server.core.pacing import Pacing
 from batchwire_server.core.ports import Upstream
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply, judged
 from batchwire_server.core.retry import GATEWAY_STATUSES, RetryPolicy, decide
@@ -42,7 +43,9 @@ MEASURE_S = 0.1
 class Lane:
     """One upstream's slots for one model."""
 
-    def __init__(self, upstream: Upstream, queue: ModelQueue, cap: int) -> None:
+    def __init__(self, upstream: Upstream, queue: ModelQueue, cap: int, pacing: Pacing | None = None) -> None:
+        self._pacing = pacing
+        self._pacer: asyncio.TimerHandle | None = None
         self._upstream = upstream
         self._queue = queue
         self._paused_until = 0.0
@@ -60,9 +63,11 @@ class Lane:
 
     def pump(self) -> None:
         """Opens slots for as many lines as wait, up to the limit."""
-        if self._closed or time.monotonic() < self._paused_until:
+        now = time.monotonic()
+        room = min(self._allowed - self.in_flight, self._queue.ready)
+        if room <= 0 or self._closed or now < self._paused_until or self._must_wait(now):
             return
-        for _ in range(min(self._allowed - self.in_flight, self._queue.ready)):
+        for _ in range(self._pacing.room(room, now) if self._pacing else room):
             self.in_flight += 1
             slot = asyncio.create_task(self._slot())
             self._slots.add(slot)
@@ -77,6 +82,7 @@ class Lane:
             while self._may_go_on() and (job := queue.pop()) is not None:
                 run, era = job.run, self.limit.era
                 run.take_off(me)
+                expected = self._pacing.start(len(job.body), time.monotonic()) if self._pacing else 0.0
                 try:
                     result = await call(run.endpoint, job.body)
                 except asyncio.CancelledError:
@@ -91,7 +97,7 @@ class Lane:
                     log.exception("the call to %s failed", self._upstream.name)
                     result = NoReply(NoReplyKind.BROKEN, str(error))
                 try:
-                    self._judge(me, job, result, era)
+                    self._judge(me, job, result, era, expected)
                 except Exception:  # nor a line, without which its shard would never end
                     log.exception("the answer of %s could not be taken", self._upstream.name)
                     run.land(me, job, NoReply(NoReplyKind.BROKEN, "the answer could not be taken"), None)
@@ -105,15 +111,45 @@ class Lane:
         return 1 if self._failed_dials else self.limit.value
 
     def _may_go_on(self) -> bool:
-        return not self._closed and self.in_flight <= self._allowed and time.monotonic() >= self._paused_until
+        now = time.monotonic()
+        if self._closed or self.in_flight > self._allowed or now < self._paused_until:
+            return False
+        return not self._must_wait(now)
+
+    def _must_wait(self, now: float) -> bool:
+        """Tells whether pacing has no call to spare just now; the lane goes on by itself when it has."""
+        wait = self._pacing.wait(now) if self._pacing else 0.0
+        if wait and self._pacer is None:
+            self._pacer = asyncio.get_running_loop().call_later(wait, self._paced)
+        return wait > 0
+
+    def _paced(self) -> None:
+        self._pacer = None
+        self._queue.pump()
 
     def _pause(self, seconds: float) -> None:
         self._paused_until = max(self._paused_until, time.monotonic() + seconds)
-        asyncio.get_running_loop().call_later(seconds, self._queue.pump)
+        asyncio.get_running_loop().call_later(seconds, self._resume)
 
-    def _judge(self, call: asyncio.Task[None], job: Job, result: Reply | NoReply, era: int) -> None:
-        """Makes a result final, or has its line called again."""
+    def _resume(self) -> None:
+        """Goes on after a pause, unless it has been made longer, or the timer came a little early."""
+        left = self._paused_until - time.monotonic()
+        if left > 0 and not self._closed:
+            asyncio.get_running_loop().call_later(left, self._resume)
+        else:
+            self._queue.pump()
+
+    def share(self, cap: int, workers: int) -> None:
+        """Takes one of `workers` equal parts of what the upstream takes from now on."""
+        self.limit.cap = max(1, cap // workers)
+        if self._pacing:
+            self._pacing.share(workers, time.monotonic())
+
+    def _judge(self, call: asyncio.Task[None], job: Job, result: Reply | NoReply, era: int, expected: float) -> None:
+        """Makes a result final, or has its line called again. `expected` is what pacing has counted the call with."""
         result, usage = judged(result)
+        if self._pacing:
+            self._pacing.end(expected, usage.total_tokens if usage else 0, time.monotonic())
         if self._is_out(result):
             self._sit_out(call, job)
             return
@@ -179,6 +215,8 @@ class Lane:
     async def close(self) -> None:
         """Cuts off all calls."""
         self._closed = True
+        if self._pacer:
+            self._pacer.cancel()
         slots = list(self._slots)
         for slot in slots:
             slot.cancel()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.errors import UnknownModelsError
 from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.pacing import Pacing
 from batchwire_server.core.ports import BlobStore, TaskQueue
 from batchwire_server.core.records import Batch, Task
 from batchwire_server.core.retry import RetryPolicy
@@ -20,6 +22,12 @@ log = logging.getLogger(__name__)
 
 SHARD_LINES = 512
 MAX_SHARDS_AT_ONCE = 8
+
+
+def _pacing(route: Route) -> Pacing | None:
+    if not route.requests_per_minute and not route.tokens_per_minute:
+        return None
+    return Pacing(route.requests_per_minute, route.tokens_per_minute, time.monotonic())
 
 
 class Runner:
@@ -120,7 +128,7 @@ class Runner:
         known = [self._routes[lane] for lane in queue.lanes]
         for route in routes:
             if route not in known:
-                lane = Lane(route.upstream, queue, route.max_concurrency)
+                lane = Lane(route.upstream, queue, route.max_concurrency, _pacing(route))
                 queue.lanes.append(lane)
                 self._routes[lane] = route
         return queue
@@ -149,10 +157,10 @@ class Runner:
         return max(1, min(MAX_SHARDS_AT_ONCE, -(-most // SHARD_LINES)))
 
     def share(self, workers: Mapping[str, int]) -> None:
-        """Divides each model's slots among the workers that run it."""
+        """Divides what each model's upstreams take among the workers that run it."""
         for model, queue in self._models.items():
             for lane in queue.lanes:
-                lane.limit.cap = max(1, self._routes[lane].max_concurrency // max(1, workers.get(model, 1)))
+                lane.share(self._routes[lane].max_concurrency, max(1, workers.get(model, 1)))
             queue.measure()
             queue.pump()
 
