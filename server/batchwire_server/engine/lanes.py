@@ -30,8 +30,11 @@ FAILURES_IN_A_ROW = 16
 DIAL_CAP_S = 5.0
 """How long an upstream that cannot be reached is left alone at most."""
 
-AHEAD_S = 0.5
+AHEAD_S = 0.3
 """How much work, by the time it takes, is claimed ahead of the slots, once there is less than half of that."""
+
+AHEAD_BYTES = 4 * 1024 * 1024
+"""How much at most, by the bytes of the lines."""
 
 TENANTS_AT_ONCE = 16
 """Up to so many tenants take turns at a model: each has a shard claimed for it, however many lines of others wait."""
@@ -248,13 +251,18 @@ class ModelQueue:
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
         self._rate = 0.0
+        self._line_bytes = 1.0
         self._measured = (time.monotonic(), 0)
 
     def push(self, jobs: Iterable[Job]) -> None:
         """Adds lines at the end."""
+        before, size = self.ready, 0
         for job in jobs:
             self._tenant(job).append(job)
             self.ready += 1
+            size += len(job.body)
+        if size:
+            self._line_bytes = size / (self.ready - before)
         if time.monotonic() > self._measured[0] + MEASURE_S:
             self.measure()
         self.pump()
@@ -299,7 +307,7 @@ class ModelQueue:
     def wanted(self) -> int:
         """How many more lines are wanted so that no slot runs dry before the next claim: many at once, or none."""
         waiting, low = self.ready + len(self._delayed), self._lowest()
-        return low + int(self._rate * AHEAD_S / 2) - waiting if waiting < low else 0
+        return low + self._half_ahead() - waiting if waiting < low else 0
 
     @property
     def crowded(self) -> bool:
@@ -313,7 +321,10 @@ class ModelQueue:
 
     def _lowest(self) -> int:
         """How many lines must wait, so that claiming more can wait too."""
-        return sum(lane.limit.value for lane in self.lanes) + int(self._rate * AHEAD_S / 2)
+        return sum(lane.limit.value for lane in self.lanes) + self._half_ahead()
+
+    def _half_ahead(self) -> int:
+        return int(min(self._rate * AHEAD_S, AHEAD_BYTES / self._line_bytes) / 2)
 
     def measure(self) -> None:
         """Takes the rate of finished lines since the last measurement; called about once a second."""

@@ -11,7 +11,7 @@ from typing import Any
 from batchwire_server.core.pacing import Pacing
 from batchwire_server.core.results import NoReply, Reply
 from batchwire_server.core.retry import RetryPolicy
-from batchwire_server.engine.lanes import TENANTS_AT_ONCE, Lane, ModelQueue
+from batchwire_server.engine.lanes import AHEAD_BYTES, TENANTS_AT_ONCE, Lane, ModelQueue
 from batchwire_server.engine.shard_run import ShardRun
 
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until
@@ -311,6 +311,16 @@ class TestHunger:
             await until(lambda: run.settled)
             queue.measure()
             assert queue.wanted > 4
+
+    async def test_long_lines_are_not_claimed_far_ahead_however_fast_the_upstream_is(self) -> None:
+        async with queue_of(ScriptedUpstream(), cap=4) as queue:
+            run, jobs = a_run(range(1, 2001))
+            for job in jobs:
+                job.body += b" " * (AHEAD_BYTES // 100)
+            queue.push(jobs)
+            await until(lambda: run.settled)
+            queue.measure()
+            assert 4 < queue.wanted <= 4 + 100
 
     async def test_a_full_queue_takes_in_tenants_who_have_no_line_in_it_up_to_a_number(self) -> None:
         upstream = ScriptedUpstream()
