@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -94,7 +95,6 @@ class Scene:
         self.rounds = rounds
         self.full = full
         self._database = database
-        self._count = 0
         self._stack = ExitStack()
 
     def close(self) -> None:
@@ -167,10 +167,7 @@ class Scene:
         return self.lines(LARGE_LINES, LARGE_LINE_BYTES)
 
     def _new_folder(self, name: str) -> Path:
-        self._count += 1
-        folder = self.folder / f"{name}-{self._count}"
-        folder.mkdir()
-        return folder
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
 
 def ended(client: Client, batch_id: str) -> v1.Batch:

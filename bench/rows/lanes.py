@@ -26,8 +26,9 @@ def slots(scene: Scene) -> Measured:
     """Busy is work over slots and wall time. Slots that lose no moment stand idle too, while the last and longest calls end."""
     path = scene.lines(BUSY_LINES)
     with scene.mock("--model", f"{MODEL}=lognormal:0.2:1") as mock, scene.server(mock.base_url) as server:
+        run_batch(server, scene.lines(1))
         seconds = run_batch(server, path)
-        calls = sorted(mock.calls(), key=lambda call: call.arrived)
+        calls = sorted(mock.calls()[1:], key=lambda call: call.arrived)
     latencies = [call.answered - call.arrived for call in calls]
     work = sum(latencies) / SLOTS
     return Measured([work / seconds], "", [work / _ideal(latencies)], f"the longest call took {max(latencies):.1f} s")
@@ -83,8 +84,9 @@ def refusals(scene: Scene) -> Measured:
         scene.mock("--model", f"{MODEL}=constant:0.02", "--allow", str(ALLOWED)) as mock,
         scene.server(mock.base_url) as server,
     ):
+        run_batch(server, scene.lines(1))
         run_batch(server, path)
-        calls = mock.calls()
+        calls = mock.calls()[1:]
     taken = [call for call in calls if call.status == 200]
     seconds = max(call.answered for call in taken) - min(call.arrived for call in calls)
     # What it had saved up at the start, it gives on top of its rate.

@@ -23,7 +23,7 @@ from batchwire_server.engine.shard_run import Job
 
 log = logging.getLogger(__name__)
 
-FIRST_LIMIT = 16
+FIRST_LIMIT = 32
 FAILURES_IN_A_ROW = 16
 """After so many without a success, an upstream counts as gone."""
 
