@@ -46,7 +46,7 @@ def _ideal(latencies: Sequence[float]) -> float:
 def fast_beside_slow(scene: Scene) -> Measured:
     """One batch; the time is from create to the end of the fast model's last call."""
     fast = scene.lines(4000, 0, lambda _: "fast", "-fast")
-    mixed = scene.lines(4300, 0, lambda number: "slow" if number % 14 == 0 else "fast", "-mixed")
+    mixed = scene.lines(4067, 0, lambda number: "slow" if number % 60 == 0 else "fast", "-mixed")
     alone: list[float] = []
     beside: list[float] = []
     for _ in range(scene.rounds):

@@ -52,10 +52,14 @@ class Watches:
 
     async def watch(self, tenant: str, batch_id: str) -> AsyncGenerator[Batch, None]:
         """Yields a batch as it is, then as it changes, until it has ended. Raises BatchwireError."""
-        batch = await self._store.get_batch(tenant, batch_id)
-        if batch is None:
-            raise batch_not_found(batch_id)
-        topic = self._topics.setdefault(batch_id, _Topic(batch))
+        known = self._topics.get(batch_id)
+        if known is not None and known.batch.tenant == tenant:  # others watch it just now
+            batch, topic = known.batch, known
+        else:
+            found = await self._store.get_batch(tenant, batch_id)
+            if found is None:
+                raise batch_not_found(batch_id)
+            batch, topic = found, self._topics.setdefault(batch_id, _Topic(found))
         topic.watchers += 1
         if self._following is None or self._following.done():
             self._following = asyncio.create_task(self._follow())
