@@ -46,8 +46,13 @@ tests/e2e/node/node_modules: tests/e2e/node/package-lock.json
 	cd tests/e2e/node && npm ci --no-audit --no-fund --silent
 	@touch $@
 
-bench: $(READY) ## Measure, as ratios against baselines of the same run
-	@$(BIN)/python -m bench
+bench: $(READY) ## Measure, as ratios against baselines of the same run (within ten minutes)
+	@mkdir -p build
+	@$(BIN)/python -m bench --json build/bench.json --plot build/bench.svg
+
+bench-full: $(READY) ## The same, with a million lines
+	@mkdir -p build
+	@$(BIN)/python -m bench --full --json build/bench.json --plot build/bench.svg
 
 gen: $(READY) ## Generate gen/python from proto/
 	$(BIN)/python gen/generate.py
@@ -82,4 +87,4 @@ lock: $(READY) ## Resolve the lock files anew
 clean: ## Remove the environment and what was built
 	rm -rf $(VENV) build tests/e2e/node/node_modules
 
-.PHONY: help setup demo llm-demo serve test bench gen gen-check proto-check lint format check lock clean
+.PHONY: help setup demo llm-demo serve test bench bench-full gen gen-check proto-check lint format check lock clean

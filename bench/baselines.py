@@ -25,7 +25,7 @@ CONCURRENCY = 64
 CHUNK = 512 * 1024
 
 
-async def bare_loop(path: Path, base_url: str) -> float:
+async def bare_loop(path: Path, base_url: str, at_once: int = CONCURRENCY) -> float:
     """Reads a file of requests, posts each, appends each answer to a file; returns lines per second."""
     client = ClientBuilder().http1_only().tcp_nodelay(enabled=True).build()
     url = f"{base_url}/chat/completions"
@@ -49,7 +49,7 @@ async def bare_loop(path: Path, base_url: str) -> float:
                 target.write(bytes(line.custom_id) + bytes(await response.bytes()) + b"\n")
                 done += 1
 
-        await asyncio.gather(*(slot() for _ in range(CONCURRENCY)))
+        await asyncio.gather(*(slot() for _ in range(at_once)))
         target.flush()
         os.fsync(target.fileno())
     elapsed = time.perf_counter() - started

@@ -15,8 +15,7 @@ class PeakMemory:
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
-        self._start = {name: process.memory_info().rss for name, process in self._processes.items()}
-        self._peak = dict(self._start)
+        self._peak = {name: process.memory_info().rss for name, process in self._processes.items()}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample)
 
@@ -25,9 +24,9 @@ class PeakMemory:
             for name, process in self._processes.items():
                 self._peak[name] = max(self._peak[name], process.memory_info().rss)
 
-    def growth(self) -> dict[str, tuple[int, int]]:
-        """Returns each process's size at the start, and by how much it grew at most, in bytes."""
-        return {name: (start, self._peak[name] - start) for name, start in self._start.items()}
+    def peaks(self) -> dict[str, int]:
+        """Returns each process's largest size so far, in bytes."""
+        return dict(self._peak)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -1,6 +1,6 @@
 """A mock inference server: OpenAI's chat shape, latency as asked for, and a log of every call. Tests use it too.
 
-python -m bench.upstream --low 0.005 --high 0.05    prints its port, serves until its standard input ends
+python -m bench.upstream --model mock=uniform:0.005:0.05    prints its port, serves until its standard input ends
 """
 
 from __future__ import annotations
@@ -10,10 +10,16 @@ import asyncio
 import json
 import random
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import uvloop
+
+from bench.laws import Allowance, Law, constant, law
 
 MODEL = "mock"
 
@@ -27,6 +33,8 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     drop: bool = False
 
+
+REFUSAL = Answer(429, b'{"error":{"message":"Too many requests"}}', {"retry-after": "1"})
 
 Behaviour = Callable[[dict[str, Any]], Awaitable[Answer]]
 
@@ -136,16 +144,47 @@ class MockUpstream:
             self._in_flight -= 1
 
 
-async def main() -> None:
-    """Serves until the standard input ends."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--low", type=float, default=0.0)
-    parser.add_argument("--high", type=float, default=0.0)
-    arguments = parser.parse_args()
-    async with MockUpstream(arguments.low, arguments.high) as upstream:
+async def serve(models: dict[str, Law], allowance: Allowance | None, log: Path | None) -> None:
+    """Serves until the standard input ends.
+
+    Args:
+        models: by name, how long answers take.
+        allowance: beyond it, calls are answered 429 with a Retry-After of one second.
+        log: one line of JSON per call: when it arrived, when it was answered (by the monotonic clock), status, model, last message.
+    """
+    source = random.Random(7)
+    file = log.open("w", buffering=1) if log else None
+
+    async def behaviour(request: dict[str, Any]) -> Answer:
+        arrived = time.monotonic()
+        answer = REFUSAL
+        if allowance is None or allowance.take():
+            if seconds := models[request["model"]](source):
+                await asyncio.sleep(seconds)
+            answer = Answer(body=completion(request))
+        if file:
+            said = request["messages"][-1]["content"]
+            file.write(json.dumps((arrived, time.monotonic(), answer.status, request["model"], said)) + "\n")
+        return answer
+
+    async with MockUpstream(behaviour=behaviour, models=tuple(models)) as upstream:
         print(upstream.port, flush=True)
         await asyncio.to_thread(sys.stdin.read)
+    if file:
+        file.close()
+
+
+def main() -> None:
+    """Reads the command line, and serves."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", action="append", default=[], metavar="NAME=LAW")
+    parser.add_argument("--allow", type=float, metavar="PER_SECOND")
+    parser.add_argument("--log", type=Path)
+    arguments = parser.parse_args()
+    models = {name: law(words) for name, _, words in (said.partition("=") for said in arguments.model)}
+    allowance = Allowance(arguments.allow) if arguments.allow else None
+    uvloop.run(serve(models or {MODEL: constant(0.0)}, allowance, arguments.log))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

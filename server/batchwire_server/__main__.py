@@ -23,6 +23,7 @@ from batchwire_server import app, parts
 from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.service import access
 from batchwire_server.settings import ECHO, Settings, load, reference
+from batchwire_server.startup import DataDirInUseError, ListenError, NoKeysError
 
 _OPTIONS = {
     "data_dir": click.option("--data-dir", type=click.Path(path_type=Path), help="Where SQLite and the blobs are."),
@@ -89,9 +90,9 @@ def _run(settings: Settings, role: Coroutine[Any, Any, None]) -> None:
     try:
         uvloop.run(role)
     except (
-        app.ListenError,
-        app.DataDirInUseError,
-        app.NoKeysError,
+        ListenError,
+        DataDirInUseError,
+        NoKeysError,
         OutOfReachError,
         OSError,
         DatabaseError,

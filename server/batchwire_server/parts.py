@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from batchwire_server.adapters.changes import NotifiedChanges, PolledChanges
@@ -24,7 +23,6 @@ from batchwire_server.core.limits import Limits
 from batchwire_server.core.ports import BlobStore, ChangeFeed
 from batchwire_server.core.records import TaskKind
 from batchwire_server.core.retry import RetryPolicy
-from batchwire_server.core.trust import Trust
 from batchwire_server.engine.deliverer import Deliverer
 from batchwire_server.engine.finalizer import Finalizer
 from batchwire_server.engine.isolation import Isolation
@@ -33,17 +31,6 @@ from batchwire_server.engine.runner import Runner
 from batchwire_server.engine.sweeper import Sweeper
 from batchwire_server.engine.validator import Validator
 from batchwire_server.engine.worker import Handler, Worker
-from batchwire_server.rpc.server import UseCases
-from batchwire_server.service.access import Access
-from batchwire_server.service.batches import Batches
-from batchwire_server.service.checkup import Checkup
-from batchwire_server.service.files import Files
-from batchwire_server.service.models import Models
-from batchwire_server.service.results import Results
-from batchwire_server.service.retries import Retries
-from batchwire_server.service.uploads import Uploads
-from batchwire_server.service.watches import Watches
-from batchwire_server.service.webhooks import Webhooks
 from batchwire_server.settings import ECHO, Settings, UpstreamSettings, secret
 
 
@@ -129,39 +116,9 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
         for said in settings.all_upstreams:
             upstream = EchoUpstream() if said.base_url == ECHO else _http_upstream(said)
             stack.push_async_callback(upstream.close)
-            routes.append(Route(upstream, said.models, said.max_concurrency))
+            bounds = (said.max_concurrency, said.requests_per_minute, said.tokens_per_minute)
+            routes.append(Route(upstream, said.models, *bounds))
         yield World(SqlStore(database), blobs, changes, Catalog(routes))
-
-
-def use_cases(settings: Settings, world: World, *, open_without_keys: bool, gateway_token: str = "") -> UseCases:
-    """Builds what the role api stands in front of.
-
-    Args:
-        settings: all settings.
-        world: the adapters.
-        open_without_keys: whether callers need no key as long as there never was one.
-        gateway_token: what the gateway of the same process knows, if there is one.
-    """
-    allowed = limits(settings)
-    files = Files(world.store, world.blobs, allowed)
-    return UseCases(
-        files=files,
-        uploads=Uploads(world.store, world.blobs, files, allowed),
-        batches=Batches(world.store, world.store, Retries(world.store, world.blobs, allowed), allowed),
-        watches=Watches(world.store, world.changes),
-        results=Results(world.store, world.blobs, world.changes),
-        models=Models(world.catalog),
-        webhooks=Webhooks(world.store, webhook_sender(settings), private=settings.limits.private_webhooks),
-        access=Access(world.store, open_without_keys=open_without_keys),
-        trust=Trust(settings.trusted_header, tuple(map(ip_network, settings.trusted_peers)), gateway_token),
-        checkup=Checkup(
-            {
-                "database": world.store.reach,
-                "blobs": partial(world.blobs.put, "health/api", b"ok\n"),
-                "upstreams": world.catalog.reach,
-            }
-        ),
-    )
 
 
 def webhook_sender(settings: Settings) -> HttpWebhooks:

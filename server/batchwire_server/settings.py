@@ -68,6 +68,12 @@ class UpstreamSettings(Section):
         ge=1,
         description="Most calls in flight per model, over all workers; the number starts low and grows while the upstream answers well.",
     )
+    requests_per_minute: int = Field(
+        0, ge=0, description="Most calls per minute and model, over all workers; 0: any number."
+    )
+    tokens_per_minute: int = Field(
+        0, ge=0, description="Most tokens per minute and model, by what answers say they used; 0: any number."
+    )
     timeout: float = Field(600.0, gt=0, description="Seconds for a whole call.")
 
     @field_validator("base_url")

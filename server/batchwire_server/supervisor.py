@@ -18,6 +18,8 @@ MAX_DELAY_S = 10.0
 HEALTHY_S = 10.0
 ISOLATION_LOOK_S = 1.0
 PULSE_S = 1.0
+STEADY_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}
+"""Has glibc give back what is freed. By itself it keeps a heap per thread, and in it room for the largest block that the thread ever had."""
 STARTUP_S = 60.0
 """How long a process may take until its first sign of life."""
 
@@ -89,7 +91,9 @@ async def run_worker(name: str, settings: str, stop: asyncio.Event, times: Patie
     command = [sys.executable, "-m", "batchwire_server", "worker", "--name", name, "--settings-from-stdin", *options]
     # A session of its own: Ctrl-C at a terminal is for `serve`, which then has its workers hand over.
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, start_new_session=True)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=pipe, start_new_session=True, env=STEADY_MEMORY | os.environ
+    )
     assert process.stdin
     assert process.stdout
     log.info("worker %s runs as process %d", name, process.pid)

@@ -87,6 +87,16 @@ class TestClaiming:
         assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL, full_models=["m", "n"]) == []
         assert (await stage.claim_one(TaskKind.RUN, full_models=["n"])).model == "m"
 
+    async def test_shards_of_a_tenant_who_is_fed_are_left_for_others_and_those_of_another_tenant_are_not(
+        self, stage: Stage
+    ) -> None:
+        await stage.started(a_batch("huge"), [*shards(2, "m"), *shards(1, "n")])
+        await stage.started(a_batch("small"), shards(1, "m"))
+        fed = [("m", "huge"), ("n", "small")]
+        claimed = [await stage.claim_one(TaskKind.RUN, fed=fed) for _ in range(2)]
+        assert {(task.model, task.tenant) for task in claimed} == {("m", "small"), ("n", "huge")}
+        assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL, fed=fed) == []
+
     async def test_a_task_is_not_due_before_its_delay_is_over(self, stage: Stage) -> None:
         await stage.started()
         await stage.store.release(await stage.claim_one(TaskKind.RUN), 60.0)

@@ -10,7 +10,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.025
+POLL_S = 0.01
 RECONNECT_S = 1.0
 
 
@@ -48,7 +48,7 @@ class Changes:
 
 
 class PolledChanges(Changes):
-    """The ChangeFeed that looks at a counter every 25 ms, while anybody waits, for all who wait.
+    """The ChangeFeed that looks at a counter every 10 ms, while anybody waits, for all who wait.
 
     Args:
         read: returns a number that moves when the database changes; it must not block.

@@ -72,6 +72,10 @@ def _header(response: Response, name: str) -> str | None:
         return None
 
 
+def _retry_after(response: Response) -> float | None:
+    return parse_retry_after(_header(response, "retry-after-ms"), _header(response, "retry-after"), time())
+
+
 def _kind(error: PyreqwestError) -> NoReplyKind:
     """Tells what kept an answer away.
 
@@ -124,15 +128,9 @@ class HttpUpstream:
         try:
             request = self._client.post(url).header("content-type", "application/json").body_bytes(body).build()
             response = await request.send()
-            status, content = response.status, bytes(await response.bytes())
-            return Reply(
-                status,
-                content,
-                _header(response, "x-request-id"),
-                None
-                if status < 400
-                else parse_retry_after(_header(response, "retry-after-ms"), _header(response, "retry-after"), time()),
-            )
+            status, content = response.status, (await response.bytes()).to_bytes()
+            retry_after = _retry_after(response) if status >= 400 else None
+            return Reply(status, content, _header(response, "x-request-id"), retry_after)
         except PyreqwestError as error:
             return NoReply(_kind(error), str(error))
 

@@ -31,11 +31,11 @@ class LocalBlobWriter:
         with _usable():
             await _to_the_end(self._write, data)
 
-    async def commit(self) -> None:
-        """Makes all bytes durable, and the blob visible, at once."""
+    async def commit(self, last: bytes = b"") -> None:
+        """Appends the last bytes; makes all durable, and the blob visible, at once."""
         try:
             with _usable():
-                await _to_the_end(self._publish)
+                await _to_the_end(self._publish, last)
         except asyncio.CancelledError:
             self._target.unlink(missing_ok=True)  # nobody will hear of it
             raise
@@ -45,7 +45,8 @@ class LocalBlobWriter:
         while left:
             left = left[self._file.write(left) :]
 
-    def _publish(self) -> None:
+    def _publish(self, last: bytes) -> None:
+        self._write(last)
         os.fsync(self._file.fileno())
         self._file.close()
         made = not self._target.parent.exists()
@@ -90,8 +91,7 @@ class LocalBlobs:
     async def put(self, key: str, data: bytes) -> None:
         """Stores a small blob, durably."""
         async with self.writer(key) as writer:
-            await writer.write(data)
-            await writer.commit()
+            await writer.commit(data)
 
     async def read(self, key: str, start: int, end: int) -> bytes:
         """Returns the bytes from `start` up to `end`, fewer where the blob ends. Raises BlobNotFoundError."""

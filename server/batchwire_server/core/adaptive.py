@@ -12,33 +12,46 @@ class AdaptiveLimit:
     Args:
         start: the first limit.
         cap: the highest limit; may be changed at any time.
+
+    Attributes:
+        value: how many calls may be in flight.
+        era: grows with each halving; a call remembers the era that it was made in.
     """
 
     def __init__(self, start: int, cap: int) -> None:
-        self.cap = max(1, cap)
-        self._limit = float(min(start, self.cap))
+        self._cap = max(1, cap)
+        self._limit = float(min(start, self._cap))
         self._threshold = float("inf")
-        self._era = 0
+        self.value = int(self._limit)
+        self.era = 0
 
     @property
-    def value(self) -> int:
-        """How many calls may be in flight."""
-        return max(1, min(int(self._limit), self.cap))
+    def cap(self) -> int:
+        """The highest limit."""
+        return self._cap
 
-    @property
-    def era(self) -> int:
-        """Grows with each halving; a call remembers the era that it was made in."""
-        return self._era
+    @cap.setter
+    def cap(self, cap: int) -> None:
+        self._cap = max(1, cap)
+        self._set(self._limit)
 
-    def succeeded(self, in_flight: int) -> None:
-        """Takes note of a success, while `in_flight` calls, this one included, were being made."""
-        if in_flight >= self._limit * 0.8 and self._limit < self.cap:
-            self._limit += 1.0 if self._limit < self._threshold else 1.0 / self._limit
+    def succeeded(self, in_flight: int) -> bool:
+        """Takes note of a success, while `in_flight` calls, this one included, were being made; tells whether another one may be made now."""
+        limit = self._limit
+        if limit >= self._cap or in_flight < limit * 0.8:
+            return False
+        before = self.value
+        self._set(limit + (1.0 if limit < self._threshold else 1.0 / limit))
+        return self.value > before
 
     def pushed_back(self, era: int) -> None:
         """Takes note of a pushback to a call made in `era`; of those that one overload caused, only the first counts."""
-        if era != self._era:
+        if era != self.era:
             return
-        self._era += 1
-        self._limit = max(1.0, min(self._limit, float(self.cap)) / 2)
-        self._threshold = self._limit
+        self.era += 1
+        self._threshold = max(1.0, min(self._limit, float(self._cap)) / 2)
+        self._set(self._threshold)
+
+    def _set(self, limit: float) -> None:
+        self._limit = limit
+        self.value = max(1, min(int(limit), self._cap))

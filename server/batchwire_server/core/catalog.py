@@ -24,11 +24,14 @@ class Route:
     Attributes:
         models: names of the models that it serves; `*` stands for any name at all; empty means that it is asked.
         max_concurrency: calls in flight, over all workers, per model.
+        requests_per_minute, tokens_per_minute: likewise; 0 for any number.
     """
 
     upstream: Upstream
     models: tuple[str, ...] = ()
     max_concurrency: int = 256
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)

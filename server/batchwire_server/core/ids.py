@@ -50,9 +50,9 @@ def event_id() -> str:
     return f"evt_{secrets.token_hex(16)}"
 
 
-def line_id(batch_id: str, line: int) -> str:
+def line_id(batch_id: str, line: int) -> bytes:
     """Returns the id of a batch's line: the same whenever the line is run again."""
-    return f"batch_req_{batch_id.removeprefix('batch_')}{line:07d}"
+    return b"batch_req_%b%07d" % (batch_id.removeprefix("batch_").encode(), line)
 
 
 def line_of(line_id: str, batch_id: str) -> int:

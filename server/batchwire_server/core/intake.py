@@ -32,7 +32,8 @@ class Intake:
     ) -> None:
         self._opening = blobs.writer(key)
         self._max_bytes = max_bytes
-        self._buffer = bytearray()
+        self._pieces: list[bytes] = []
+        self._waiting = 0
         self._storing: asyncio.Task[None] | None = None
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None
@@ -55,8 +56,9 @@ class Intake:
         self.size += len(data)
         if self.size > self._max_bytes:
             raise file_too_large(self._max_bytes)
-        self._buffer += data
-        if len(self._buffer) >= BLOCK:
+        self._pieces.append(data)
+        self._waiting += len(data)
+        if self._waiting >= BLOCK:
             await self._store()
 
     async def settle(self) -> None:
@@ -90,11 +92,12 @@ class Intake:
         return self._lines.first is not None and looks_like_request(self._lines.first)
 
     async def _store(self) -> None:
-        if not self._buffer:
+        if not self._waiting:
             return
         await self._settle()
-        block = bytes(self._buffer)
-        self._buffer.clear()
+        block = b"".join(self._pieces)
+        self._pieces.clear()
+        self._waiting = 0
         self._storing = asyncio.create_task(self._store_block(block))
 
     async def _store_block(self, block: bytes) -> None:

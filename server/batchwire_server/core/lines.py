@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -25,8 +24,7 @@ MAX_CUSTOM_ID = 512
 MAX_DEPTH = 200
 
 
-@dataclass(frozen=True, slots=True)
-class RawLine:
+class RawLine(msgspec.Struct, frozen=True, gc=False):
     """One line of the input that is not blank.
 
     `text` is None when the line is longer than allowed; `offset` and `size` are in bytes and cover the line's end too.
@@ -52,15 +50,16 @@ class LineSplitter:
         """Yields the lines that end within `block`."""
         start = 0
         while (end := block.find(b"\n", start)) >= 0:
-            yield from self._line(block[start:end], ended=True)
+            if (line := self._line(block[start:end], ended=True)) is not None:
+                yield line
             start = end + 1
         if start < len(block):
             self._gather(block[start:])
 
     def finish(self) -> Iterator[RawLine]:
         """Yields the last line, if it has no end."""
-        if self._gathered:
-            yield from self._line(b"", ended=False)
+        if self._gathered and (line := self._line(b"", ended=False)) is not None:
+            yield line
 
     def _gather(self, part: bytes) -> None:
         self._gathered += len(part)
@@ -69,25 +68,27 @@ class LineSplitter:
         else:
             self._parts.append(part)
 
-    def _line(self, tail: bytes, *, ended: bool) -> Iterator[RawLine]:
+    def _line(self, tail: bytes, *, ended: bool) -> RawLine | None:
+        """Ends a line; returns it unless it is blank."""
         length = self._gathered + len(tail)
-        text: bytes | None = None
-        if length <= self._max:
-            text = b"".join((*self._parts, tail)) if self._parts else tail
+        text: bytes | None = tail if length <= self._max else None
+        if self._gathered:
+            if text is not None:
+                text = b"".join((*self._parts, tail))
+            self._parts.clear()
+            self._gathered = 0
         number, offset, size = self._number, self._offset, length + ended
         self._number += 1
         self._offset += size
-        self._parts.clear()
-        self._gathered = 0
         if text is not None:
             if not offset and text.startswith(BOM):
                 text = text[len(BOM) :]
             if not text.strip(BLANKS):
-                return
-        yield RawLine(number, offset, size, text)
+                return None
+        return RawLine(number, offset, size, text)
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """What validation looks at in a request's body; the rest is the upstream's business."""
 
     model: str = ""
@@ -96,7 +97,7 @@ class Head(msgspec.Struct, frozen=True):
     input: msgspec.Raw = msgspec.Raw()
 
 
-class CheckedLine(msgspec.Struct, frozen=True):
+class CheckedLine(msgspec.Struct, frozen=True, gc=False):
     """A line that is as it should be, read for validation."""
 
     custom_id: str
@@ -105,7 +106,7 @@ class CheckedLine(msgspec.Struct, frozen=True):
     url: str = ""
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """A line as it is run: the caller's own bytes, custom_id included."""
 
     custom_id: msgspec.Raw

@@ -207,6 +207,7 @@ class TaskQueue(Protocol):
         *,
         ttl: float,
         full_models: Collection[str] = (),
+        fed: Collection[tuple[str, str]] = (),
         limit: int = 1,
         set_aside: bool = False,
         expired_before: int | None = None,
@@ -215,7 +216,7 @@ class TaskQueue(Protocol):
 
         Another's lease is taken over when it had run out at `expired_before`, by the database's clock; without that, when it has by now.
 
-        Shards of `full_models` are left for others; so are shards that were set aside, unless it is just those that are wanted.
+        Shards of `full_models` are left for others, and those of a model for a tenant in `fed`; so are shards that were set aside, unless it is just those that are wanted.
         """
 
     async def set_aside_waits(self) -> bool:

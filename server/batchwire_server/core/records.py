@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+
 from batchwire_server.core.lifecycle import BatchStatus
 
 
@@ -66,8 +68,7 @@ class UploadPart:
     created_at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens used."""
 
     input_tokens: int = 0
@@ -75,6 +76,9 @@ class Usage:
     output_tokens: int = 0
     reasoning_tokens: int = 0
     total_tokens: int = 0
+
+
+NO_USAGE = Usage()
 
 
 def total_usage(usages: Iterable[Usage]) -> Usage:
@@ -165,7 +169,7 @@ class Batch:
     total: int = 0
     completed: int = 0
     failed: int = 0
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     open_shards: int = 0
     result_bytes: int = 0
     revision: int = 1

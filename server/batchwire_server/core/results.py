@@ -7,20 +7,18 @@ JSON allows nowhere else.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
-from batchwire_server.core.records import Usage
+from batchwire_server.core.records import NO_USAGE, Usage
 
 _encode = msgspec.json.encode
 _NEWLINES = b"\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """What an upstream answered. `retry_after` is in seconds, when it asked for that."""
 
     status: int
@@ -38,20 +36,19 @@ class NoReplyKind(StrEnum):
     TIMEOUT = "timeout"
 
 
-@dataclass(frozen=True, slots=True)
-class NoReply:
+class NoReply(msgspec.Struct, frozen=True, gc=False):
     """An upstream that did not answer."""
 
     kind: NoReplyKind
     message: str
 
 
-class _Details(msgspec.Struct, frozen=True):
+class _Details(msgspec.Struct, frozen=True, gc=False):
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
 
 
-class _Usage(msgspec.Struct, frozen=True):
+class _Usage(msgspec.Struct, frozen=True, gc=False):
     # Chat and completions say prompt and completion, responses say input and output; embeddings have no answer's tokens.
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -64,13 +61,12 @@ class _Usage(msgspec.Struct, frozen=True):
     output_tokens_details: _Details | None = None
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _Answer(msgspec.Struct, frozen=True, gc=False):
     usage: _Usage | None = None
 
 
 _answer = msgspec.json.Decoder(_Answer)
 _anything = msgspec.json.Decoder(msgspec.Raw)
-_NO_USAGE = Usage()
 
 MAX_TOKENS = 1 << 40
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
@@ -85,7 +81,7 @@ def read_usage(body: bytes) -> Usage | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if usage is None:
-        return _NO_USAGE
+        return NO_USAGE
     read = _count(usage.input_tokens or usage.prompt_tokens)
     written = _count(usage.output_tokens or usage.completion_tokens)
     read_details = usage.input_tokens_details or usage.prompt_tokens_details
@@ -101,15 +97,17 @@ def read_usage(body: bytes) -> Usage | None:
 
 def judged(result: Reply | NoReply) -> tuple[Reply | NoReply, Usage | None]:
     """Returns a result, a success that is no JSON being none, and what it used; None when it is no JSON."""
-    usage = read_usage(result.body) if isinstance(result, Reply) else None
-    if isinstance(result, Reply) and usage is None and 200 <= result.status < 300:
+    if isinstance(result, NoReply):
+        return result, None
+    usage = read_usage(result.body)
+    if usage is None and 200 <= result.status < 300:
         return NoReply(NoReplyKind.BROKEN, "the answer is not JSON"), None
     return result, usage
 
 
 def _count(tokens: int | None) -> int:
     """Returns a number of tokens that a sum of many can bear, whatever the upstream says."""
-    return min(max(tokens or 0, 0), MAX_TOKENS)
+    return min(max(tokens, 0), MAX_TOKENS) if tokens else 0
 
 
 def _decode_usage(body: bytes) -> _Usage | None:
@@ -132,14 +130,13 @@ def wrapped(reply: Reply) -> bytes:
     return _encode({"error": {"message": text, "type": kind, "param": None, "code": None}})
 
 
-def answered_line(line_id: str, custom_id: bytes, reply: Reply) -> bytes:
+def answered_line(line_id: bytes, custom_id: bytes, reply: Reply) -> bytes:
     """Returns the line of an answer, whatever its status. `custom_id` is JSON, quotes and all, and so must the reply's body be."""
-    request_id = _encode(reply.request_id or line_id.replace("batch_req_", "req_", 1))
     return b'{"id":"%b","custom_id":%b,"response":{"status_code":%d,"request_id":%b,"body":%b},"error":null}\n' % (
-        line_id.encode(),
+        line_id,
         custom_id,
         reply.status,
-        request_id,
+        _encode(reply.request_id) if reply.request_id else b'"%b"' % line_id.replace(b"batch_req_", b"req_", 1),
         reply.body.translate(None, _NEWLINES),
     )
 
@@ -160,8 +157,8 @@ UNANSWERED: dict[Unanswered | NoReplyKind, tuple[str, str]] = {
 """Why a request has no answer: code and message."""
 
 
-def unanswered_line(line_id: str, custom_id: bytes, why: Unanswered | NoReplyKind) -> bytes:
+def unanswered_line(line_id: bytes, custom_id: bytes, why: Unanswered | NoReplyKind) -> bytes:
     """Returns the line of a request that got no answer."""
     code, message = UNANSWERED[why]
     error = _encode({"code": code, "message": message})
-    return b'{"id":"%b","custom_id":%b,"response":null,"error":%b}\n' % (line_id.encode(), custom_id, error)
+    return b'{"id":"%b","custom_id":%b,"response":null,"error":%b}\n' % (line_id, custom_id, error)

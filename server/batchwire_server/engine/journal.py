@@ -56,9 +56,15 @@ class Journal:
         self.note(run)
 
     def note(self, run: ShardRun) -> None:
-        """Takes note of a run's progress."""
-        if run.settled or run.finished_bytes >= MAX_SEGMENT_BYTES:
+        """Takes note of a run's progress.
+
+        A run that has settled waits for the next write, together with others, as long as more of its batch is being run here.
+        """
+        if run.finished_bytes >= MAX_SEGMENT_BYTES or (run.settled and self._was_last(run)):
             self._wake.set()
+
+    def _was_last(self, run: ShardRun) -> bool:
+        return run.aborted or all(other.settled for other in self._runs if other.batch.id == run.batch.id)
 
     async def run(self) -> None:
         """Writes until cancelled."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 
 from batchwire_server.core.adaptive import AdaptiveLimit
+from batchwire_server.core.pacing import Pacing
 from batchwire_server.core.ports import Upstream
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply, judged
 from batchwire_server.core.retry import GATEWAY_STATUSES, RetryPolicy, decide
@@ -22,21 +23,32 @@ from batchwire_server.engine.shard_run import Job
 
 log = logging.getLogger(__name__)
 
-FIRST_LIMIT = 16
+FIRST_LIMIT = 32
 FAILURES_IN_A_ROW = 16
 """After so many without a success, an upstream counts as gone."""
 
 DIAL_CAP_S = 5.0
 """How long an upstream that cannot be reached is left alone at most."""
 
-AHEAD_S = 0.5
-"""How much work, by the time it takes, is claimed ahead of the slots."""
+AHEAD_S = 0.3
+"""How much work, by the time it takes, is claimed ahead of the slots, once there is less than half of that."""
+
+AHEAD_BYTES = 4 * 1024 * 1024
+"""How much at most, by the bytes of the lines."""
+
+TENANTS_AT_ONCE = 16
+"""Up to so many tenants take turns at a model: each has a shard claimed for it, however many lines of others wait."""
+
+MEASURE_S = 0.1
+"""How long the rate of finished lines is measured at least."""
 
 
 class Lane:
     """One upstream's slots for one model."""
 
-    def __init__(self, upstream: Upstream, queue: ModelQueue, cap: int) -> None:
+    def __init__(self, upstream: Upstream, queue: ModelQueue, cap: int, pacing: Pacing | None = None) -> None:
+        self._pacing = pacing
+        self._pacer: asyncio.TimerHandle | None = None
         self._upstream = upstream
         self._queue = queue
         self._paused_until = 0.0
@@ -54,9 +66,11 @@ class Lane:
 
     def pump(self) -> None:
         """Opens slots for as many lines as wait, up to the limit."""
-        if self._closed or time.monotonic() < self._paused_until:
+        now = time.monotonic()
+        room = min(self._allowed - self.in_flight, self._queue.ready)
+        if room <= 0 or self._closed or now < self._paused_until or self._must_wait(now):
             return
-        for _ in range(min(self._allowed - self.in_flight, self._queue.ready)):
+        for _ in range(self._pacing.room(room, now) if self._pacing else room):
             self.in_flight += 1
             slot = asyncio.create_task(self._slot())
             self._slots.add(slot)
@@ -66,31 +80,33 @@ class Lane:
         """Takes lines and calls, until none waits or the limit has shrunk."""
         me = asyncio.current_task()
         assert me is not None
+        queue, call = self._queue, self._upstream.call
         try:
-            while self._may_go_on() and (job := self._queue.pop()) is not None:
-                job.run.take_off(me)
-                era = self.limit.era
+            while self._may_go_on() and (job := queue.pop()) is not None:
+                run, era = job.run, self.limit.era
+                run.take_off(me)
+                expected = self._pacing.start(len(job.body), time.monotonic()) if self._pacing else 0.0
                 try:
-                    result = await self._upstream.call(job.run.endpoint, job.body)
+                    result = await call(run.endpoint, job.body)
                 except asyncio.CancelledError:
-                    job.run.drop(me)
-                    if not job.run.stopped:
-                        if self._queue.may_call():
+                    run.drop(me)
+                    if not run.stopped:
+                        if queue.may_call():
                             raise
-                        self._queue.put_back(job)  # for when calls may be made again
+                        queue.put_back(job)  # for when calls may be made again
                     me.uncancel()  # the line was cut off, not the slot
                     continue
                 except Exception as error:  # a fault of ours must not cost a slot
                     log.exception("the call to %s failed", self._upstream.name)
                     result = NoReply(NoReplyKind.BROKEN, str(error))
                 try:
-                    self._judge(me, job, result, era)
+                    self._judge(me, job, result, era, expected)
                 except Exception:  # nor a line, without which its shard would never end
                     log.exception("the answer of %s could not be taken", self._upstream.name)
-                    job.run.land(me, job, NoReply(NoReplyKind.BROKEN, "the answer could not be taken"), None)
+                    run.land(me, job, NoReply(NoReplyKind.BROKEN, "the answer could not be taken"), None)
         finally:
             self.in_flight -= 1
-            self._queue.pump()
+            queue.pump()
 
     @property
     def _allowed(self) -> int:
@@ -98,23 +114,52 @@ class Lane:
         return 1 if self._failed_dials else self.limit.value
 
     def _may_go_on(self) -> bool:
-        return not self._closed and self.in_flight <= self._allowed and time.monotonic() >= self._paused_until
+        now = time.monotonic()
+        if self._closed or self.in_flight > self._allowed or now < self._paused_until:
+            return False
+        return not self._must_wait(now)
+
+    def _must_wait(self, now: float) -> bool:
+        """Tells whether pacing has no call to spare just now; the lane goes on by itself when it has."""
+        wait = self._pacing.wait(now) if self._pacing else 0.0
+        if wait and self._pacer is None:
+            self._pacer = asyncio.get_running_loop().call_later(wait, self._paced)
+        return wait > 0
+
+    def _paced(self) -> None:
+        self._pacer = None
+        self._queue.pump()
 
     def _pause(self, seconds: float) -> None:
         self._paused_until = max(self._paused_until, time.monotonic() + seconds)
-        asyncio.get_running_loop().call_later(seconds, self._queue.pump)
+        asyncio.get_running_loop().call_later(seconds, self._resume)
 
-    def _judge(self, call: asyncio.Task[None], job: Job, result: Reply | NoReply, era: int) -> None:
-        """Makes a result final, or has its line called again."""
+    def _resume(self) -> None:
+        """Goes on after a pause, unless it has been made longer, or the timer came a little early."""
+        left = self._paused_until - time.monotonic()
+        if left > 0 and not self._closed:
+            asyncio.get_running_loop().call_later(left, self._resume)
+        else:
+            self._queue.pump()
+
+    def share(self, cap: int, workers: int) -> None:
+        """Takes one of `workers` equal parts of what the upstream takes from now on."""
+        self.limit.cap = max(1, cap // workers)
+        if self._pacing:
+            self._pacing.share(workers, time.monotonic())
+
+    def _judge(self, call: asyncio.Task[None], job: Job, result: Reply | NoReply, era: int, expected: float) -> None:
+        """Makes a result final, or has its line called again. `expected` is what pacing has counted the call with."""
         result, usage = judged(result)
+        if self._pacing:
+            self._pacing.end(expected, usage.total_tokens if usage else 0, time.monotonic())
         if self._is_out(result):
             self._sit_out(call, job)
             return
         again = decide(result, job.attempts, job.refusals, self._queue.policy)
         if again is None:
-            if isinstance(result, Reply):
-                self.limit.succeeded(self.in_flight)
-                self.pump()  # what the limit has grown by is used at once
+            if isinstance(result, Reply) and self.limit.succeeded(self.in_flight):
+                self._queue.pump()  # what the limit has grown by is used at once
             self._queue.finished += 1
             job.run.land(call, job, result, usage)
             return
@@ -129,9 +174,11 @@ class Lane:
 
     def _is_out(self, result: Reply | NoReply) -> bool:
         """Tells whether a result speaks of the upstream and not of the line, and counts failures in a row."""
-        failed = isinstance(result, NoReply) or result.status >= 500
-        self._failures = self._failures + 1 if failed else 0
-        out = failed and self._seems_gone(result)
+        if isinstance(result, Reply) and result.status < 500:
+            self._failures = self._failed_dials = 0
+            return False
+        self._failures += 1
+        out = self._seems_gone(result)
         if not out:
             self._failed_dials = 0
         return out
@@ -171,6 +218,8 @@ class Lane:
     async def close(self) -> None:
         """Cuts off all calls."""
         self._closed = True
+        if self._pacer:
+            self._pacer.cancel()
         slots = list(self._slots)
         for slot in slots:
             slot.cancel()
@@ -193,6 +242,7 @@ class ModelQueue:
         self.lanes: list[Lane] = []
         self.finished = 0
         self.ready = 0
+        self._low = 0
         self.may_call = may_call
         self._on_hunger = on_hunger
         self._tenants: dict[str, deque[Job]] = {}
@@ -201,13 +251,20 @@ class ModelQueue:
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
         self._rate = 0.0
+        self._line_bytes = 1.0
         self._measured = (time.monotonic(), 0)
 
     def push(self, jobs: Iterable[Job]) -> None:
         """Adds lines at the end."""
+        before, size = self.ready, 0
         for job in jobs:
             self._tenant(job).append(job)
             self.ready += 1
+            size += len(job.body)
+        if size:
+            self._line_bytes = size / (self.ready - before)
+        if time.monotonic() > self._measured[0] + MEASURE_S:
+            self.measure()
         self.pump()
 
     def put_back(self, job: Job) -> None:
@@ -233,13 +290,14 @@ class ModelQueue:
                 del self._tenants[tenant]
             if job.run.stopped:
                 continue
-            if self.wanted:
+            if self.ready + len(self._delayed) < self._low:
                 self._on_hunger()
             return job
         return None
 
     def pump(self) -> None:
         """Lets every lane open the slots that it may."""
+        self._low = self._lowest()
         if not self.may_call():
             return
         for lane in sorted(self.lanes, key=lambda lane: lane.sits_out):
@@ -247,9 +305,26 @@ class ModelQueue:
 
     @property
     def wanted(self) -> int:
-        """How many more lines are wanted so that no slot runs dry before the next claim."""
-        slots = sum(lane.limit.value for lane in self.lanes)
-        return max(0, slots + int(self._rate * AHEAD_S) - self.ready - len(self._delayed))
+        """How many more lines are wanted so that no slot runs dry before the next claim: many at once, or none."""
+        waiting, low = self.ready + len(self._delayed), self._lowest()
+        return low + self._half_ahead() - waiting if waiting < low else 0
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there is no room even for a tenant who has no line here."""
+        return not self.wanted and (not self.ready or len(self._turns) >= TENANTS_AT_ONCE)
+
+    @property
+    def tenants(self) -> Iterable[str]:
+        """Those whose lines wait to be called."""
+        return self._turns
+
+    def _lowest(self) -> int:
+        """How many lines must wait, so that claiming more can wait too."""
+        return sum(lane.limit.value for lane in self.lanes) + self._half_ahead()
+
+    def _half_ahead(self) -> int:
+        return int(min(self._rate * AHEAD_S, AHEAD_BYTES / self._line_bytes) / 2)
 
     def measure(self) -> None:
         """Takes the rate of finished lines since the last measurement; called about once a second."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.errors import UnknownModelsError
 from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.pacing import Pacing
 from batchwire_server.core.ports import BlobStore, TaskQueue
-from batchwire_server.core.records import Task
+from batchwire_server.core.records import Batch, Task
 from batchwire_server.core.retry import RetryPolicy
 from batchwire_server.engine.journal import Journal
 from batchwire_server.engine.lanes import Lane, ModelQueue
@@ -19,7 +21,13 @@ from batchwire_server.engine.shard_run import ShardRun, load
 log = logging.getLogger(__name__)
 
 SHARD_LINES = 512
-MAX_SHARDS_AT_ONCE = 4
+MAX_SHARDS_AT_ONCE = 8
+
+
+def _pacing(route: Route) -> Pacing | None:
+    if not route.requests_per_minute and not route.tokens_per_minute:
+        return None
+    return Pacing(route.requests_per_minute, route.tokens_per_minute, time.monotonic())
 
 
 class Runner:
@@ -65,7 +73,7 @@ class Runner:
 
     async def start(self, task: Task) -> None:
         """Takes a shard in. Raises UnknownModelsError when no upstream serves its model just now, and LeaseLostError."""
-        batch = await self._queue.batch_of(task)
+        batch = self._batch_at_work(task) or await self._queue.batch_of(task)
         run = ShardRun(task, batch, self.journal.note)
         if batch.status is not BatchStatus.IN_PROGRESS:
             run.stop()
@@ -82,6 +90,12 @@ class Runner:
         time_left = (task.deadline - task.claimed_at) / 1000
         self._timers[task.id] = asyncio.get_running_loop().call_later(time_left, run.cut)
         self._model_queue(task.model, routes).push(jobs)
+
+    def _batch_at_work(self, task: Task) -> Batch | None:
+        """Returns a shard's batch where others of its shards are being run: `follow` would have told of its end."""
+        return next(
+            (run.batch for run in self.runs.values() if run.task.batch_id == task.batch_id and not run.stopped), None
+        )
 
     def _add(self, run: ShardRun) -> None:
         if old := self.runs.get(run.task.id):  # its lease was lost, and has come back as another
@@ -114,7 +128,7 @@ class Runner:
         known = [self._routes[lane] for lane in queue.lanes]
         for route in routes:
             if route not in known:
-                lane = Lane(route.upstream, queue, route.max_concurrency)
+                lane = Lane(route.upstream, queue, route.max_concurrency, _pacing(route))
                 queue.lanes.append(lane)
                 self._routes[lane] = route
         return queue
@@ -126,8 +140,15 @@ class Runner:
 
     @property
     def full_models(self) -> list[str]:
-        """The models whose queues want no more lines."""
-        return [model for model, queue in self._models.items() if not queue.wanted]
+        """The models whose queues take no more lines, whoever's."""
+        return [model for model, queue in self._models.items() if queue.crowded]
+
+    @property
+    def fed(self) -> list[tuple[str, str]]:
+        """The models whose queues want no more lines of a tenant, and that tenant."""
+        return [
+            (model, tenant) for model, queue in self._models.items() if not queue.wanted for tenant in queue.tenants
+        ]
 
     @property
     def wanted_shards(self) -> int:
@@ -136,10 +157,10 @@ class Runner:
         return max(1, min(MAX_SHARDS_AT_ONCE, -(-most // SHARD_LINES)))
 
     def share(self, workers: Mapping[str, int]) -> None:
-        """Divides each model's slots among the workers that run it."""
+        """Divides what each model's upstreams take among the workers that run it."""
         for model, queue in self._models.items():
             for lane in queue.lanes:
-                lane.limit.cap = max(1, self._routes[lane].max_concurrency // max(1, workers.get(model, 1)))
+                lane.share(self._routes[lane].max_concurrency, max(1, workers.get(model, 1)))
             queue.measure()
             queue.pump()
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 
+import msgspec
+
 from batchwire_server.core import ids
 from batchwire_server.core.bodies import rewritten
 from batchwire_server.core.lines import LineSplitter, RawLine, read_call, read_model
 from batchwire_server.core.ports import BlobStore, TaskQueue
-from batchwire_server.core.records import Batch, Shard, Task, Usage
+from batchwire_server.core.records import NO_USAGE, Batch, Shard, Task, Usage
 from batchwire_server.core.results import (
     NoReply,
     Reply,
@@ -20,18 +22,15 @@ from batchwire_server.core.results import (
 from batchwire_server.core.segments import FinishedLine, decode_header
 
 
-class Job:
+class Job(msgspec.Struct, eq=False, gc=False):
     """One line on its way."""
 
-    __slots__ = ("attempts", "body", "custom_id", "number", "refusals", "run")
-
-    def __init__(self, run: ShardRun, number: int, custom_id: bytes, body: bytes) -> None:
-        self.run = run
-        self.number = number
-        self.custom_id = custom_id
-        self.body = body
-        self.attempts = 0
-        self.refusals = 0
+    run: ShardRun
+    number: int
+    custom_id: bytes
+    body: bytes
+    attempts: int = 0
+    refusals: int = 0
 
 
 class ShardRun:
@@ -71,11 +70,12 @@ class ShardRun:
 
     def jobs(self, lines: Iterable[RawLine]) -> list[Job]:
         """Makes jobs of lines."""
-        made = []
-        for line in lines:
-            call = read_call(line.text or b"")
-            body = rewritten(bytes(call.body), self.batch.replace_model, self.batch.line_rules)
-            made.append(Job(self, line.number, bytes(call.custom_id), body))
+        model, rules = self.batch.replace_model, self.batch.line_rules
+        calls = [(line.number, read_call(line.text or b"")) for line in lines]
+        made = [
+            Job(self, number, bytes(call.custom_id), rewritten(bytes(call.body), model, rules))
+            for number, call in calls
+        ]
         self.waiting += len(made)
         return made
 
@@ -104,7 +104,7 @@ class ShardRun:
             if usage is None:
                 result = Reply(result.status, wrapped(result), result.request_id)
             text = answered_line(line_id, job.custom_id, result)
-        self.finished.append(FinishedLine(job.number, text, ok, usage or Usage()))
+        self.finished.append(FinishedLine(job.number, text, ok, usage or NO_USAGE))
         self.finished_bytes += len(text)
         self._on_progress(self)
 
@@ -142,7 +142,7 @@ async def load(run: ShardRun, queue: TaskQueue, blobs: BlobStore, max_line_bytes
     assert shard
     assert key
     done: set[int] = set()
-    for segment in await queue.segments_of(task):
+    for segment in await queue.segments_of(task) if task.epoch > 1 else ():  # the first holder finds nothing
         header = await blobs.read(segment.blob_key, 0, segment.header_bytes)
         done.update(decode_header(header).lines)
     piece = await blobs.read(key, shard.offset, shard.offset + shard.length)

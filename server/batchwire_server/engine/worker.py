@@ -149,7 +149,7 @@ class Worker:
         claimed: list[Task] = []
         if not self._leases.hold:
             return False
-        full_models = self._runner.full_models
+        full_models, fed = self._runner.full_models, self._runner.fed
         rooms = []
         for kinds, most in self._groups:
             room = most - sum(task.kind in kinds for task, _ in self._handling.values())
@@ -164,10 +164,11 @@ class Worker:
                 [TaskKind.RUN],
                 ttl=self._ttl,
                 full_models=full_models,
+                fed=fed,
                 limit=self._runner.wanted_shards,
                 expired_before=self._leases.expired_before,
             )
-        self._runner.sated = all(rooms) and not claimed and not full_models
+        self._runner.sated = all(rooms) and not claimed and not full_models and not fed
         self._starting = {task.id: task.epoch for task in claimed}
         for task in claimed:
             if task.kind is TaskKind.RUN:

@@ -94,7 +94,9 @@ class FormRelay:
             await self._write_content(MESSAGE_BYTES)
 
     async def _write_content(self, length: int) -> None:
-        await self._write(type(self._request)(**{self._content: bytes(self._buffer[:length])}))
+        with memoryview(self._buffer) as held:
+            content = bytes(held[:length])
+        await self._write(type(self._request)(**{self._content: content}))
         del self._buffer[:length]
 
     async def _describe(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from batchwire import v1
 from grpc import aio
 
+from batchwire_server.core.records import Batch
 from batchwire_server.rpc.convert import batch_message, lifetime, line_rules
 from batchwire_server.rpc.tenants import tenant_of
 from batchwire_server.service.batches import Batches, BatchSpec
@@ -25,6 +26,7 @@ class BatchServicer(v1.BatchServiceServicer):
         self._batches = batches
         self._watches = watches
         self._results = results
+        self._shown: tuple[Batch, v1.Batch] | None = None
 
     async def CreateBatch(self, request: v1.CreateBatchRequest, context: Context) -> v1.Batch:
         """See BatchService."""
@@ -61,7 +63,13 @@ class BatchServicer(v1.BatchServiceServicer):
         """See BatchService."""
         async with aclosing(self._watches.watch(tenant_of(context), request.batch_id)) as snapshots:
             async for batch in snapshots:
-                yield batch_message(batch)
+                yield self._snapshot(batch)
+
+    def _snapshot(self, batch: Batch) -> v1.Batch:
+        """Returns a batch's message, made once for all who are shown the same snapshot."""
+        if self._shown is None or self._shown[0] is not batch:
+            self._shown = batch, batch_message(batch)
+        return self._shown[1]
 
     async def StreamResults(
         self, request: v1.StreamResultsRequest, context: Context

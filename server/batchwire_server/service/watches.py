@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 
 REPEAT_S = 15.0
 GATHER_S = 0.05
-"""Changes that come within this time share a snapshot."""
+GATHER_PER_WATCHER_S = 0.0002
+"""Changes that come within so long after a snapshot share the next: long enough that sending them is a small part of the work."""
 
 
 class _Topic:
@@ -51,10 +52,14 @@ class Watches:
 
     async def watch(self, tenant: str, batch_id: str) -> AsyncGenerator[Batch, None]:
         """Yields a batch as it is, then as it changes, until it has ended. Raises BatchwireError."""
-        batch = await self._store.get_batch(tenant, batch_id)
-        if batch is None:
-            raise batch_not_found(batch_id)
-        topic = self._topics.setdefault(batch_id, _Topic(batch))
+        known = self._topics.get(batch_id)
+        if known is not None and known.batch.tenant == tenant:  # others watch it just now
+            batch, topic = known.batch, known
+        else:
+            found = await self._store.get_batch(tenant, batch_id)
+            if found is None:
+                raise batch_not_found(batch_id)
+            batch, topic = found, self._topics.setdefault(batch_id, _Topic(found))
         topic.watchers += 1
         if self._following is None or self._following.done():
             self._following = asyncio.create_task(self._follow())
@@ -84,7 +89,8 @@ class Watches:
             except Exception:
                 log.exception("the watched batches could not be read; trying again")
                 await asyncio.sleep(1.0)
-            await asyncio.sleep(GATHER_S)
+            watchers = sum(topic.watchers for topic in self._topics.values())
+            await asyncio.sleep(min(GATHER_S, watchers * GATHER_PER_WATCHER_S))
 
     async def _refresh(self) -> None:
         revisions = {batch_id: topic.batch.revision for batch_id, topic in self._topics.items()}

@@ -32,4 +32,4 @@ def test_a_lines_id_is_the_same_whenever_it_is_run_and_no_other_lines() -> None:
     assert ids.line_id(batch, 5) == ids.line_id(batch, 5)
     made = {ids.line_id(one, line) for one in (batch, other) for line in (*range(1, 300), 10**6, 10**7, 10**8)}
     assert len(made) == 2 * 302
-    assert all(re.fullmatch(r"batch_req_[0-9a-f]{32}[0-9]{7,}", line) for line in made)
+    assert all(re.fullmatch(rb"batch_req_[0-9a-f]{32}[0-9]{7,}", line) for line in made)

@@ -20,7 +20,7 @@ from batchwire_server.core.results import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-LINE = "batch_req_00ff0000001"
+LINE = b"batch_req_00ff0000001"
 INT64 = (1 << 63) - 1
 
 
@@ -45,7 +45,7 @@ def test_an_answer_goes_into_the_line_byte_for_byte(body: bytes) -> None:
         text
         == b'{"id":"%b","custom_id":"a","response":{"status_code":200,"request_id":"req_1","body":%b},"error":null}\n'
         % (
-            LINE.encode(),
+            LINE,
             body,
         )
     )

@@ -59,7 +59,7 @@ class Scene:
             FinishedLine(
                 number,
                 answered_line(
-                    f"batch_req_{'0' * 32}{number:07d}",
+                    b"batch_req_%b%07d" % (b"0" * 32, number),
                     b'"id-%d"' % number,
                     Reply(400 if number in bad else 200, b'{"n":%d,"pad":"%b"}' % (number, b"x" * pad)),
                 ),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from functools import partial
 from typing import Any
 
+from batchwire_server.core.pacing import Pacing
 from batchwire_server.core.results import NoReply, Reply
 from batchwire_server.core.retry import RetryPolicy
-from batchwire_server.engine.lanes import Lane, ModelQueue
+from batchwire_server.engine.lanes import AHEAD_BYTES, TENANTS_AT_ONCE, Lane, ModelQueue
 from batchwire_server.engine.shard_run import ShardRun
 
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until
@@ -104,6 +106,58 @@ async def test_tenants_take_turns() -> None:
         order = [number > 1000 for number in map(number_of, upstream.calls)]
         assert order[:11].count(True) == 5
         assert [number for number in map(number_of, upstream.calls) if number > 1000] == list(range(1001, 1006))
+
+
+class TestPacing:
+    async def test_a_lane_calls_no_faster_than_it_may_and_goes_on_by_itself(self) -> None:
+        upstream = ScriptedUpstream()
+        queue = ModelQueue(QUICK, lambda: True, lambda: None)
+        queue.lanes.append(Lane(upstream, queue, 256, Pacing(60 * 100, 0, time.monotonic())))
+        run, jobs = a_run(range(1, 131))
+        started = time.monotonic()
+        queue.push(jobs)
+        await until(lambda: len(upstream.calls) >= 100)
+        await until(lambda: run.settled)
+        assert time.monotonic() - started >= 0.3  # a hundred were saved up, the other thirty come one by one
+        assert finished(run) == list(range(1, 131))
+        await queue.close()
+
+    async def test_answers_say_how_many_tokens_a_lane_has_left(self) -> None:
+        async def long(_body: bytes, _nth: int) -> Reply | NoReply:
+            return Reply(200, b'{"usage":{"total_tokens":100}}')
+
+        queue = ModelQueue(QUICK, lambda: True, lambda: None)
+        queue.lanes.append(Lane(ScriptedUpstream(long), queue, 1, Pacing(0, 60 * 1000, time.monotonic())))
+        run, jobs = a_run(range(1, 14))
+        started = time.monotonic()
+        queue.push(jobs)
+        await until(lambda: run.settled)
+        assert time.monotonic() - started >= 0.2
+        await queue.close()
+
+    async def test_workers_divide_slots_and_calls(self) -> None:
+        queue = ModelQueue(QUICK, lambda: True, lambda: None)
+        lane = Lane(ScriptedUpstream(), queue, 8, Pacing(60 * 100, 0, time.monotonic()))
+        queue.lanes.append(lane)
+        lane.share(8, 4)
+        run, jobs = a_run(range(1, 31))
+        started = time.monotonic()
+        queue.push(jobs)
+        await until(lambda: run.settled)
+        assert lane.limit.cap == 2
+        assert time.monotonic() - started >= 0.1  # 25 a second, of which one second's were saved up
+        await queue.close()
+
+    async def test_a_lane_that_waits_for_its_pace_leaves_lines_to_another(self) -> None:
+        slow, quick = ScriptedUpstream(name="slow"), ScriptedUpstream(name="quick")
+        queue = ModelQueue(QUICK, lambda: True, lambda: None)
+        queue.lanes.append(Lane(slow, queue, 256, Pacing(1, 0, time.monotonic())))
+        queue.lanes.append(Lane(quick, queue, 256))
+        run, jobs = a_run(range(1, 101))
+        queue.push(jobs)
+        await until(lambda: run.settled)
+        assert (len(slow.calls), len(quick.calls)) == (1, 99)
+        await queue.close()
 
 
 class TestEnding:
@@ -257,6 +311,27 @@ class TestHunger:
             await until(lambda: run.settled)
             queue.measure()
             assert queue.wanted > 4
+
+    async def test_long_lines_are_not_claimed_far_ahead_however_fast_the_upstream_is(self) -> None:
+        async with queue_of(ScriptedUpstream(), cap=4) as queue:
+            run, jobs = a_run(range(1, 2001))
+            for job in jobs:
+                job.body += b" " * (AHEAD_BYTES // 100)
+            queue.push(jobs)
+            await until(lambda: run.settled)
+            queue.measure()
+            assert 4 < queue.wanted <= 4 + 100
+
+    async def test_a_full_queue_takes_in_tenants_who_have_no_line_in_it_up_to_a_number(self) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        async with queue_of(upstream, cap=1) as queue:
+            for number in range(TENANTS_AT_ONCE):
+                assert not queue.crowded
+                _, jobs = a_run(range(1, 11), task_id=number, tenant=f"tenant-{number}")
+                queue.push(jobs)
+            assert queue.crowded
+            assert len(list(queue.tenants)) == TENANTS_AT_ONCE
 
 
 async def test_a_line_is_never_in_two_calls_at_once() -> None:

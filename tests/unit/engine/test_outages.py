@@ -17,7 +17,7 @@ class TestRamp:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         async with queue_of(upstream) as queue:
-            _, jobs = a_run(range(1, 401))
+            _, jobs = a_run(range(1, 16 * FIRST_LIMIT))
             queue.push(jobs)
             for wanted in (FIRST_LIMIT, 2 * FIRST_LIMIT, 4 * FIRST_LIMIT, 8 * FIRST_LIMIT):
                 await until(lambda wanted=wanted: upstream.in_flight == wanted)  # type: ignore[misc]  # a lambda's default

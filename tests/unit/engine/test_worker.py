@@ -100,6 +100,21 @@ async def test_a_small_batch_of_one_tenant_ends_while_anothers_huge_one_runs(wor
     await world.files(await world.ended(huge))
 
 
+async def test_a_small_batch_does_not_wait_for_the_lines_that_were_claimed_for_another_tenant(world: World) -> None:
+    upstream = ScriptedUpstream()
+    upstream.open.clear()
+    worker = world.worker([Route(upstream, max_concurrency=4)])
+    world.start(worker)
+    huge = await world.batch(data_of(500), tenant="huge")
+    await until(lambda: upstream.in_flight == 4)
+    small = await world.batch(data_of(5), tenant="small")
+    await world.wait_for(small, lambda found: found.status is S.IN_PROGRESS)
+    await until(lambda: {run.batch.tenant for run in runs_of(world)} == {"huge", "small"})
+    upstream.open.set()
+    for batch in (small, huge):
+        await world.files(await world.ended(batch))
+
+
 class TestEndingEarly:
     async def test_a_cancel_lets_calls_in_flight_finish_and_starts_no_more(self, world: World) -> None:
         upstream = ScriptedUpstream()

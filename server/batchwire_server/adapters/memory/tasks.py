@@ -37,6 +37,7 @@ class MemoryTasks:
         *,
         ttl: float,
         full_models: Collection[str] = (),
+        fed: Collection[tuple[str, str]] = (),
         limit: int = 1,
         set_aside: bool = False,
         expired_before: int | None = None,
@@ -57,6 +58,7 @@ class MemoryTasks:
                 if queued.task.kind in kinds
                 and queued.is_due(now, expired_before)
                 and queued.task.model not in full_models
+                and (queued.task.model, queued.task.tenant) not in fed
                 and _is_set_aside(queued) == set_aside
             ]
             claimed = []

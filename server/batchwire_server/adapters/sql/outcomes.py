@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from msgspec import structs
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from batchwire_server.adapters.sql.batches import add_finalizing, enter, task_values, wind_down
 from batchwire_server.adapters.sql.engine import Database
 from batchwire_server.adapters.sql.files import insert_file
-from batchwire_server.adapters.sql.rows import batch_record, segment_record, task_record
+from batchwire_server.adapters.sql.rows import SEGMENT_FIELDS, batch_record, segment_record, task_record
 from batchwire_server.adapters.sql.tables import BATCH, SEGMENT, TASK
 from batchwire_server.adapters.sql.tasks import end_task
 from batchwire_server.core.errors import LeaseLostError
@@ -108,7 +109,7 @@ class SqlOutcomes:
             "result_bytes": size,
             "revision": 1,
             "open_shards": -len(done),
-            **asdict(usage),
+            **structs.asdict(usage),
         }
         grown = {name: BATCH.c[name] + value for name, value in added.items() if value}
         statement = update(BATCH).where(BATCH.c.id == batch_id).values(grown).returning(BATCH)
@@ -117,8 +118,8 @@ class SqlOutcomes:
             start = batch.result_bytes - size
             rows: list[dict[str, Any]] = []
             for segment in segments:
-                values = asdict(segment)
-                tokens = values.pop("usage")
+                values = {name: getattr(segment, name) for name in SEGMENT_FIELDS}
+                tokens = structs.asdict(segment.usage)
                 rows.append({**values, **tokens, "batch_id": batch_id, "start": start})
                 start += segment.bytes
             await connection.execute(insert(SEGMENT), rows)

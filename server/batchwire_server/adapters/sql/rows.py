@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any
 
+from msgspec import structs
 from sqlalchemy import Row
 
 from batchwire_server.core.lifecycle import BatchStatus
@@ -27,7 +28,7 @@ from batchwire_server.core.records import (
     WebhookEndpoint,
 )
 
-USAGE = tuple(field.name for field in fields(Usage))
+USAGE = Usage.__struct_fields__
 _FILE = tuple(field.name for field in fields(File))
 _UPLOAD = tuple(field.name for field in fields(Upload))
 _PART = tuple(field.name for field in fields(UploadPart))
@@ -36,7 +37,7 @@ _BATCH = tuple(
 )
 _KEY = tuple(field.name for field in fields(ApiKey))
 _ENDPOINT = tuple(field.name for field in fields(WebhookEndpoint))
-_SEGMENT = tuple(field.name for field in fields(Segment) if field.name != "usage")
+SEGMENT_FIELDS = tuple(field.name for field in fields(Segment) if field.name != "usage")
 
 
 def _pick(row: Row[Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def batch_values(batch: Batch) -> dict[str, Any]:
         "errors": [asdict(fault) for fault in batch.errors],
         "line_rules": asdict(batch.line_rules),
         "status": str(batch.status),
-        **asdict(batch.usage),
+        **structs.asdict(batch.usage),
     }
 
 
@@ -114,4 +115,4 @@ def key_record(row: Row[Any]) -> ApiKey:
 
 def segment_record(row: Row[Any]) -> Segment:
     """Reads a row of `segment`."""
-    return Segment(**_pick(row, _SEGMENT), usage=Usage(**_pick(row, USAGE)))
+    return Segment(**_pick(row, SEGMENT_FIELDS), usage=Usage(**_pick(row, USAGE)))

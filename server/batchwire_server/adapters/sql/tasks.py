@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, and_, case, delete, distinct, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Update, and_, case, delete, distinct, func, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from batchwire_server.adapters.sql.engine import Database
@@ -51,6 +51,7 @@ class SqlTasks:
         *,
         ttl: float,
         full_models: Collection[str] = (),
+        fed: Collection[tuple[str, str]] = (),
         limit: int = 1,
         set_aside: bool = False,
         expired_before: int | None = None,
@@ -76,6 +77,8 @@ class SqlTasks:
         )
         if full_models:
             query = query.where(TASK.c.model.not_in(list(full_models)))
+        if fed:
+            query = query.where(tuple_(TASK.c.model, TASK.c.tenant).not_in(list(fed)))
         lease = (
             update(TASK)
             # Evaluated once: as a mere subquery PostgreSQL may run it again, and lock more than it takes.

@@ -1,0 +1,71 @@
+"""Lines per second, durable, from create to completed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from openai import AsyncOpenAI
+
+from bench.baselines import bare_loop
+from bench.scene import MODEL, Scene, run_batch
+from bench.table import Measured, at_least, row
+
+LINES = 50_000
+SCRIPT_LINES = 1000
+SCRIPT_AT_ONCE = 64
+
+
+def beside_the_bare_loop(scene: Scene, lines: int) -> Measured:
+    """Runs a batch and the bare loop in turn."""
+    path, server = scene.lines(lines), scene.standing
+    ours, bare = [], []
+    for _ in range(scene.rounds):
+        bare.append(asyncio.run(bare_loop(path, scene.zero_latency)))
+        ours.append(lines / run_batch(server, path))
+    return Measured(ours, "lines/s", bare, f"the upstream is {scene.zero_latency_name}")
+
+
+@row("50,000 small lines / the bare loop", at_least(0.8), postgresql=at_least(0.7))
+def small_lines(scene: Scene) -> Measured:
+    """The bare loop reads, posts with the same client, and appends to a file."""
+    return beside_the_bare_loop(scene, LINES)
+
+
+@row("the same work / the openai SDK's client with a semaphore", at_least(2))
+def rival(scene: Scene) -> Measured:
+    """What a user would do instead; with fewer lines, since it takes its time."""
+    path, server = scene.lines(LINES), scene.standing
+    ours, script = [], []
+    for _ in range(scene.rounds):
+        script.append(SCRIPT_LINES / asyncio.run(_script(scene.zero_latency)))
+        ours.append(LINES / run_batch(server, path))
+    return Measured(ours, "lines/s", script, f"{SCRIPT_LINES} lines for the script")
+
+
+async def _script(base_url: str) -> float:
+    async with AsyncOpenAI(base_url=base_url, api_key="any") as client:
+        slots = asyncio.Semaphore(SCRIPT_AT_ONCE)
+
+        async def ask(number: int) -> None:
+            async with slots:
+                content = f"line-{number}"
+                await client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": content}])
+
+        started = time.perf_counter()
+        await asyncio.gather(*map(ask, range(SCRIPT_LINES)))
+        return time.perf_counter() - started
+
+
+@row("1,000,000 small lines / the bare loop", at_least(0.8), postgresql=at_least(0.7), full=True)
+def million_lines(scene: Scene) -> Measured:
+    """A batch twenty times OpenAI's largest."""
+    lines = 1_000_000
+    path = scene.lines(lines)
+    with scene.server(scene.zero_latency, environment=HUGE) as server:
+        bare = asyncio.run(bare_loop(path, scene.zero_latency))
+        return Measured([lines / run_batch(server, path)], "lines/s", [bare])
+
+
+HUGE = {"BATCHWIRE_LIMITS__MAX_LINES": "1000000", "BATCHWIRE_LIMITS__MAX_FILE_BYTES": str(1 << 31)}
+"""Limits that a million lines fit into."""

@@ -1,0 +1,27 @@
+"""How fast an input is validated."""
+
+from __future__ import annotations
+
+from batchwire_client import Client
+
+from bench.scene import Scene
+from bench.table import Measured, at_least, row
+
+
+@row("validation of 200 MiB in 50,000 lines", at_least(300, "MB/s"))
+def large(scene: Scene) -> Measured:
+    """From create to in progress, by the server's own times."""
+    path, server = scene.large, scene.standing
+    rates = []
+    with Client(server.grpc) as client:
+        file = client.files.upload(path)
+        for _ in range(scene.rounds):
+            batch = client.batches.create(file.id)
+            for seen in client.batches.watch(batch.id):
+                if seen.HasField("in_progress_at"):
+                    client.batches.cancel(batch.id)
+                    break
+            client.batches.wait(batch.id)
+            taken = seen.in_progress_at.ToMilliseconds() - seen.created_at.ToMilliseconds()
+            rates.append(file.bytes / taken / 1000)
+    return Measured(rates, "MB/s")
