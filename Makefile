@@ -52,6 +52,9 @@ tests/e2e/node/node_modules: tests/e2e/node/package-lock.json
 	cd tests/e2e/node && npm ci --no-audit --no-fund --silent
 	@touch $@
 
+bench-scaling: $(READY) ## Measure how workers scale on PostgreSQL, and what a line costs it
+	@$(BIN)/python -m bench.scaling
+
 bench: $(READY) ## Measure, as ratios against baselines of the same run (within ten minutes)
 	@mkdir -p build
 	@$(BIN)/python -m bench --json build/bench.json --plot build/bench.svg

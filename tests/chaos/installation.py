@@ -135,6 +135,7 @@ class Installation:
         folder: logs.
         upstreams: base URLs of each worker's upstreams; one for all is repeated.
         restart: whether roles that end are started again.
+        slots: calls in flight, over all workers.
         settings: more of the environment.
     """
 
@@ -145,6 +146,7 @@ class Installation:
         upstreams: Sequence[str],
         *,
         restart: bool = True,
+        slots: int = SLOTS,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +155,7 @@ class Installation:
         data = setup.options
 
         def role(name: str, *arguments: str, upstream: str = "") -> Role:
-            said = {"BATCHWIRE_UPSTREAMS": json.dumps([{"base_url": upstream, "max_concurrency": SLOTS}])}
+            said = {"BATCHWIRE_UPSTREAMS": json.dumps([{"base_url": upstream, "max_concurrency": slots}])}
             return Role(name, arguments, environment | (said if upstream else {}), folder)
 
         self.setup = setup
