@@ -92,7 +92,7 @@ def run(url: str, folder: Path, workers: int, seconds: float) -> Run:
 def ended(installation: Installation, batch_id: str) -> bool:
     """Tells whether a batch has completed."""
     batch: dict[str, Any] = installation.persist("GET", f"/v1/batches/{batch_id}")
-    return batch["status"] == "completed"
+    return bool(batch["status"] == "completed")
 
 
 async def claims(url: str, claimers: int, waiting: int) -> float:

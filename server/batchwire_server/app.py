@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from batchwire_server import parts
+from batchwire_server.adapters.sql.engine import WORK
 from batchwire_server.settings import Settings
 from batchwire_server.startup import DataDirInUseError
 from batchwire_server.supervisor import Patience, Supervisor, give_signs_of_life, keep_isolation
@@ -140,7 +141,7 @@ async def worker(settings: Settings, name: str | None, *, until_stdin_ends: bool
         if until_stdin_ends:
             living = asyncio.create_task(give_signs_of_life())
             stack.callback(living.cancel)
-        world = await stack.enter_async_context(parts.open_world(settings))
+        world = await stack.enter_async_context(parts.open_world(settings, WORK))
         if isolated:
             await parts.isolation(settings, world, own_name).run(stop)
             return

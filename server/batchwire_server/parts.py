@@ -16,7 +16,7 @@ from batchwire_server.adapters.http_webhooks import HttpWebhooks
 from batchwire_server.adapters.local_blobs import LocalBlobs
 from batchwire_server.adapters.object_blobs import ObjectBlobs, open_store
 from batchwire_server.adapters.sql import Database, SqlStore
-from batchwire_server.adapters.sql.engine import SqliteDataVersion, listen
+from batchwire_server.adapters.sql.engine import CHANGES, SqliteDataVersion, listen
 from batchwire_server.adapters.sql.migrate import migrate
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.limits import Limits
@@ -68,8 +68,8 @@ def _http_upstream(said: UpstreamSettings) -> HttpUpstream:
 
 
 @asynccontextmanager
-async def changes_of(database: Database) -> AsyncIterator[ChangeFeed]:
-    """Runs the feed of a database's changes."""
+async def changes_of(database: Database, channel: str = CHANGES) -> AsyncIterator[ChangeFeed]:
+    """Runs the feed of a database's changes; `channel` says of which, where the database tells them apart."""
     if database.dialect == "sqlite":
         version = SqliteDataVersion(database.url.database or "")
         polled = PolledChanges(version.read)
@@ -79,7 +79,7 @@ async def changes_of(database: Database) -> AsyncIterator[ChangeFeed]:
             await polled.close()
             version.close()
         return
-    notified = NotifiedChanges(partial(listen, database.url))
+    notified = NotifiedChanges(partial(listen, database.url, channel))
     listening = asyncio.create_task(notified.run())
     try:
         yield notified
@@ -103,7 +103,7 @@ async def blobs_of(settings: Settings) -> AsyncIterator[BlobStore]:
 
 
 @asynccontextmanager
-async def open_world(settings: Settings) -> AsyncIterator[World]:
+async def open_world(settings: Settings, channel: str = CHANGES) -> AsyncIterator[World]:
     """Opens the adapters, and brings the schema up to date."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # prompts and answers are nobody else's
     async with AsyncExitStack() as stack:
@@ -111,7 +111,7 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
         stack.push_async_callback(database.close)
         await migrate(database)
         blobs = await stack.enter_async_context(blobs_of(settings))
-        changes = await stack.enter_async_context(changes_of(database))
+        changes = await stack.enter_async_context(changes_of(database, channel))
         routes = []
         for said in settings.all_upstreams:
             upstream = EchoUpstream() if said.base_url == ECHO else _http_upstream(said)

@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from batchwire_server.adapters.changes import PolledChanges
+from batchwire_server.adapters.sql.engine import WORK
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import ChangeFeed, Leftovers
+from batchwire_server.core.ports import ChangeFeed, Harvest, Leftovers
+from batchwire_server.core.records import TaskKind
+from batchwire_server.parts import changes_of
 
 from tests.ports.sql_stage import PATIENCE_S, SqlStage, over_sql
-from tests.ports.stores import Stage, a_batch, a_file
+from tests.ports.stores import Stage, a_batch, a_file, segment, shards
 
-CLAIMER = Path(__file__).parent / "claimer.py"
+CREATOR = Path(__file__).parent / "creator.py"
 SOON_S = 0.01
 
 
@@ -48,13 +51,24 @@ async def test_a_commit_of_another_connection_ends_the_wait(stage: Stage, change
 
 @over_sql
 async def test_a_commit_of_another_process_ends_the_wait(sql_stage: SqlStage, changes: ChangeFeed) -> None:
-    await sql_stage.started()
     seen = await changes.wait(0, PATIENCE_S)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(CLAIMER), sql_stage.url, "w9", stdout=asyncio.subprocess.DEVNULL
-    )
+    process = await asyncio.create_subprocess_exec(sys.executable, str(CREATOR), sql_stage.url)
     assert await changes.wait(seen, PATIENCE_S) != seen
     assert await process.wait() == 0
+
+
+# The one counter of SQLite tells of everything.
+@pytest.mark.parametrize("adapter", ["postgresql"], indirect=True)
+async def test_who_waits_for_work_is_not_told_of_results(sql_stage: SqlStage) -> None:
+    await sql_stage.started(parts=shards(2))
+    task = await sql_stage.claim_one(TaskKind.RUN)
+    async with changes_of(sql_stage.database, WORK) as feed:
+        seen = await feed.wait(1, PATIENCE_S)
+        await sql_stage.store.record([Harvest(task, segment(task), done=False)])
+        await sql_stage.claim_one(TaskKind.RUN)
+        assert await feed.wait(seen, SOON_S) == seen
+        await sql_stage.store.release(task)
+        assert await feed.wait(seen, PATIENCE_S) != seen
 
 
 async def test_a_change_between_two_waits_is_not_missed(stage: Stage, changes: ChangeFeed) -> None:

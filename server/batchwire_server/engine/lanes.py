@@ -327,9 +327,9 @@ class ModelQueue:
         return int(min(self._rate * AHEAD_S, AHEAD_BYTES / self._line_bytes) / 2)
 
     def measure(self) -> None:
-        """Takes the rate of finished lines since the last measurement; called about once a second."""
+        """Takes the rate of finished lines since the last measurement, unless that was just now."""
         now, (then, before) = time.monotonic(), self._measured
-        if now > then:
+        if now > then + MEASURE_S:
             self._rate = (self.finished - before) / (now - then)
             self._measured = (now, self.finished)
 

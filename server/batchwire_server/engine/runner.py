@@ -21,6 +21,7 @@ from batchwire_server.engine.shard_run import ShardRun, load
 log = logging.getLogger(__name__)
 
 SHARD_LINES = 512
+JOINING_S = 1.0
 MAX_SHARDS_AT_ONCE = 8
 
 
@@ -70,6 +71,7 @@ class Runner:
         self.sated = False  # whether all work that there is has been claimed, so that hunger is no news
         self.journal = Journal(queue, blobs, flush_interval, self._closed)
         self.runs: dict[int, ShardRun] = {}
+        self._joined = float("-inf")
 
     async def start(self, task: Task) -> None:
         """Takes a shard in. Raises UnknownModelsError when no upstream serves its model just now, and LeaseLostError."""
@@ -89,6 +91,8 @@ class Runner:
         self._add(run)
         time_left = (task.deadline - task.claimed_at) / 1000
         self._timers[task.id] = asyncio.get_running_loop().call_later(time_left, run.cut)
+        if len([held for held in self.runs.values() if held.task.model == task.model]) == 1:
+            self._joined = time.monotonic()
         self._model_queue(task.model, routes).push(jobs)
 
     def _batch_at_work(self, task: Task) -> Batch | None:
@@ -132,6 +136,11 @@ class Runner:
                 queue.lanes.append(lane)
                 self._routes[lane] = route
         return queue
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether this worker took up a model just now, as others perhaps do too: until each knows of the others, all have too large a part."""
+        return time.monotonic() < self._joined + JOINING_S
 
     @property
     def stuck(self) -> bool:

@@ -23,6 +23,7 @@ DELIVERIES_AT_ONCE = 16
 IDLE_S = 1.0
 LOOK_S = 5.0
 SHARE_S = 1.0
+JOINING_SHARE_S = 0.1
 UNKNOWN_MODELS_DELAY_S = 5.0
 FAILURE_DELAY_S = 60.0
 
@@ -206,7 +207,7 @@ class Worker:
     async def _share(self) -> None:
         """Divides slots among workers, and measures rates."""
         while True:
-            await asyncio.sleep(SHARE_S)
+            await asyncio.sleep(JOINING_SHARE_S if self._runner.has_joined else SHARE_S)
             try:
                 self._runner.share(await self._queue.model_shares())
             except Exception:

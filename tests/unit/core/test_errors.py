@@ -23,6 +23,7 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
     "upload_not_found": ("upload_1",),
     "model_not_found": ("m",),
     "batch_not_cancellable": ("completed",),
+    "batch_not_retryable": ("batch_1", "completed", "none of its lines failed"),
     "upload_not_pending": ("cancelled",),
     "range_not_satisfiable": (5,),
     "results_not_streamable": ("completed",),

@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 from batchwire_server.adapters.memory.tables import Memory, Queued, Tables
 from batchwire_server.core.ports import CRASH_DELAY_MS, SET_ASIDE_AFTER, Held
@@ -15,6 +16,21 @@ from batchwire_server.core.records import Task, TaskKind
 def _shards_at_work(tables: Tables, now: int) -> list[Queued]:
     leased = [queued for queued in tables.tasks.values() if queued.state == "leased" and queued.is_shard]
     return [queued for queued in leased if queued.lease_until > now]
+
+
+def _group(task: Task) -> tuple[str, str]:
+    """Shards of one tenant and model are claimed one after the other."""
+    return str(task.tenant), str(task.model)
+
+
+def _soonest(tables: Tables) -> dict[tuple[str, str], int]:
+    """Returns the earliest deadline of the shards that are ready, by group."""
+    found: dict[tuple[str, str], int] = {}
+    for queued in tables.tasks.values():
+        if queued.is_shard and queued.state == "ready" and queued.task.deadline is not None:
+            group = _group(queued.task)
+            found[group] = min(found.get(group, queued.task.deadline), queued.task.deadline)
+    return found
 
 
 def _is_set_aside(queued: Queued) -> bool:
@@ -46,11 +62,14 @@ class MemoryTasks:
         async with self._memory.write() as tables:
             now = self._memory.now()
             at_work = Counter(queued.task.tenant for queued in _shards_at_work(tables, now))
+            soonest = _soonest(tables)
 
-            def urgency(queued: Queued) -> tuple[float, ...]:
-                """The tenant with the fewest shards at work comes first, then whoever has the least time."""
-                task = queued.task
-                return at_work[task.tenant], math.inf if task.deadline is None else task.deadline, task.id
+            def urgency(queued: Queued) -> tuple[Any, ...]:
+                """What others have left comes first, then the tenant with the fewest shards at work, then whoever has the least time."""
+                task, lapsed = queued.task, queued.state == "leased"
+                group = (at_work[task.tenant], soonest[_group(task)], _group(task)) if task.shard and not lapsed else ()
+                least = math.inf if task.deadline is None else task.deadline
+                return task.kind is TaskKind.RUN, not lapsed, group, least, task.id
 
             due = [
                 queued

@@ -111,7 +111,7 @@ class SqlBatches:
             return await self._add_batch(batch, once, per_hour)  # another call of the same name was a moment faster
 
     async def _add_batch(self, batch: Batch, once: Once | None, per_hour: int) -> Batch:
-        async with self._db.write() as connection:
+        async with self._db.write(work=True) as connection:
             if once and (known := await self._created_before(connection, batch.tenant, once)):
                 return known
             now = await self._db.now(connection)
@@ -165,7 +165,7 @@ class SqlBatches:
 
     async def cancel_batch(self, tenant: str, batch_id: str) -> None:
         """See BatchStore."""
-        async with self._db.write() as connection:
+        async with self._db.write(work=True) as connection:
             owned = select(BATCH.c.id).where(BATCH.c.tenant == tenant, BATCH.c.id == batch_id)
             if (await connection.execute(owned)).first():
                 await wind_down(connection, batch_id, BatchStatus.CANCELLING, await self._db.now(connection))

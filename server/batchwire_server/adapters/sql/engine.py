@@ -31,10 +31,16 @@ COMMAND_TIMEOUT_S = 30
 IDLE_TIMEOUT_MS = 10_000
 """A process that stands still within a transaction holds locks that others wait for; PostgreSQL then ends its transaction."""
 
-CHANNEL = "batchwire"
+CHANGES = "batchwire_changes"
+"""The channel that tells of each commit that others may wait for."""
+
+WORK = "batchwire_work"
+"""The channel that tells of those commits alone after which there may be more to claim: many workers wait for it, and most commits are results."""
 
 # Only a transaction that has changed something has an id.
-_TELL = text(f"SELECT pg_notify('{CHANNEL}', '') WHERE pg_current_xact_id_if_assigned() IS NOT NULL")
+_CHANGED = "WHERE pg_current_xact_id_if_assigned() IS NOT NULL"
+_TELL = text(f"SELECT pg_notify('{CHANGES}', '') {_CHANGED}")
+_TELL_WORK = text(f"SELECT pg_notify('{CHANGES}', ''), pg_notify('{WORK}', '') {_CHANGED}")
 _ALONE = text("SELECT pg_advisory_xact_lock(7311964)")  # any number that is nobody else's
 
 
@@ -61,15 +67,20 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def write(self, *, quiet: bool = False) -> AsyncIterator[AsyncConnection]:
-        """Opens a transaction that writes: it commits when its context ends well, and is told to who waits for a change unless it is `quiet`."""
+    async def write(self, *, quiet: bool = False, work: bool = False) -> AsyncIterator[AsyncConnection]:
+        """Opens a transaction that writes and commits when its context ends well.
+
+        Args:
+            quiet: nobody who waits for a change needs to be told. SQLite tells all the same.
+            work: those who wait for work need to be told too.
+        """
         with _reached():
             async with self._writing, self.engine.connect() as connection:
                 await connection.execution_options(batchwire_writes=True)
                 async with connection.begin():
                     yield connection
                     if self.dialect == "postgresql" and not quiet:
-                        await connection.execute(_TELL)
+                        await connection.execute(_TELL_WORK if work else _TELL)
 
     async def alone(self, connection: AsyncConnection) -> None:
         """Within a transaction that writes, waits until no other one has asked for the same. SQLite has but one such transaction anyway."""
@@ -122,12 +133,14 @@ def _sqlite_engine(url: str) -> AsyncEngine:
     return engine
 
 
-async def listen(url: URL, changed: Callable[[], None], broken: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-    """Opens a connection to PostgreSQL that calls `changed` with each commit that changed something, and `broken` when it has ended; returns what closes it."""
+async def listen(
+    url: URL, channel: str, changed: Callable[[], None], broken: Callable[[], None]
+) -> Callable[[], Awaitable[None]]:
+    """Opens a connection to PostgreSQL that calls `changed` with each commit that a channel tells of, and `broken` when it has ended; returns what closes it."""
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(plain, timeout=CONNECT_TIMEOUT_S)
     connection.add_termination_listener(lambda _connection: broken())
-    await connection.add_listener(CHANNEL, lambda *_notice: changed())
+    await connection.add_listener(channel, lambda *_notice: changed())
     return connection.close
 
 

@@ -39,7 +39,7 @@ class SqlOutcomes:
     async def accept(self, task: Task, model: str | None, shards: Sequence[tuple[str, Shard]]) -> None:
         """See TaskQueue."""
         total = sum(shard.lines for _, shard in shards)
-        async with self._db.write() as connection:
+        async with self._db.write(work=True) as connection:
             await end_task(connection, task)
             now = await self._db.now(connection)
             values = {"model": model, "total": total, "open_shards": len(shards)}
@@ -55,7 +55,7 @@ class SqlOutcomes:
     async def reject(self, task: Task, faults: Sequence[Fault]) -> None:
         """See TaskQueue."""
         errors = [asdict(fault) for fault in faults]
-        async with self._db.write() as connection:
+        async with self._db.write(work=True) as connection:
             await end_task(connection, task)
             now = await self._db.now(connection)
             if await enter(connection, str(task.batch_id), BatchStatus.FAILED, now, errors=errors) is None:
@@ -71,7 +71,7 @@ class SqlOutcomes:
 
     async def record(self, harvests: Sequence[Harvest]) -> set[Task]:
         """See TaskQueue."""
-        async with self._db.write() as connection:
+        async with self._db.write(work=any(harvest.done for harvest in harvests)) as connection:
             ids = [harvest.task.id for harvest in harvests]
             leased = select(TASK.c.id, TASK.c.epoch, TASK.c.crashes).where(TASK.c.id.in_(ids), TASK.c.state == "leased")
             held = {row.id: row for row in await connection.execute(leased.with_for_update())}
@@ -133,7 +133,7 @@ class SqlOutcomes:
 
     async def expire(self, task: Task) -> None:
         """See TaskQueue."""
-        async with self._db.write() as connection:
+        async with self._db.write(work=True) as connection:
             await end_task(connection, task)
             now = await self._db.now(connection)
             await wind_down(connection, str(task.batch_id), BatchStatus.FINALIZING, now)
@@ -151,7 +151,7 @@ class SqlOutcomes:
 
     async def finish(self, task: Task, status: BatchStatus, leftovers: Leftovers, lifetime: int) -> None:
         """See TaskQueue."""
-        async with self._db.write() as connection:
+        async with self._db.write(work=True) as connection:
             await end_task(connection, task)
             now = await self._db.now(connection)
             for file in (leftovers.output, leftovers.error):

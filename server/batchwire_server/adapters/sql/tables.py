@@ -133,6 +133,21 @@ class TaskRow(SQLModel, table=True):
             sqlite_where=text("state = 'leased'"),
             postgresql_where=text("state = 'leased'"),
         ),
+        Index(
+            "task_shards",
+            "tenant",
+            "model",
+            "deadline",
+            "id",
+            sqlite_where=text("kind = 'run' AND state = 'ready'"),
+            postgresql_where=text("kind = 'run' AND state = 'ready'"),
+        ),
+        Index(
+            "task_lapsing",
+            "lease_until",
+            sqlite_where=text("state = 'leased'"),
+            postgresql_where=text("state = 'leased'"),
+        ),
         Index("task_crashed", "kind", sqlite_where=text("crashes > 0"), postgresql_where=text("crashes > 0")),
         # An id is part of the fence and of segments' rows: one that is free again must not be given to another task.
         {"sqlite_autoincrement": True},

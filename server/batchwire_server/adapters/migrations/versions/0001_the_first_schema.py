@@ -131,6 +131,22 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'ready'"),
     )
     op.create_index(
+        "task_shards",
+        "task",
+        ["tenant", "model", "deadline", "id"],
+        unique=False,
+        sqlite_where=sa.text("kind = 'run' AND state = 'ready'"),
+        postgresql_where=sa.text("kind = 'run' AND state = 'ready'"),
+    )
+    op.create_index(
+        "task_lapsing",
+        "task",
+        ["lease_until"],
+        unique=False,
+        sqlite_where=sa.text("state = 'leased'"),
+        postgresql_where=sa.text("state = 'leased'"),
+    )
+    op.create_index(
         "task_crashed",
         "task",
         ["kind"],
