@@ -45,8 +45,8 @@ def _ideal(latencies: Sequence[float]) -> float:
 @row("a fast model beside one at 5 s a call / alone", at_most(1.1))
 def fast_beside_slow(scene: Scene) -> Measured:
     """One batch; the time is from create to the end of the fast model's last call."""
-    fast = scene.lines(4000, 0, lambda _: "fast", "-fast")
-    mixed = scene.lines(4067, 0, lambda number: "slow" if number % 60 == 0 else "fast", "-mixed")
+    fast = scene.lines(20_000, 0, lambda _: "fast", "-fast")
+    mixed = scene.lines(20_067, 0, lambda number: "slow" if number % 300 == 0 else "fast", "-mixed")
     alone: list[float] = []
     beside: list[float] = []
     for _ in range(scene.rounds):
@@ -79,7 +79,7 @@ ALLOWED = 1000
 @row("goodput where calls beyond 1,000/s are refused with Retry-After 1 s", at_least(0.95), postgresql=at_least(0.95))
 def refusals(scene: Scene) -> Measured:
     """The baseline is what the upstream allows; no call may come before its time."""
-    path = scene.lines(15_000)
+    path = scene.lines(25_000)
     with (
         scene.mock("--model", f"{MODEL}=constant:0.02", "--allow", str(ALLOWED)) as mock,
         scene.server(mock.base_url) as server,

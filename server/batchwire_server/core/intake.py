@@ -11,7 +11,7 @@ from batchwire_server.core.errors import file_too_large
 from batchwire_server.core.lines import BLANKS, BOM, looks_like_request
 from batchwire_server.core.ports import BlobStore, BlobWriter
 
-BLOCK = 1024 * 1024
+BLOCK = 512 * 1024
 
 
 class Intake:
