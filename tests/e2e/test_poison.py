@@ -18,11 +18,11 @@ from tests.support.lines import chat_file, chat_line, check_invariants, ids_of, 
 LINES = 40
 
 
-def callers_of(port: int) -> list[psutil.Process]:
-    """Returns the processes that are connected to a port of this machine, but for this one."""
+def workers_at(port: int) -> list[psutil.Process]:
+    """Returns the worker processes that are connected to a port of this machine."""
     ends = psutil.net_connections("tcp4")
     pids = {end.pid for end in ends if end.raddr and end.raddr.port == port and end.pid not in (None, os.getpid())}
-    return [psutil.Process(pid) for pid in pids if pid]
+    return [process for process in map(psutil.Process, filter(None, pids)) if "worker" in process.cmdline()]
 
 
 def test_a_line_that_kills_its_worker_is_given_up_and_the_rest_completes(
@@ -34,7 +34,7 @@ def test_a_line_that_kills_its_worker_is_given_up_and_the_rest_completes(
         nonlocal kills
         if request["messages"][-1]["content"] == "poison":
             kills += 1
-            for caller in callers_of(upstream.port):
+            for caller in workers_at(upstream.port):
                 caller.kill()
             return Answer(drop=True)
         return Answer(body=completion(request))
