@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from pathlib import Path
 
-from batchwire_client import Client
+from batchwire_client import Backoff, Client, Patience
 
 from bench.upstream import MODEL
 from tests.chaos.failing import POINTS
@@ -87,6 +88,29 @@ def test_on_one_machine_a_killed_worker_is_started_again_at_once(stage: Stage, t
         client.batches.wait(batch_id, timeout=60)
         assert check_ended(server.url, batch_id, content).batch["status"] == "completed"
     stage.figures.lines, stage.figures.kills = 3000, 2
+
+
+def test_who_reads_results_while_they_come_gets_each_once_whatever_is_killed(stage: Stage) -> None:
+    witness = stage.witness()
+    installation = stage.install([witness, witness])
+    installation.start()
+    batch = stage.submit(installation, 2000)
+    read: list[str] = []
+
+    def follow() -> None:
+        # The api is killed before the first result, too, when a client gives up after some seconds by default.
+        with Client(installation.grpc, patience=Patience(calls=Backoff(tries=50))) as client:
+            read.extend(line["custom_id"] for line in client.batches.results(batch.id))
+
+    reader = threading.Thread(target=follow)
+    reader.start()
+    for calls, victim in ((400, installation.api), (900, installation.workers[0]), (1400, installation.api)):
+        until_asked([witness], calls)
+        installation.kill(victim)
+    (ended,) = stage.judge(installation, [witness], batch)
+    reader.join(timeout=60)
+    assert sorted(read) == sorted(line["custom_id"] for line in ended.output)
+    stage.settle(installation)
 
 
 def test_a_worker_that_crashes_with_all_it_takes_ends_in_isolation(stage: Stage) -> None:

@@ -53,14 +53,14 @@ def test_a_cancel_outlives_the_worker_that_runs_the_batch(stage: Stage) -> None:
     stage.settle(installation)
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [1, 8])
 def test_a_cancel_reaches_every_worker(stage: Stage, workers: int) -> None:
     """Lines in flight may end; none is started once the workers have looked, which they do twice a second."""
     witness = stage.witness(0.2, 0.4)
     installation = stage.install([witness] * workers)
     installation.start()
     batch = stage.submit(installation, 4000)
-    until_asked([witness], 100 * workers)
+    until_asked([witness], 300)
     installation.cancel(batch.id)
     cancelled = time.monotonic()
     (ended,) = stage.judge(installation, [witness], batch)
@@ -85,6 +85,24 @@ def test_a_window_that_ends_with_the_last_lines(stage: Stage) -> None:
         unrun = [line for line in each.errors if line["response"] is None]
         assert (each.batch["status"] == "expired") == bool(unrun)
         assert all(line["error"]["code"] == "batch_expired" for line in unrun)
+    stage.settle(installation)
+
+
+@pytest.mark.parametrize(("end", "code"), [("cancelled", "batch_cancelled"), ("expired", "batch_expired")])
+def test_an_end_while_all_lines_wait_to_be_called_again(stage: Stage, end: str, code: str) -> None:
+    witness = stage.witness()
+    installation = stage.install([witness, witness])
+    installation.start()
+    batch = stage.submit(installation, 1500, completion_window="8s" if end == "expired" else "1h")
+    until_asked([witness], 300)
+    witness.go_away()
+    answered = len({call.line for call in witness.calls if call.answered})
+    if end == "cancelled":
+        installation.cancel(batch.id)
+    (ended,) = stage.judge(installation, [witness], batch)
+    assert ended.batch["status"] == end
+    assert len(ended.output) == answered
+    assert {line["error"]["code"] for line in ended.errors} == {code}
     stage.settle(installation)
 
 
