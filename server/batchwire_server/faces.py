@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from ipaddress import ip_address, ip_network
 
 import uvicorn
@@ -93,7 +92,7 @@ def use_cases(settings: Settings, world: parts.World, *, open_without_keys: bool
         checkup=Checkup(
             {
                 "database": world.store.reach,
-                "blobs": partial(world.blobs.put, "health/api", b"ok\n"),
+                "blobs": world.blobs.reach,
                 "upstreams": world.catalog.reach,
             }
         ),

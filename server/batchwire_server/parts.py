@@ -95,7 +95,7 @@ async def blobs_of(settings: Settings) -> AsyncIterator[BlobStore]:
         yield LocalBlobs(settings.blob_dir)
         return
     blobs = ObjectBlobs(open_store(settings.blob_url))
-    await blobs.check()
+    await blobs.reach()
     try:
         yield blobs
     finally:

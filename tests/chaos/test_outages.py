@@ -103,6 +103,7 @@ def test_a_disk_that_is_full_for_a_while(stage: Stage, outage: float, tmp_path: 
         pause(1.0)
         assert len(witness.calls) - calls <= 64, "who cannot keep results must not go on calling"
         assert not batch.seen.ended
+        wait_until(lambda: installation.health()["blobs"] != "ok")
         ballast.unlink()
         stage.note_recovery(witness, installation.disturb())
         (ended,) = stage.judge(installation, [witness], batch)

@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -17,7 +18,7 @@ import pytest
 from batchwire_server.adapters.local_blobs import LocalBlobs
 from batchwire_server.adapters.memory_blobs import MemoryBlobs
 from batchwire_server.adapters.object_blobs import ObjectBlobs
-from batchwire_server.core.errors import BlobNotFoundError
+from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 from batchwire_server.core.ports import BlobStore
 
 from tests.support.object_store import store_below
@@ -46,6 +47,17 @@ async def fail_within(blobs: BlobStore, key: str, error: BaseException) -> None:
 async def streamed(blobs: BlobStore, key: str, start: int = 0, end: int | None = None) -> bytes:
     async with aclosing(blobs.stream(key, start, end)) as blocks:
         return b"".join([block async for block in blocks])
+
+
+async def test_a_store_that_works_is_in_reach(blobs: BlobStore) -> None:
+    await blobs.reach()
+
+
+async def test_a_folder_that_is_gone_is_out_of_reach(tmp_path: Path) -> None:
+    blobs = LocalBlobs(tmp_path / "blobs")
+    shutil.rmtree(tmp_path / "blobs")
+    with pytest.raises(OutOfReachError):
+        await blobs.reach()
 
 
 class TestReading:

@@ -203,7 +203,7 @@ class TestOutages:
 class TestOpening:
     async def refusal(self, url: str) -> str:
         with pytest.raises(OutOfReachError) as caught:
-            await ObjectBlobs(open_store(url)).check()
+            await ObjectBlobs(open_store(url)).reach()
         return str(caught.value)
 
     def url(self, store: ObjectStore, place: str = "batchwire/p", **more: str) -> str:
@@ -211,9 +211,9 @@ class TestOpening:
         return f"s3://{place}?{urlencode(known)}"
 
     async def test_a_store_that_can_be_used_passes_empty_or_not(self, store: ObjectStore, blobs: ObjectBlobs) -> None:
-        await blobs.check()
+        await blobs.reach()
         await blobs.put("a", b"x")
-        await blobs.check()
+        await blobs.reach()
 
     async def test_what_cannot_be_used_is_told_in_one_line_and_without_secrets(
         self, hasty: None, store: ObjectStore

@@ -74,9 +74,8 @@ class Served:
         return [child for child in psutil.Process(self.process.pid).children() if child.is_running()]
 
     def blobs(self) -> list[Path]:
-        """Returns all files below the blob folder, but for what health is tried with."""
-        folder = self.data_dir / "blobs"
-        return [path for path in folder.rglob("*") if path.is_file() and path != folder / "health" / "api"]
+        """Returns all files below the blob folder."""
+        return [path for path in (self.data_dir / "blobs").rglob("*") if path.is_file()]
 
     def stop(self) -> int:
         """Ends it as an operator does; returns its exit status."""

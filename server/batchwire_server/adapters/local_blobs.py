@@ -114,6 +114,13 @@ class LocalBlobs:
                     left -= len(block)
                 yield block
 
+    async def reach(self) -> None:
+        """Raises OutOfReachError when nothing could be stored just now."""
+        with _usable():
+            room = os.statvfs(self._temporary)
+        if not room.f_bavail or not os.access(self._temporary, os.W_OK):
+            raise OutOfReachError("blobs", "the disk is full" if not room.f_bavail else "the folder cannot be written")
+
     async def delete(self, keys: Collection[str]) -> None:
         """Removes blobs; those that do not exist are passed over."""
 

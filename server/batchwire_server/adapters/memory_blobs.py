@@ -55,6 +55,9 @@ class MemoryBlobs:
         for at in range(0, len(data), BLOCK):
             yield data[at : at + BLOCK]
 
+    async def reach(self) -> None:
+        """Nothing is in its way."""
+
     async def delete(self, keys: Collection[str]) -> None:
         """Removes blobs."""
         for key in keys:

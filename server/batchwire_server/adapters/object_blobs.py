@@ -169,7 +169,7 @@ class ObjectBlobs:
             async with asyncio.timeout(CLOSE_S):
                 await asyncio.gather(*(writer.abandon() for writer in self._writers))
 
-    async def check(self) -> None:
+    async def reach(self) -> None:
         """Raises OutOfReachError when the store cannot be reached, or does not let this process in."""
         try:
             async with asyncio.timeout(CHECK_S):

@@ -64,6 +64,9 @@ class BlobStore(Protocol):
     def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """Yields the bytes from `start` up to `end` in blocks of some hundred KiB. Raises BlobNotFoundError."""
 
+    async def reach(self) -> None:
+        """Raises OutOfReachError when nothing could be stored just now."""
+
     async def delete(self, keys: Collection[str]) -> None:
         """Removes blobs; those that do not exist are passed over."""
 
@@ -360,10 +363,10 @@ class GarbageStore(Protocol):
 
 
 class Reachable(Protocol):
-    """What can be out of reach."""
+    """A store that can be out of reach."""
 
     async def reach(self) -> None:
-        """Does nothing, but in earnest. Raises OutOfReachError."""
+        """Raises OutOfReachError when nothing could be written just now."""
 
 
 class ChangeFeed(Protocol):

@@ -327,9 +327,9 @@ class ModelQueue:
         return int(min(self._rate * AHEAD_S, AHEAD_BYTES / self._line_bytes) / 2)
 
     def measure(self) -> None:
-        """Takes the rate of finished lines since the last measurement, unless that was just now."""
+        """Takes the rate of finished lines since the last measurement."""
         now, (then, before) = time.monotonic(), self._measured
-        if now > then + MEASURE_S:
+        if now > then:
             self._rate = (self.finished - before) / (now - then)
             self._measured = (now, self.finished)
 
