@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
 import pytest
-from batchwire_server.supervisor import Patience, Supervisor
+from batchwire_server import supervisor
+from batchwire_server.supervisor import Patience, Supervisor, run_worker
 
 
 async def test_what_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -38,3 +40,33 @@ async def test_without_workers_it_lasts_until_it_is_told_to_end() -> None:
     assert not running.done()
     stop.set()
     await running
+
+
+def a_program(folder: Path, body: str) -> str:
+    """Returns an executable that stands in the place of a worker."""
+    program = folder / "worker"
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+async def test_a_worker_that_stands_still_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", a_program(tmp_path, "printf .; exec sleep 60"))
+    status = await run_worker("w", "{}", asyncio.Event(), Patience(20.0, 0.2))
+    assert status == -signal.SIGKILL
+
+
+async def test_a_worker_that_never_shows_life_is_ended_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(supervisor, "STARTUP_S", 0.2)
+    monkeypatch.setattr(sys, "executable", a_program(tmp_path, "exec sleep 60"))
+    status = await run_worker("w", "{}", asyncio.Event(), Patience(20.0, 0.2))
+    assert status == -signal.SIGKILL
+
+
+async def test_a_worker_that_shows_life_is_left_alone_and_its_end_is_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(
+        sys, "executable", a_program(tmp_path, "for i in 1 2 3 4 5; do printf .; sleep 0.2; done; exit 7")
+    )
+    assert await run_worker("w", "{}", asyncio.Event(), Patience(20.0, 2.0)) == 7

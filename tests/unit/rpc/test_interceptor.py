@@ -1,4 +1,4 @@
-"""What the interceptor does for every call: here, for replies that go on while a key is revoked."""
+"""What the interceptor does for every call: for replies that go on while a key is revoked, and for what goes wrong."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import pytest
 from batchwire import v1
 from batchwire_server.adapters.sql import Database, SqlStore
 from batchwire_server.adapters.sql.migrate import migrate
+from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.core.trust import Trust
 from batchwire_server.rpc.interceptor import CallInterceptor
 from batchwire_server.service.access import Access, Keys
 
 
-class Snapshots(asyncio.Queue[v1.Batch]):
-    """What a watch sends; `closed` is set when it has ended."""
+class Snapshots(asyncio.Queue[v1.Batch | Exception]):
+    """What a watch sends, or raises; `closed` is set when it has ended."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +37,10 @@ async def serving(folder: Path, readmit: float) -> AsyncIterator[tuple[Snapshots
     async def watch_batch(_request: v1.WatchBatchRequest, _context: Any) -> AsyncIterator[v1.Batch]:
         try:
             while True:
-                yield await snapshots.get()
+                snapshot = await snapshots.get()
+                if isinstance(snapshot, Exception):
+                    raise snapshot
+                yield snapshot
         finally:
             snapshots.closed.set()
 
@@ -89,3 +93,22 @@ async def test_keys_are_not_asked_for_with_every_message(tmp_path: Path) -> None
         await keys.revoke(record.id)
         await snapshots.put(v1.Batch(id="second"))
         assert (await call.read()).id == "second"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OutOfReachError("database", "secret host refused"), grpc.StatusCode.UNAVAILABLE, "database cannot be used"),
+        (ValueError("secret"), grpc.StatusCode.INTERNAL, "Internal error"),
+    ],
+)
+async def test_what_goes_wrong_inside_is_told_without_detail(
+    tmp_path: Path, error: Exception, code: grpc.StatusCode, words: str
+) -> None:
+    async with serving(tmp_path, 60.0) as (snapshots, _, address), grpc.aio.insecure_channel(address) as channel:
+        await snapshots.put(error)
+        with pytest.raises(grpc.aio.AioRpcError) as told:
+            await watch(channel, "").read()
+        assert told.value.code() is code
+        assert words in str(told.value.details())
+        assert "secret" not in str(told.value.details())
