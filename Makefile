@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
 help: ## List the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make the environment in .venv: the server, the client, the tools
 
@@ -96,4 +96,4 @@ lock: $(READY) ## Resolve the lock files anew
 clean: ## Remove the environment and what was built
 	rm -rf $(VENV) build tests/e2e/node/node_modules
 
-.PHONY: help setup demo llm-demo serve test chaos chaos-short bench bench-full gen gen-check proto-check lint format check lock clean
+.PHONY: help setup demo llm-demo serve test chaos chaos-short bench bench-scaling bench-full bench-full gen gen-check proto-check lint format check lock clean

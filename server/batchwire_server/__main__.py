@@ -23,11 +23,11 @@ from batchwire_server import app, parts
 from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.service import access
 from batchwire_server.settings import ECHO, Settings, load, reference
-from batchwire_server.startup import DataDirInUseError, ListenError, NoKeysError
+from batchwire_server.startup import DataDirError, DataDirInUseError, ListenError, NoKeysError
 
 _OPTIONS = {
     "data_dir": click.option("--data-dir", type=click.Path(path_type=Path), help="Where SQLite and the blobs are."),
-    "database": click.option("--database", metavar="URL", help="SQLAlchemy URL of the database."),
+    "database": click.option("--database", metavar="URL", help="postgresql://… or sqlite:///PATH."),
     "blobs": click.option("--blobs", metavar="PLACE", help="Directory of the blobs, or URL of an object store."),
     "grpc_listen": click.option("--grpc-listen", metavar="HOST:PORT", help="Address of the gRPC face; port 0: any."),
     "http_listen": click.option("--http-listen", metavar="HOST:PORT", help="Address of the REST face; port 0: any."),
@@ -69,7 +69,9 @@ def _load(config: Path | None, said: dict[str, Any]) -> Settings:
         lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         raise click.UsageError("bad configuration\n  " + "\n  ".join(lines)) from error
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise click.UsageError(f"bad configuration: {error}") from error
+        raise click.UsageError(
+            f"bad configuration in {config or os.environ.get('BATCHWIRE_CONFIG')}: {error}"
+        ) from error
 
 
 def _with_upstreams(settings: Settings) -> Settings:
@@ -91,6 +93,7 @@ def _run(settings: Settings, role: Coroutine[Any, Any, None]) -> None:
         uvloop.run(role)
     except (
         ListenError,
+        DataDirError,
         DataDirInUseError,
         NoKeysError,
         OutOfReachError,

@@ -49,7 +49,7 @@ def stop_on_end_of_stdin(stop: asyncio.Event) -> None:
 @contextmanager
 def only_serve_of(data_dir: Path) -> Iterator[str]:
     """Holds the data directory for this process alone; yields the name that its workers go by. Raises DataDirInUseError."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    parts.make_data_dir(data_dir)
     with (data_dir / "serve.lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,12 +6,15 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from ipaddress import ip_address, ip_network
 
 import uvicorn
 from grpc import aio
 
 from batchwire_server import parts
+from batchwire_server.core.errors import OutOfReachError
+from batchwire_server.core.ports import TaskQueue
 from batchwire_server.core.trust import Trust
 from batchwire_server.rest.app import create_app
 from batchwire_server.rest.options import GatewayOptions
@@ -32,6 +35,7 @@ from batchwire_server.startup import ListenError, NoKeysError
 CHANNEL_OPTIONS = (("grpc.max_receive_message_length", 64 * 1024 * 1024),)
 RPC_GRACE_S = 5.0
 BACKLOG = 2048
+OVERDUE_S = 30.0
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -58,11 +62,12 @@ async def open_without_keys(settings: Settings, world: parts.World, *addresses: 
     """
     if settings.trusted_header:
         return False
-    if settings.auth == "open" or all(is_loopback(address) for address in addresses):
+    reachable = [address for address in addresses if not is_loopback(address)]
+    if settings.auth == "open" or not reachable:
         return True
     if not await world.store.has_keys():
         raise NoKeysError(
-            f"{' and '.join(addresses)} can be reached from other machines, and there is no API key yet; make one with "
+            f"{' and '.join(reachable)} can be reached from other machines, and there is no API key yet; make one with "
             "`batchwire-server keys create`, or say `--auth open` if something in front of the server authenticates callers"
         )
     return False
@@ -94,9 +99,16 @@ def use_cases(settings: Settings, world: parts.World, *, open_without_keys: bool
                 "database": world.store.reach,
                 "blobs": world.blobs.reach,
                 "upstreams": world.catalog.reach,
+                "workers": partial(worked_on, world.store),
             }
         ),
     )
+
+
+async def worked_on(queue: TaskQueue) -> None:
+    """Raises OutOfReachError when nobody takes what is to be done."""
+    if await queue.overdue(OVERDUE_S):
+        raise OutOfReachError("workers", f"work has been waiting for {OVERDUE_S:.0f} s and nobody takes it")
 
 
 @asynccontextmanager

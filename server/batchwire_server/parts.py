@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from batchwire_server.adapters.changes import NotifiedChanges, PolledChanges
@@ -32,6 +33,7 @@ from batchwire_server.engine.sweeper import Sweeper
 from batchwire_server.engine.validator import Validator
 from batchwire_server.engine.worker import Handler, Worker
 from batchwire_server.settings import ECHO, Settings, UpstreamSettings, secret
+from batchwire_server.startup import DataDirError
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,18 @@ async def blobs_of(settings: Settings) -> AsyncIterator[BlobStore]:
         await blobs.close()
 
 
+def make_data_dir(path: Path) -> None:
+    """Makes the data directory, if it is not there. Raises DataDirError."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)  # prompts and answers are nobody else's
+    except OSError as error:
+        raise DataDirError(f"the data directory {path} cannot be made: {error.strerror}") from error
+
+
 @asynccontextmanager
 async def open_world(settings: Settings, channel: str = CHANGES) -> AsyncIterator[World]:
     """Opens the adapters, and brings the schema up to date."""
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # prompts and answers are nobody else's
+    make_data_dir(settings.data_dir)
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)

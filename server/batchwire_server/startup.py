@@ -11,5 +11,9 @@ class NoKeysError(Exception):
     """The server would be open to others than this machine."""
 
 
+class DataDirError(Exception):
+    """The data directory cannot be made or written."""
+
+
 class DataDirInUseError(Exception):
     """Another `serve` works on this data directory."""

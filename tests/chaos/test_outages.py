@@ -171,7 +171,13 @@ def test_health_says_what_is_wrong(stage: Stage, request: pytest.FixtureRequest)
     witness = stage.witness()
     installation = stage.install([witness])
     installation.start()
-    assert installation.health() == {"status": "ok", "database": "ok", "blobs": "ok", "upstreams": "ok"}
+    assert installation.health() == {
+        "status": "ok",
+        "database": "ok",
+        "blobs": "ok",
+        "upstreams": "ok",
+        "workers": "ok",
+    }
     with database_gone(request, stage.setup):
         wait_until(lambda: installation.health().get("database") != "ok")
         assert installation.health()["blobs"] == "ok"

@@ -54,8 +54,8 @@ def test_a_line_that_kills_its_worker_is_given_up_and_the_rest_completes(
         error = json.loads(errors)["error"]
         assert error["code"] == "server_error"
         assert "crashed" in error["message"]
-        assert kills == 4  # three with others beside it, one alone
-        assert max(Counter(upstream.calls).values()) <= 4
+        assert kills == 5  # three with others beside it, two alone
+        assert max(Counter(upstream.calls).values()) <= 5
         # And the workers are as good as new.
         other = client.batches.create(client.files.upload(chat_file(10, MODEL), filename="more.jsonl").id)
         assert client.batches.wait(other.id, timeout=60).request_counts.completed == 10

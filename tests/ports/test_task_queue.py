@@ -143,6 +143,22 @@ class TestClaiming:
             assert (await stage.claim_one(kind, "w2")).attempts == 2
 
 
+class TestWaiting:
+    async def test_work_that_nobody_takes_is_overdue(self, stage: Stage) -> None:
+        await stage.store.add_batch(a_batch())
+        assert not await stage.store.overdue(30)
+        await stage.advance(31)
+        assert await stage.store.overdue(30)
+        await stage.store.claim("w1", [kind for kind in TaskKind if kind is not TaskKind.RUN], ttl=TTL, limit=9)
+        assert not await stage.store.overdue(30)
+
+    async def test_shards_may_wait_for_as_long_as_upstreams_are_busy(self, stage: Stage) -> None:
+        await stage.started(parts=shards(3))
+        await stage.store.claim("w1", [kind for kind in TaskKind if kind is not TaskKind.RUN], ttl=TTL * 99, limit=9)
+        await stage.advance(100)
+        assert not await stage.store.overdue(30)
+
+
 class TestLeasing:
     async def test_a_lease_that_ran_out_is_taken_over_under_a_new_epoch(self, stage: Stage) -> None:
         await stage.started()

@@ -102,7 +102,7 @@ class LocalBlobs:
         try:
             file = FileIO(self._path(key))
         except FileNotFoundError:
-            raise BlobNotFoundError(key) from None
+            raise self._missing(key) from None
         with file:
             file.seek(start)
             left = None if end is None else end - start
@@ -140,6 +140,12 @@ class LocalBlobs:
         while page := await asyncio.to_thread(lambda: list(islice(found, PAGE))):
             yield [str(Path(entry).relative_to(self._root)) for entry in page]
 
+    def _missing(self, key: str) -> BlobNotFoundError | OutOfReachError:
+        """Returns what to raise where there is no blob: in a folder that is not mounted just now there is nothing at all."""
+        if self._temporary.is_dir():
+            return BlobNotFoundError(key)
+        return OutOfReachError("blobs", f"{self._root} has not what it should have; is it mounted?")
+
     def _path(self, key: str) -> Path:
         return self._root / key
 
@@ -152,7 +158,7 @@ class LocalBlobs:
                     blocks.append(block)
                     start += len(block)
         except FileNotFoundError:
-            raise BlobNotFoundError(key) from None
+            raise self._missing(key) from None
         return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 

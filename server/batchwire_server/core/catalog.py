@@ -15,6 +15,7 @@ from batchwire_server.core.records import Model
 log = logging.getLogger(__name__)
 
 ANY_MODEL = "*"
+REACH_AGE_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ class Catalog:
         return self._served
 
     async def reach(self) -> None:
-        """Raises OutOfReachError when an upstream that is asked what it serves did not answer when last asked."""
-        await self.read()
+        """Raises OutOfReachError when an upstream that is asked what it serves does not answer. Those whose models are named are not asked."""
+        await self.read(REACH_AGE_S)
         if self._mute:
             names = ", ".join(sorted(self._routes[place].upstream.name for place in self._mute))
             raise OutOfReachError("upstreams", f"no answer from {names}")

@@ -72,11 +72,11 @@ class OutOfReachError(Exception):
     """The database or the blobs cannot do their part just now; the same may succeed later.
 
     Attributes:
-        what: "database", "blobs" or "upstreams".
+        what: "database", "blobs", "upstreams" or "workers".
     """
 
     def __init__(self, what: str, why: object) -> None:
-        super().__init__(f"the {what} cannot be used just now: {why}")
+        super().__init__(f"{what} out of reach: {why}")
         self.what = what
 
 

@@ -193,6 +193,9 @@ class Leftovers:
     unrun: int
 
 
+SOON = (TaskKind.VALIDATE, TaskKind.EXPIRE, TaskKind.FINALIZE)
+"""What any worker does soon, however busy upstreams are."""
+
 SET_ASIDE_AFTER = 3
 """A shard is set aside after so many crashes in a row: it is run apart from all other work, line by line."""
 
@@ -225,8 +228,11 @@ class TaskQueue(Protocol):
     async def set_aside_waits(self) -> bool:
         """Tells whether a shard that was set aside could be claimed."""
 
+    async def overdue(self, seconds: float) -> bool:
+        """Tells whether something of a batch, but for its shards, has been due for so long without being claimed: as if there were no worker."""
+
     async def suspect(self, task: Task, line: int | None) -> None:
-        """Notes, durably, that a line is about to be run alone, or that none is."""
+        """Notes, durably, which line is about to be run alone (see Task), or that none is."""
 
     async def renew(self, worker: str, ttl: float) -> int:
         """Makes all leases of a worker last `ttl` seconds from now; returns the database's clock."""

@@ -247,7 +247,7 @@ class Task:
         epoch: the fence: it grew when this holder claimed the task, and grows when another does.
         claimed_at: the database's clock at that moment.
         crashes: how many holders in a row have ended without giving the task back or recording a line of it.
-        suspect: number of the line that the last holder ran alone when it ended so.
+        suspect: number of the line that the last holder ran alone when it ended so; negative when that was for the second time.
         deadline: when the work is worthless; None for work that always has worth.
     """
 

@@ -144,18 +144,21 @@ class Isolation:
         log.warning("a shard of %s that has crashed %d times is run line by line", run.batch.id, run.task.crashes)
         jobs = await load(run, self._queue, self._blobs, self._max_line_bytes)
         for job in jobs:
-            if job.number == run.task.suspect:
+            if run.task.suspect == -job.number:
                 log.error("line %d of %s is given up: what ran it crashed", job.number, run.batch.id)
                 self._land(job, NoReply(NoReplyKind.CRASHED, "the process crashed"), None)
             else:
-                await self._call(job, [route.upstream for route in routes])
+                again = (
+                    run.task.suspect == job.number
+                )  # the process may have been ended from outside: one more try tells
+                await self._call(job, [route.upstream for route in routes], -job.number if again else job.number)
             await self._journal.write()
 
-    async def _call(self, job: Job, upstreams: list[Upstream]) -> None:
-        """Calls a line until its result is final."""
+    async def _call(self, job: Job, upstreams: list[Upstream], note: int) -> None:
+        """Calls a line until its result is final; `note` is what to find when this process ends meanwhile."""
         task = job.run.task
         while True:
-            await self._queue.suspect(task, job.number)
+            await self._queue.suspect(task, note)
             upstream = upstreams[(job.attempts + job.refusals) % len(upstreams)]
             result, usage = judged(await upstream.call(job.run.endpoint, job.body))
             again = decide(result, job.attempts, job.refusals, self._policy)

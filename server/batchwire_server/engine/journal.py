@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from batchwire_server.engine.shard_run import ShardRun
 
 log = logging.getLogger(__name__)
 
+AGAIN_S = 0.2
 MAX_SEGMENT_BYTES = 4 * 1024 * 1024
 
 
@@ -97,6 +99,17 @@ class Journal:
             for error in prepared:
                 if isinstance(error, BaseException):
                     raise error
+
+    async def write_all(self, end: float) -> None:
+        """Writes until nothing that has finished is left, or until `end` by the monotonic clock has passed. Raises what the last write raised."""
+        while any(run.finished or run.settled for run in self._runs):
+            try:
+                await self.write()
+            except Exception:
+                if time.monotonic() > end:
+                    raise
+                log.warning("finished lines could not be made durable; trying again", exc_info=True)
+                await asyncio.sleep(AGAIN_S)
 
     async def _prepare(self, run: ShardRun) -> _Entry:
         """Stores a run's next segment, unless one still waits to be recorded."""

@@ -91,10 +91,10 @@ class Lane:
                 except asyncio.CancelledError:
                     run.drop(me)
                     if not run.stopped:
-                        if queue.may_call():
-                            raise
-                        queue.put_back(job)  # for when calls may be made again
-                    me.uncancel()  # the line was cut off, not the slot
+                        queue.put_back(job)  # for when calls may be made again, or for nobody
+                    if not run.was_cut_off(me):  # it was the slot that was
+                        raise
+                    me.uncancel()
                     continue
                 except Exception as error:  # a fault of ours must not cost a slot
                     log.exception("the call to %s failed", self._upstream.name)
@@ -175,6 +175,8 @@ class Lane:
     def _is_out(self, result: Reply | NoReply) -> bool:
         """Tells whether a result speaks of the upstream and not of the line, and counts failures in a row."""
         if isinstance(result, Reply) and result.status < 500:
+            if self._failed_dials:
+                log.warning("the upstream %s answers again", self._upstream.name)
             self._failures = self._failed_dials = 0
             return False
         self._failures += 1

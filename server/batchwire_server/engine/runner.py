@@ -21,7 +21,8 @@ from batchwire_server.engine.shard_run import ShardRun, load
 log = logging.getLogger(__name__)
 
 SHARD_LINES = 512
-JOINING_S = 1.0
+JOINING_S = 0.15
+JOINING_PARTS = 4
 MAX_SHARDS_AT_ONCE = 8
 
 
@@ -71,7 +72,8 @@ class Runner:
         self.sated = False  # whether all work that there is has been claimed, so that hunger is no news
         self.journal = Journal(queue, blobs, flush_interval, self._closed)
         self.runs: dict[int, ShardRun] = {}
-        self._joined = float("-inf")
+        self._joined: dict[str, float] = {}
+        self._looking: set[asyncio.Task[None]] = set()
 
     async def start(self, task: Task) -> None:
         """Takes a shard in. Raises UnknownModelsError when no upstream serves its model just now, and LeaseLostError."""
@@ -91,9 +93,29 @@ class Runner:
         self._add(run)
         time_left = (task.deadline - task.claimed_at) / 1000
         self._timers[task.id] = asyncio.get_running_loop().call_later(time_left, run.cut)
+        queue = self._model_queue(task.model, routes)
         if len([held for held in self.runs.values() if held.task.model == task.model]) == 1:
-            self._joined = time.monotonic()
-        self._model_queue(task.model, routes).push(jobs)
+            await self._join(task.model)
+        queue.push(jobs)
+
+    async def _join(self, model: str) -> None:
+        """Takes no more than a worker's part of a model that this one had no shards of until now.
+
+        Others may join at this very moment, each without knowing of the others: until it looks again, each takes as small a part as if there were
+        some of them.
+        """
+        self._joined[model] = time.monotonic()
+        self.share(await self._queue.model_shares())
+        looking = asyncio.create_task(self._look_again())
+        self._looking.add(looking)
+        looking.add_done_callback(self._looking.discard)
+
+    async def _look_again(self) -> None:
+        await asyncio.sleep(JOINING_S)
+        try:
+            self.share(await self._queue.model_shares())
+        except Exception:
+            log.exception("the slots could not be divided; they will be within a second")
 
     def _batch_at_work(self, task: Task) -> Batch | None:
         """Returns a shard's batch where others of its shards are being run: `follow` would have told of its end."""
@@ -138,11 +160,6 @@ class Runner:
         return queue
 
     @property
-    def has_joined(self) -> bool:
-        """Whether this worker took up a model just now, as others perhaps do too: until each knows of the others, all have too large a part."""
-        return time.monotonic() < self._joined + JOINING_S
-
-    @property
     def stuck(self) -> bool:
         """Whether results cannot be made durable just now, so that no more shards are wanted."""
         return self.journal.stuck
@@ -167,9 +184,13 @@ class Runner:
 
     def share(self, workers: Mapping[str, int]) -> None:
         """Divides what each model's upstreams take among the workers that run it."""
+        now = time.monotonic()
         for model, queue in self._models.items():
+            parts = max(1, workers.get(model, 1))
+            if now < self._joined.get(model, float("-inf")) + JOINING_S:
+                parts = max(parts, JOINING_PARTS)
             for lane in queue.lanes:
-                lane.share(self._routes[lane].max_concurrency, max(1, workers.get(model, 1)))
+                lane.share(self._routes[lane].max_concurrency, parts)
             queue.measure()
             queue.pump()
 
@@ -188,7 +209,8 @@ class Runner:
             run.cut()
 
     async def hand_over(self, grace: float) -> None:
-        """Starts no more lines, gives those in flight `grace` seconds, and makes durable what has finished."""
+        """Starts no more lines, gives those in flight `grace` seconds, and makes durable what has finished, trying again until then."""
+        end = time.monotonic() + grace
         for run in self.runs.values():
             run.hand_over()
         if flying := {call for run in self.runs.values() for call in run.flying}:
@@ -197,7 +219,7 @@ class Runner:
             run.cut()
         for queue in self._models.values():
             await queue.close()
-        await self.journal.write()
+        await self.journal.write_all(max(end, time.monotonic() + grace / 2))
 
     def suspend(self) -> None:
         """Cuts off the calls in flight: the leases could not be renewed in time.
@@ -205,5 +227,4 @@ class Runner:
         What has finished is kept: if nobody else has taken the shards when the leases can be renewed again, it counts, and the lines go on.
         """
         for run in self.runs.values():
-            for call in list(run.flying):
-                call.cancel()
+            run.cut_off()

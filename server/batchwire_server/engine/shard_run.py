@@ -50,6 +50,7 @@ class ShardRun:
         self.endpoint = batch.endpoint
         self.waiting = 0
         self.flying: set[asyncio.Task[None]] = set()
+        self._cut: set[asyncio.Task[None]] = set()
         self.stopped = False
         self.aborted = False
         self.handed_over = False
@@ -122,8 +123,19 @@ class ShardRun:
     def cut(self) -> None:
         """Ends feeding, and the lines in flight too; what has finished still counts."""
         self.stop()
+        self.cut_off()
+
+    def cut_off(self) -> None:
+        """Ends the lines in flight: they have still to be run."""
         for call in list(self.flying):
+            self._cut.add(call)
             call.cancel()
+
+    def was_cut_off(self, call: asyncio.Task[None]) -> bool:
+        """Tells a call that ends whether `cut_off` is why."""
+        cut = call in self._cut
+        self._cut.discard(call)
+        return cut
 
     def hand_over(self) -> None:
         """Ends feeding, with the rest of the lines left for another worker."""

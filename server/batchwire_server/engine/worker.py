@@ -23,7 +23,6 @@ DELIVERIES_AT_ONCE = 16
 IDLE_S = 1.0
 LOOK_S = 5.0
 SHARE_S = 1.0
-JOINING_SHARE_S = 0.1
 UNKNOWN_MODELS_DELAY_S = 5.0
 FAILURE_DELAY_S = 60.0
 
@@ -97,7 +96,20 @@ class Worker:
             for task in (claiming, *background):
                 task.cancel()
             await asyncio.gather(claiming, *background, return_exceptions=True)
-        await self._queue.release_worker(self._name, crashed=False)
+        await self._release_all(time.monotonic() + grace)
+
+    async def _release_all(self, end: float) -> None:
+        """Gives back all that this worker holds, trying again until `end` has passed."""
+        while True:
+            try:
+                await self._queue.release_worker(self._name, crashed=False)
+            except Exception:
+                if time.monotonic() > end:
+                    raise
+                log.warning("what is held could not be given back; trying again", exc_info=True)
+                await asyncio.sleep(IDLE_S / 4)
+            else:
+                return
 
     async def _drain(self, grace: float) -> None:
         handling = [running for _, running in self._handling.values()]
@@ -207,7 +219,7 @@ class Worker:
     async def _share(self) -> None:
         """Divides slots among workers, and measures rates."""
         while True:
-            await asyncio.sleep(JOINING_SHARE_S if self._runner.has_joined else SHARE_S)
+            await asyncio.sleep(SHARE_S)
             try:
                 self._runner.share(await self._queue.model_shares())
             except Exception:

@@ -20,7 +20,7 @@ from batchwire_server.rest.rpc import Rpc
 _PROBE_SECONDS = 0.9
 
 # What the api knows of by name, beside its services.
-_PARTS = ("database", "blobs", "upstreams")
+_PARTS = ("database", "blobs", "upstreams", "workers")
 _SAID = ("ok", "not_serving")
 
 

@@ -47,8 +47,8 @@ class Checkup:
                 await self._probes[part]()
         except Exception as error:  # noqa: BLE001 - whatever it is, the part cannot do its own
             if self._fine[part]:
-                log.warning("the %s cannot do its part: %s", part, error or type(error).__name__)
+                log.warning("health: %s", error if str(error) else f"{part} does not answer")
             return False
         if not self._fine[part]:
-            log.warning("the %s is fine again", part)
+            log.warning("health: %s fine again", part)
         return True

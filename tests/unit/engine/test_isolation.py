@@ -82,9 +82,25 @@ async def test_the_line_that_ran_when_it_crashed_gets_an_error_and_the_rest_comp
 
     upstream.answer = hangs_at_three
     await crash(world, isolation(world, upstream), lambda: len(upstream.calls) == 3)
+    await crash(world, isolation(world, upstream), lambda: len(upstream.calls) == 4)
     await go(isolation(world, upstream))
-    assert set(upstream.times.values()) == {1}
+    assert sorted(upstream.times.values()) == [1, 1, 1, 1, 1, 2]
     assert await finalized(world, batch) == ([1, 2, 4, 5, 6], [(3, "server_error")])
+
+
+async def test_a_line_whose_process_was_ended_once_may_still_succeed(world: World) -> None:
+    batch = await set_aside(world)
+    upstream = ScriptedUpstream()
+
+    async def hangs_once_at_three(body: bytes, nth: int) -> Reply | NoReply:
+        if number_of(body) == 3 and nth == 1:
+            await asyncio.Event().wait()
+        return await fine(body, nth)
+
+    upstream.answer = hangs_once_at_three
+    await crash(world, isolation(world, upstream), lambda: len(upstream.calls) == 3)
+    await go(isolation(world, upstream))
+    assert await finalized(world, batch) == ([1, 2, 3, 4, 5, 6], [])
 
 
 async def test_a_line_that_waits_to_be_called_again_is_no_suspect(world: World) -> None:

@@ -258,6 +258,16 @@ class TestTakingOver:
         assert (await world.ended(batch)).completed == 5
         assert sorted(map(number_of, upstream.calls)) == [1, 2, 3, 4, 5]
 
+    async def test_workers_that_join_at_once_take_no_more_than_the_upstream_bears(self, world: World) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        for number in range(4):
+            world.start(world.worker([Route(upstream, max_concurrency=8)], f"w{number}"))
+        await world.batch(data_of(3000))
+        await until(lambda: upstream.in_flight == 8)
+        await asyncio.sleep(0.5)  # there would be time for more
+        assert upstream.most_in_flight == 8
+
     async def test_without_the_store_a_worker_stops_its_calls_before_its_leases_end(self, world: World) -> None:
         queue = Unreachable(world)
         upstream = ScriptedUpstream()

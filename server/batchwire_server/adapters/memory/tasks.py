@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from batchwire_server.adapters.memory.tables import Memory, Queued, Tables
-from batchwire_server.core.ports import CRASH_DELAY_MS, SET_ASIDE_AFTER, Held
+from batchwire_server.core.ports import CRASH_DELAY_MS, SET_ASIDE_AFTER, SOON, Held
 from batchwire_server.core.records import Task, TaskKind
 
 
@@ -100,6 +100,12 @@ class MemoryTasks:
         """See TaskQueue."""
         tables, now = await self._memory.read(), self._memory.now()
         return any(_is_set_aside(queued) and queued.is_due(now) for queued in tables.tasks.values())
+
+    async def overdue(self, seconds: float) -> bool:
+        """See TaskQueue."""
+        tables, before = await self._memory.read(), self._memory.now() - int(seconds * 1000)
+        waiting = (queued for queued in tables.tasks.values() if queued.state == "ready" and queued.task.kind in SOON)
+        return any(queued.not_before <= before for queued in waiting)
 
     async def suspect(self, task: Task, line: int | None) -> None:
         """See TaskQueue."""

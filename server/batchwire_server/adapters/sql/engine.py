@@ -57,12 +57,13 @@ class Database:
         self.engine: AsyncEngine = _sqlite_engine(url) if self.dialect == "sqlite" else _postgresql_engine(url)
         # SQLite has one writer at a time, and who finds it busy sleeps; within a process, waiting in line is faster.
         self._writing: AbstractAsyncContextManager[None] = asyncio.Lock() if self.dialect == "sqlite" else nullcontext()
+        self._place = self.url.host or self.url.database
         self.clock: ColumnElement[int] = literal_column(_CLOCKS[self.dialect])
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Opens a transaction that only reads."""
-        with _reached():
+        with self._reached():
             async with self.engine.connect() as connection:
                 yield connection
 
@@ -74,13 +75,33 @@ class Database:
             quiet: nobody who waits for a change needs to be told. SQLite tells all the same.
             work: those who wait for work need to be told too.
         """
-        with _reached():
+        with self._reached():
             async with self._writing, self.engine.connect() as connection:
                 await connection.execution_options(batchwire_writes=True)
                 async with connection.begin():
                     yield connection
                     if self.dialect == "postgresql" and not quiet:
                         await connection.execute(_TELL_WORK if work else _TELL)
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Raises OutOfReachError for what speaks of the database and not of the statement."""
+        try:
+            yield
+        except (
+            OperationalError,
+            InterfaceError,
+            PoolTimeoutError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+        ) as error:
+            raise OutOfReachError("database", f"{self._place}: {error}") from error
+        except OSError as error:  # no connection came about; SQLAlchemy lets that through as it is
+            raise OutOfReachError("database", f"{self._place}: {error or type(error).__name__}") from error
+        except DBAPIError as error:
+            if type(error) is not DBAPIError:  # a subclass speaks of the statement
+                raise
+            raise OutOfReachError("database", f"{self._place}: {error}") from error
 
     async def alone(self, connection: AsyncConnection) -> None:
         """Within a transaction that writes, waits until no other one has asked for the same. SQLite has but one such transaction anyway."""
@@ -94,21 +115,6 @@ class Database:
     async def close(self) -> None:
         """Closes all connections."""
         await self.engine.dispose()
-
-
-@contextmanager
-def _reached() -> Iterator[None]:
-    """Raises OutOfReachError for what speaks of the database and not of the statement."""
-    try:
-        yield
-    except (OperationalError, InterfaceError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise OutOfReachError("database", error) from error
-    except OSError as error:  # no connection came about; SQLAlchemy lets that through as it is
-        raise OutOfReachError("database", error or type(error).__name__) from error
-    except DBAPIError as error:
-        if type(error) is not DBAPIError:  # a subclass speaks of the statement
-            raise
-        raise OutOfReachError("database", error) from error
 
 
 def _sqlite_engine(url: str) -> AsyncEngine:

@@ -124,8 +124,9 @@ class TaskRow(SQLModel, table=True):
             "task_due",
             "kind",
             "not_before",
-            sqlite_where=text("state = 'ready'"),
-            postgresql_where=text("state = 'ready'"),
+            # Without shards, of which there are many, and which have an index of their own.
+            sqlite_where=text("state = 'ready' AND kind <> 'run'"),
+            postgresql_where=text("state = 'ready' AND kind <> 'run'"),
         ),
         Index(
             "task_leased",

@@ -32,7 +32,7 @@ from batchwire_server.adapters.sql.rows import task_record
 from batchwire_server.adapters.sql.tables import BATCH, TASK
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import CRASH_DELAY_MS, SET_ASIDE_AFTER, Held
+from batchwire_server.core.ports import CRASH_DELAY_MS, SET_ASIDE_AFTER, SOON, Held
 from batchwire_server.core.records import Task, TaskKind
 
 # Written into the statements: of a value that is sent apart, a database cannot tell whether an index over some rows has all that are asked for.
@@ -112,7 +112,7 @@ class SqlTasks:
             rows: list[Row[Any]] = []
             if others and not set_aside:
                 for state in (lapsed, ready):
-                    rows += await take(connection, limit - len(rows), TASK.c.kind.in_(others), state)
+                    rows += await take(connection, limit - len(rows), TASK.c.kind.in_(others), ~IS_SHARD, state)
             if TaskKind.RUN in kinds:
                 rows += await take(connection, limit - len(rows), *fit, lapsed)
                 for tenant, model in (
@@ -183,6 +183,14 @@ class SqlTasks:
         query = select(TASK.c.id).where(
             few, IS_APART, or_(ready, and_(TASK.c.state == LEASED, TASK.c.lease_until <= clock))
         )
+        async with self._db.read() as connection:
+            return (await connection.execute(query.limit(1))).first() is not None
+
+    async def overdue(self, seconds: float) -> bool:
+        """See TaskQueue."""
+        kinds = [str(kind) for kind in SOON]
+        due = TASK.c.not_before <= self._db.clock - int(seconds * 1000)
+        query = select(TASK.c.id).where(TASK.c.kind.in_(kinds), ~IS_SHARD, TASK.c.state == READY, due)
         async with self._db.read() as connection:
             return (await connection.execute(query.limit(1))).first() is not None
 

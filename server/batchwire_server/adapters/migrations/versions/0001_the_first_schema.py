@@ -127,8 +127,8 @@ def upgrade() -> None:
         "task",
         ["kind", "not_before"],
         unique=False,
-        sqlite_where=sa.text("state = 'ready'"),
-        postgresql_where=sa.text("state = 'ready'"),
+        sqlite_where=sa.text("state = 'ready' AND kind <> 'run'"),
+        postgresql_where=sa.text("state = 'ready' AND kind <> 'run'"),
     )
     op.create_index(
         "task_shards",
