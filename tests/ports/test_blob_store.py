@@ -6,7 +6,6 @@ import asyncio
 import math
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -55,9 +54,17 @@ async def test_a_store_that_works_is_in_reach(blobs: BlobStore) -> None:
 
 async def test_a_folder_that_is_gone_is_out_of_reach(tmp_path: Path) -> None:
     blobs = LocalBlobs(tmp_path / "blobs")
-    shutil.rmtree(tmp_path / "blobs")
+    await blobs.put("files/a", b"x")
+    (tmp_path / "blobs").rename(tmp_path / "away")
     with pytest.raises(OutOfReachError):
         await blobs.reach()
+    for empty in (False, True):  # an empty mount point tells no more
+        if empty:
+            (tmp_path / "blobs").mkdir()
+        with pytest.raises(OutOfReachError):
+            await blobs.read("files/a", 0, 1)
+        with pytest.raises(OutOfReachError):
+            await streamed(blobs, "files/a")
 
 
 class TestReading:
