@@ -15,7 +15,6 @@ from batchwire_server.adapters.echo import EchoUpstream
 from batchwire_server.adapters.http_upstream import HttpUpstream
 from batchwire_server.adapters.http_webhooks import HttpWebhooks
 from batchwire_server.adapters.local_blobs import LocalBlobs
-from batchwire_server.adapters.object_blobs import ObjectBlobs, open_store
 from batchwire_server.adapters.sql import Database, SqlStore
 from batchwire_server.adapters.sql.engine import CHANGES, SqliteDataVersion, listen
 from batchwire_server.adapters.sql.migrate import migrate
@@ -96,6 +95,11 @@ async def blobs_of(settings: Settings) -> AsyncIterator[BlobStore]:
     if not settings.blob_url:
         yield LocalBlobs(settings.blob_dir)
         return
+    from batchwire_server.adapters.object_blobs import (  # noqa: PLC0415 - 5 MB that a folder does not need
+        ObjectBlobs,
+        open_store,
+    )
+
     blobs = ObjectBlobs(open_store(settings.blob_url))
     await blobs.reach()
     try:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
-import asyncpg
 from sqlalchemy import URL, ColumnElement, event, literal_column, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -58,6 +57,7 @@ class Database:
         # SQLite has one writer at a time, and who finds it busy sleeps; within a process, waiting in line is faster.
         self._writing: AbstractAsyncContextManager[None] = asyncio.Lock() if self.dialect == "sqlite" else nullcontext()
         self._place = self.url.host or self.url.database
+        self._faults = _faults_of(self.dialect)
         self.clock: ColumnElement[int] = literal_column(_CLOCKS[self.dialect])
 
     @asynccontextmanager
@@ -88,13 +88,7 @@ class Database:
         """Raises OutOfReachError for what speaks of the database and not of the statement."""
         try:
             yield
-        except (
-            OperationalError,
-            InterfaceError,
-            PoolTimeoutError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-        ) as error:
+        except self._faults as error:
             raise OutOfReachError("database", f"{self._place}: {error}") from error
         except OSError as error:  # no connection came about; SQLAlchemy lets that through as it is
             raise OutOfReachError("database", f"{self._place}: {error or type(error).__name__}") from error
@@ -115,6 +109,16 @@ class Database:
     async def close(self) -> None:
         """Closes all connections."""
         await self.engine.dispose()
+
+
+def _faults_of(dialect: str) -> tuple[type[Exception], ...]:
+    """Returns what is raised when the database, and not a statement, is at fault."""
+    faults: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeoutError)
+    if dialect == "sqlite":
+        return faults
+    import asyncpg  # noqa: PLC0415 - 13 MB that SQLite does not need
+
+    return (*faults, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 def _sqlite_engine(url: str) -> AsyncEngine:
@@ -143,6 +147,8 @@ async def listen(
     url: URL, channel: str, changed: Callable[[], None], broken: Callable[[], None]
 ) -> Callable[[], Awaitable[None]]:
     """Opens a connection to PostgreSQL that calls `changed` with each commit that a channel tells of, and `broken` when it has ended; returns what closes it."""
+    import asyncpg  # noqa: PLC0415 - 13 MB that SQLite does not need
+
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(plain, timeout=CONNECT_TIMEOUT_S)
     connection.add_termination_listener(lambda _connection: broken())
