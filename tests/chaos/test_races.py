@@ -57,7 +57,8 @@ def test_a_cancel_outlives_the_worker_that_runs_the_batch(stage: Stage) -> None:
 def test_a_cancel_reaches_every_worker(stage: Stage, workers: int) -> None:
     """Lines in flight may end; none is started once the workers have looked, which they do twice a second."""
     witness = stage.witness(0.2, 0.4)
-    installation = stage.install([witness] * workers)
+    # Eight processes on a small machine may stall for longer than a short lease, and then cut their calls off.
+    installation = stage.install([witness] * workers, BATCHWIRE_WORK__LEASE_TTL="60", BATCHWIRE_WORK__HEARTBEAT="5")
     installation.start()
     batch = stage.submit(installation, 4000)
     until_asked([witness], 300)

@@ -112,7 +112,13 @@ class Leases:
 
     async def _watch_clock(self) -> None:
         """Notices, whatever the database does, that the leases have not been renewed in time."""
+        warned = False
         while True:
             await asyncio.sleep(CHECK_S / 2)
-            if not self.hold:
-                self._on_stale()
+            if self.hold:
+                warned = False
+                continue
+            if not warned:
+                log.warning("the leases could not be renewed in time: calls in flight are cut off")
+                warned = True
+            self._on_stale()
