@@ -26,12 +26,13 @@ MODEL = "mock"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to answer: a status, a body, more headers; `drop` closes the connection instead."""
+    """What to answer: a status, a body, more headers; `drop` closes the connection instead. `sent` is called when it has gone out to who still waits."""
 
     status: int = 200
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
     drop: bool = False
+    sent: Callable[[], None] = lambda: None
 
 
 REFUSAL = Answer(429, b'{"error":{"message":"Too many requests"}}', {"retry-after": "1"})
@@ -121,6 +122,8 @@ class MockUpstream:
                 text = "".join(f"{key}: {value}\r\n" for key, value in fields.items())
                 writer.write(f"HTTP/1.1 {answer.status} Mock\r\n{text}\r\n".encode() + answer.body)
                 await writer.drain()
+                if not reader.at_eof():  # else whoever asked has gone
+                    answer.sent()
         except (
             asyncio.IncompleteReadError,
             ConnectionError,

@@ -25,7 +25,7 @@ from tests.support.lines import chat_file
 from tests.support.served import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
-TTL_S = 3.0
+TTL_S = 5.0
 FLUSH_S = 1.0
 WORK = {
     "BATCHWIRE_WORK__LEASE_TTL": str(TTL_S),

@@ -45,8 +45,11 @@ class Witness:
         await asyncio.sleep(self._random.uniform(self._low, self._high))
         if self.gone:
             return Answer(drop=True)
-        call.answered = time.monotonic()
-        return Answer(body=completion(request))
+
+        def sent() -> None:
+            call.answered = time.monotonic()
+
+        return Answer(body=completion(request), sent=sent)
 
     def go_away(self) -> None:
         """Breaks every connection, and refuses new ones."""
