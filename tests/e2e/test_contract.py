@@ -44,8 +44,7 @@ def test_an_input_that_is_deleted_is_gone_and_its_batch_runs(tmp_path: Path) -> 
     with Served(tmp_path, environment=swept) as server, Client(server.grpc) as client:
         ended = client.batches.wait(batch.id, timeout=60)
         assert ended.request_counts.completed == 2
-        blobs = tmp_path / "data" / "blobs"
-        wait_until(lambda: not [path for path in blobs.rglob("*") if path.is_file() and file.id in path.name])
+        wait_until(lambda: not [name for name in server.blobs() if file.id in name])
 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/openai/v1"])

@@ -20,6 +20,7 @@ from batchwire_server.adapters.object_blobs import ObjectBlobs
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 from batchwire_server.core.ports import BlobStore
 
+from tests.support.folders import files_below
 from tests.support.object_store import store_below
 
 ALL = 1 << 24
@@ -238,9 +239,6 @@ class TestListing:
 class TestLocalBlobs:
     """What only a directory can do wrong."""
 
-    def files(self, root: Path) -> list[str]:
-        return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
-
     async def test_nothing_lies_about_after_writers_that_failed(self, tmp_path: Path) -> None:
         blobs = LocalBlobs(tmp_path)
         async with blobs.writer("a") as writer:
@@ -248,7 +246,7 @@ class TestLocalBlobs:
         with pytest.raises(asyncio.CancelledError):
             await fail_within(blobs, "b", asyncio.CancelledError())
         await blobs.put("c/d", b"x")
-        assert self.files(tmp_path) == ["c/d"]
+        assert files_below(tmp_path) == ["c/d"]
 
     def test_what_a_killed_writer_left_goes_once_it_is_old(self, tmp_path: Path) -> None:
         script = f"""
@@ -262,13 +260,13 @@ class TestLocalBlobs:
             asyncio.run(write())
         """
         subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
-        (left,) = self.files(tmp_path)
+        (left,) = files_below(tmp_path)
         blobs = LocalBlobs(tmp_path)
         asyncio.run(blobs.clear_temporary(time.time() - 60))
-        assert self.files(tmp_path) == [left]
+        assert files_below(tmp_path) == [left]
         os.utime(tmp_path / left, (0, time.time() - 61))
         asyncio.run(blobs.clear_temporary(time.time() - 60))
-        assert self.files(tmp_path) == []
+        assert files_below(tmp_path) == []
 
     async def test_another_process_sees_the_blobs(self, tmp_path: Path) -> None:
         await LocalBlobs(tmp_path).put("a/b", b"x")

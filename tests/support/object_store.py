@@ -25,6 +25,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from tests.support.folders import files_below
 from tests.support.served import wait_until
 
 RCLONE = Path(sysconfig.get_path("scripts")) / "rclone"
@@ -70,8 +71,7 @@ class ObjectStore:
 
     def files(self, prefix: str = "") -> list[str]:
         """Returns the names of all that is stored below a prefix, pieces of uploads under way and what they leave too."""
-        root = self._folder / BUCKET / prefix
-        return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+        return files_below(self._folder / BUCKET / prefix)
 
 
 def url_below(store: ObjectStore, prefix: str) -> str:

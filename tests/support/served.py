@@ -16,6 +16,8 @@ from typing import Self
 
 import psutil
 
+from tests.support.folders import files_below
+
 
 def wait_until(condition: Callable[[], bool], within: float = 60.0) -> None:
     """Waits for a condition; a test that fails here has waited in vain."""
@@ -73,9 +75,9 @@ class Served:
         """Returns the worker processes that live."""
         return [child for child in psutil.Process(self.process.pid).children() if child.is_running()]
 
-    def blobs(self) -> list[Path]:
-        """Returns all files below the blob folder."""
-        return [path for path in (self.data_dir / "blobs").rglob("*") if path.is_file()]
+    def blobs(self) -> list[str]:
+        """Returns the names of all files below the blob folder, in order."""
+        return files_below(self.data_dir / "blobs")
 
     def stop(self) -> int:
         """Ends it as an operator does; returns its exit status."""
