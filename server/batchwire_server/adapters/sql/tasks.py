@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from functools import partial
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import (
-    CTE,
-    ColumnElement,
-    FromClause,
-    Row,
-    Select,
-    Update,
-    and_,
-    case,
-    delete,
-    distinct,
-    func,
-    literal_column,
-    or_,
-    select,
-    text,
-    tuple_,
-    update,
-)
+from sqlalchemy import Row, Update, and_, case, delete, distinct, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
+from batchwire_server.adapters.sql.claims import CRASHES, IS_APART, IS_SHARD, LEASED, READY, claim_statements
 from batchwire_server.adapters.sql.engine import Database
 from batchwire_server.adapters.sql.rows import task_record
 from batchwire_server.adapters.sql.tables import BATCH, TASK
@@ -34,17 +17,6 @@ from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import CRASH_DELAY_MS, SET_ASIDE_AFTER, SOON, Held
 from batchwire_server.core.records import Task, TaskKind
-
-# Written into the statements: of a value that is sent apart, a database cannot tell whether an index over some rows has all that are asked for.
-READY: ColumnElement[str] = literal_column("'ready'")
-LEASED: ColumnElement[str] = literal_column("'leased'")
-RUN: ColumnElement[str] = literal_column(f"'{TaskKind.RUN}'")
-
-# A lease that has run out was held by somebody who has ended, or stands still.
-CRASHES = TASK.c.crashes + case((TASK.c.state == LEASED, 1), else_=0)
-
-IS_SHARD = TASK.c.kind == RUN
-IS_APART = and_(IS_SHARD, CRASHES >= SET_ASIDE_AFTER)
 
 
 def fenced(task: Task | Held) -> Update:
@@ -56,26 +28,6 @@ async def end_task(connection: AsyncConnection, task: Task) -> None:
     """Marks a task as done. Raises LeaseLostError."""
     if not (await connection.execute(fenced(task).values(state="done", lease_owner=None, lease_until=None))).rowcount:
         raise LeaseLostError
-
-
-def _groups(table: FromClause, *wanted: ColumnElement[bool]) -> Select[Any]:
-    """Selects tenant and model of the first shard that is ready, by these two."""
-    shards = (table.c.kind == RUN, table.c.state == READY)
-    return (
-        select(table.c.tenant, table.c.model).where(*shards, *wanted).order_by(table.c.tenant, table.c.model).limit(1)
-    )
-
-
-def ready_groups() -> CTE:
-    """Selects each tenant and model of shards that are ready, by steps from one to the next: what it costs grows with these, and not with the shards."""
-    first = _groups(TASK.alias("first"))
-    found = select(
-        *(first.with_only_columns(column).scalar_subquery().label(column.name) for column in first.selected_columns)
-    ).cte("ready_group", recursive=True)
-    after = TASK.alias("after")
-    following = _groups(after, tuple_(after.c.tenant, after.c.model) > tuple_(found.c.tenant, found.c.model))
-    step = (following.with_only_columns(column).scalar_subquery() for column in following.selected_columns)
-    return found.union_all(select(*step).select_from(found).where(found.c.tenant.is_not(None)))
 
 
 class SqlTasks:
@@ -96,84 +48,29 @@ class SqlTasks:
         expired_before: int | None = None,
     ) -> list[Task]:
         """See TaskQueue."""
-        take = partial(self._take, worker, ttl=ttl)
-        clock = self._db.clock
-        others = [str(kind) for kind in kinds if kind is not TaskKind.RUN]
-        ready = and_(TASK.c.state == READY, TASK.c.not_before <= clock)
-        lapsed = and_(
-            TASK.c.state == LEASED, TASK.c.lease_until <= (clock if expired_before is None else expired_before)
-        )
-        fit = [IS_SHARD, IS_APART if set_aside else ~IS_APART]
-        if full_models:
-            fit.append(TASK.c.model.not_in(list(full_models)))
-        if fed:
-            fit.append(tuple_(TASK.c.model, TASK.c.tenant).not_in(list(fed)))
+        statements, full, busy = claim_statements(self._db.clock), list(full_models), list(fed)
+        others = [kind for kind in kinds if kind is not TaskKind.RUN]
+        rows: list[Row[Any]] = []
         async with self._db.write(quiet=True) as connection:
-            rows: list[Row[Any]] = []
+            before = await self._db.now(connection) if expired_before is None else expired_before
+            known = {"worker": worker, "lease_ms": int(ttl * 1000), "expired_before": before}
+
+            async def take(statement: ReturningUpdate[Any], **more: Any) -> None:
+                if len(rows) < limit:
+                    rows.extend(await connection.execute(statement, {**known, **more, "most": limit - len(rows)}))
+
             if others and not set_aside:
-                for state in (lapsed, ready):
-                    rows += await take(connection, limit - len(rows), TASK.c.kind.in_(others), ~IS_SHARD, state)
+                for lapsed in (True, False):
+                    await take(statements.others(others, lapsed=lapsed))
             if TaskKind.RUN in kinds:
-                rows += await take(connection, limit - len(rows), *fit, lapsed)
-                for tenant, model in (
-                    await self._groups_by_urgency(connection, full_models, fed) if len(rows) < limit else ()
-                ):
-                    group = (TASK.c.tenant == tenant, TASK.c.model == model)
-                    rows += await take(connection, limit - len(rows), *fit, ready, *group)
+                shape = {"set_aside": set_aside, "but_models": bool(full), "but_fed": bool(busy)}
+                but = {"full_models": full, "fed": busy}
+                await take(statements.shards(lapsed=True, **shape), **but)
+                groups = (await connection.execute(statements.groups())).all() if len(rows) < limit else ()
+                for tenant, model in groups:
+                    if model not in full and (model, tenant) not in busy:
+                        await take(statements.shards(lapsed=False, **shape), **but, of_tenant=tenant, of_model=model)
         return sorted((task_record(row, row.now) for row in rows), key=lambda task: task.id)
-
-    async def _take(
-        self, worker: str, connection: AsyncConnection, limit: int, *wanted: ColumnElement[bool], ttl: float
-    ) -> Sequence[Row[Any]]:
-        """Leases the tasks that have the least time, of those that are wanted and that nobody else is just about to take."""
-        if limit <= 0:
-            return ()
-        clock = self._db.clock
-        query = (
-            select(TASK.c.id)
-            .where(*wanted)
-            .order_by(TASK.c.deadline.nulls_last(), TASK.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        lease = (
-            update(TASK)
-            # Evaluated once: as a mere subquery PostgreSQL may run it again, and lock more than it takes.
-            .where(TASK.c.id.in_(select(query.cte("due").c.id)))
-            .values(
-                state="leased",
-                lease_owner=worker,
-                lease_until=clock + int(ttl * 1000),
-                epoch=TASK.c.epoch + 1,
-                attempts=TASK.c.attempts + 1,
-                crashes=CRASHES,
-            )
-            .returning(TASK, clock.label("now"))
-        )
-        rows: Sequence[Row[Any]] = (await connection.execute(lease)).all()
-        return rows
-
-    async def _groups_by_urgency(
-        self, connection: AsyncConnection, full_models: Collection[str], fed: Collection[tuple[str, str]]
-    ) -> list[tuple[str, str]]:
-        """Returns tenants and models with shards that are ready: the tenant with the fewest shards at work first, then whoever has the least time."""
-        group = ready_groups()
-        held = (
-            select(TASK.c.tenant, func.count().label("shards"))
-            .where(TASK.c.state == LEASED, IS_SHARD, TASK.c.lease_until > self._db.clock)
-            .group_by(TASK.c.tenant)
-            .subquery()
-        )
-        mine = (TASK.c.tenant == group.c.tenant, TASK.c.model == group.c.model)
-        soonest = select(func.min(TASK.c.deadline)).where(IS_SHARD, TASK.c.state == READY, *mine).scalar_subquery()
-        query = (
-            select(group.c.tenant, group.c.model)
-            .outerjoin(held, held.c.tenant == group.c.tenant)
-            .where(group.c.tenant.is_not(None), group.c.model.not_in(list(full_models)))
-            .order_by(func.coalesce(held.c.shards, 0), soonest, group.c.tenant, group.c.model)
-        )
-        rows = await connection.execute(query)
-        return [(row.tenant, row.model) for row in rows if (row.model, row.tenant) not in fed]
 
     async def set_aside_waits(self) -> bool:
         """See TaskQueue."""
