@@ -45,8 +45,8 @@ def _ideal(latencies: Sequence[float]) -> float:
 @row("a fast model beside one at 5 s a call / alone", at_most(1.1))
 def fast_beside_slow(scene: Scene) -> Measured:
     """One batch; the time is from create to the end of the fast model's last call."""
-    fast = scene.lines(20_000, 0, lambda _: "fast", "-fast")
-    mixed = scene.lines(20_067, 0, lambda number: "slow" if number % 300 == 0 else "fast", "-mixed")
+    fast = scene.lines(48_000, 0, lambda _: "fast", "-fast")
+    mixed = scene.lines(48_161, 0, lambda number: "slow" if number % 300 == 0 else "fast", "-mixed")
     alone: list[float] = []
     beside: list[float] = []
     for _ in range(scene.rounds):

@@ -113,6 +113,7 @@ class Caller:
             kinds,
             ttl=self._random.choice([0.0, 5.0, 30.0]),
             full_models=self._random.choice([(), (), ("m",)]) if is_run else (),
+            most=self._random.choice([None, None, {"m": 1}, {"m": 2, "n": 1}]) if is_run else None,
             limit=self._random.choice([1, 1, 3]),
             set_aside=is_run and self._random.random() < 0.3,
         )

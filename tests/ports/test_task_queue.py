@@ -83,6 +83,16 @@ class TestClaiming:
         assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL, full_models=["m", "n"]) == []
         assert (await stage.claim_one(TaskKind.RUN, full_models=["n"])).model == "m"
 
+    async def test_no_more_shards_of_a_model_are_taken_than_are_wanted_of_it_unless_their_lease_has_run_out(
+        self, stage: Stage
+    ) -> None:
+        await stage.started(parts=[*shards(4, "m"), *shards(4, "n")])
+        claimed = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, most={"m": 1}, limit=4)
+        assert [task.model for task in claimed] == ["m", "n", "n", "n"]
+        await stage.advance(TTL * 10)
+        claimed = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, most={"m": 0, "n": 4}, limit=9)
+        assert [task.model for task in claimed] == ["m", "n", "n", "n", "n"]
+
     async def test_shards_of_a_tenant_who_is_fed_are_left_for_others_and_those_of_another_tenant_are_not(
         self, stage: Stage
     ) -> None:

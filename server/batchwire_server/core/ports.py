@@ -214,15 +214,17 @@ class TaskQueue(Protocol):
         ttl: float,
         full_models: Collection[str] = (),
         fed: Collection[tuple[str, str]] = (),
+        most: Mapping[str, int] | None = None,
         limit: int = 1,
         set_aside: bool = False,
         expired_before: int | None = None,
     ) -> list[Task]:
-        """Leases tasks that are due for `ttl` seconds, the most urgent first.
+        """Leases up to `limit` tasks that are due for `ttl` seconds, the most urgent first.
 
         Another's lease is taken over when it had run out at `expired_before`, by the database's clock; without that, when it has by now.
 
-        Shards of `full_models` are left for others, and those of a model for a tenant in `fed`; so are shards that were set aside, unless it is just those that are wanted.
+        Shards of `full_models` are left for others, and those of a model for a tenant in `fed`, and more than `most` says of a model, but for those whose
+        lease has run out; so are shards that were set aside, unless it is just those that are wanted.
         """
 
     async def set_aside_waits(self) -> bool:

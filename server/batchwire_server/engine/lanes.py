@@ -39,6 +39,9 @@ AHEAD_BYTES = 4 * 1024 * 1024
 TENANTS_AT_ONCE = 16
 """Up to so many tenants take turns at a model: each has a shard claimed for it, however many lines of others wait."""
 
+FIRST_SHARD_LINES = 512
+"""How many lines a shard is thought to have before there was one."""
+
 MEASURE_S = 0.1
 """How long the rate of finished lines is measured at least."""
 
@@ -237,6 +240,9 @@ class ModelQueue:
         policy: how failed calls are made again.
         may_call: whether calls may be made: not while leases cannot be relied on, nor while results cannot be made durable.
         on_hunger: called when there is room for another shard.
+
+    Attributes:
+        exhausted: whether the last claim has found no shard, so that hunger is no news.
     """
 
     def __init__(self, policy: RetryPolicy, may_call: Callable[[], bool], on_hunger: Callable[[], None]) -> None:
@@ -244,6 +250,7 @@ class ModelQueue:
         self.lanes: list[Lane] = []
         self.finished = 0
         self.ready = 0
+        self.exhausted = False
         self._low = 0
         self.may_call = may_call
         self._on_hunger = on_hunger
@@ -254,6 +261,7 @@ class ModelQueue:
         self._timer: asyncio.TimerHandle | None = None
         self._rate = 0.0
         self._line_bytes = 1.0
+        self._shard_lines = FIRST_SHARD_LINES
         self._measured = (time.monotonic(), 0)
 
     def push(self, jobs: Iterable[Job]) -> None:
@@ -264,7 +272,8 @@ class ModelQueue:
             self.ready += 1
             size += len(job.body)
         if size:
-            self._line_bytes = size / (self.ready - before)
+            self._shard_lines = self.ready - before
+            self._line_bytes = size / self._shard_lines
         if time.monotonic() > self._measured[0] + MEASURE_S:
             self.measure()
         self.pump()
@@ -292,7 +301,8 @@ class ModelQueue:
                 del self._tenants[tenant]
             if job.run.stopped:
                 continue
-            if self.ready + len(self._delayed) < self._low:
+            # The limit may have shrunk since, so that no more is wanted after all.
+            if self.ready + len(self._delayed) < self._low and not self.exhausted and self.wanted:
                 self._on_hunger()
             return job
         return None
@@ -310,6 +320,11 @@ class ModelQueue:
         """How many more lines are wanted so that no slot runs dry before the next claim: many at once, or none."""
         waiting, low = self.ready + len(self._delayed), self._lowest()
         return low + self._half_ahead() - waiting if waiting < low else 0
+
+    @property
+    def wanted_shards(self) -> int:
+        """How many shards have as many lines, if they are like the last."""
+        return -(-self.wanted // self._shard_lines)
 
     @property
     def crowded(self) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.errors import UnknownModelsError
@@ -20,7 +21,6 @@ from batchwire_server.engine.shard_run import ShardRun, load
 
 log = logging.getLogger(__name__)
 
-SHARD_LINES = 512
 JOINING_S = 0.15
 JOINING_PARTS = 4
 MAX_SHARDS_AT_ONCE = 8
@@ -30,6 +30,23 @@ def _pacing(route: Route) -> Pacing | None:
     if not route.requests_per_minute and not route.tokens_per_minute:
         return None
     return Pacing(route.requests_per_minute, route.tokens_per_minute, time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What shards a worker has room for.
+
+    Attributes:
+        full_models: models of which it takes no more.
+        fed: models, and tenants of whose lines it has enough there.
+        shards: how many of each other model it takes.
+        limit: how many in all.
+    """
+
+    full_models: list[str]
+    fed: list[tuple[str, str]]
+    shards: dict[str, int]
+    limit: int
 
 
 class Runner:
@@ -69,7 +86,6 @@ class Runner:
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._models: dict[str, ModelQueue] = {}
         self._routes: dict[Lane, Route] = {}
-        self.sated = False  # whether all work that there is has been claimed, so that hunger is no news
         self.journal = Journal(queue, blobs, flush_interval, self._closed)
         self.runs: dict[int, ShardRun] = {}
         self._joined: dict[str, float] = {}
@@ -138,10 +154,6 @@ class Runner:
     def _may_call_now(self) -> bool:
         return self._may_call() and not self.journal.stuck
 
-    def _hunger(self) -> None:
-        if not self.sated:
-            self._on_room()
-
     def _forget(self, run: ShardRun) -> None:
         del self.runs[run.task.id]
         if timer := self._timers.pop(run.task.id, None):
@@ -150,7 +162,7 @@ class Runner:
     def _model_queue(self, model: str, routes: Iterable[Route]) -> ModelQueue:
         queue = self._models.get(model)
         if queue is None:
-            queue = self._models[model] = ModelQueue(self._policy, self._may_call_now, self._hunger)
+            queue = self._models[model] = ModelQueue(self._policy, self._may_call_now, self._on_room)
         known = [self._routes[lane] for lane in queue.lanes]
         for route in routes:
             if route not in known:
@@ -164,23 +176,23 @@ class Runner:
         """Whether results cannot be made durable just now, so that no more shards are wanted."""
         return self.journal.stuck
 
-    @property
-    def full_models(self) -> list[str]:
-        """The models whose queues take no more lines, whoever's."""
-        return [model for model, queue in self._models.items() if queue.crowded]
+    def wants(self) -> Wants:
+        """Returns what shards there is room for."""
+        shards = {model: queue.wanted_shards for model, queue in self._models.items()}
+        return Wants(
+            full_models=[model for model, queue in self._models.items() if queue.crowded],
+            fed=[
+                (model, tenant) for model, queue in self._models.items() if not queue.wanted for tenant in queue.tenants
+            ],
+            shards={model: max(1, wanted) for model, wanted in shards.items()},
+            limit=max(1, min(MAX_SHARDS_AT_ONCE, sum(shards.values()))),
+        )
 
-    @property
-    def fed(self) -> list[tuple[str, str]]:
-        """The models whose queues want no more lines of a tenant, and that tenant."""
-        return [
-            (model, tenant) for model, queue in self._models.items() if not queue.wanted for tenant in queue.tenants
-        ]
-
-    @property
-    def wanted_shards(self) -> int:
-        """How many shards to claim at once."""
-        most = max((queue.wanted for queue in self._models.values()), default=0)
-        return max(1, min(MAX_SHARDS_AT_ONCE, -(-most // SHARD_LINES)))
+    def learn(self, wants: Wants, claimed: int) -> None:
+        """Takes note of how many shards a claim has brought: if none, the models that any tenant's were wanted of have none left."""
+        left_out = {*wants.full_models, *(model for model, _ in wants.fed)}
+        for model, queue in self._models.items():
+            queue.exhausted = not claimed and model not in left_out
 
     def share(self, workers: Mapping[str, int]) -> None:
         """Divides what each model's upstreams take among the workers that run it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 
 from batchwire_server.core.errors import LeaseLostError, UnknownModelsError
@@ -60,6 +60,8 @@ class Worker:
         self._groups = [
             ([kind for kind in handlers if at_once[kind] == most], most) for most in sorted(set(at_once.values()))
         ]
+        self._asked = time.monotonic()
+        self._freed = False  # whether a handler has ended since others were asked for
         self._ttl = ttl
         self._wake = asyncio.Event()
         self._handling: dict[int, tuple[Task, asyncio.Task[None]]] = {}
@@ -121,18 +123,22 @@ class Worker:
         await self._runner.hand_over(grace)
 
     async def _claim_forever(self) -> None:
-        seen = 0
+        seen, news = 0, True
         while True:
             self._wake.clear()
             try:
                 await self._release_forgotten()
-                claimed = await self._claim()
+                # Most often it is only for shards that there is room.
+                others = await self._claim_others() if news else False
+                shards = await self._claim_shards()
             except Exception:
                 log.exception("no work could be claimed; trying again")
                 await asyncio.sleep(IDLE_S)
+                news = True
                 continue
-            if not claimed:
-                seen = await self._wait(seen)
+            news = others
+            if not others and not shards:
+                seen, news = await self._wait(seen)
 
     async def _release_forgotten(self) -> None:
         """Gives back what this name holds and nothing here works on, such as a task whose giving back had failed.
@@ -147,48 +153,58 @@ class Worker:
                 await self._queue.release(forgotten)
         self._looked = time.monotonic()
 
-    async def _wait(self, seen: int) -> int:
-        """Waits for a change, or for room."""
+    async def _wait(self, seen: int) -> tuple[int, bool]:
+        """Waits for a change, or for room; returns the change counter, and whether something other than a shard may be due."""
         change = asyncio.create_task(self._changes.wait(seen, IDLE_S))
         room = asyncio.create_task(self._wake.wait())
         done, pending = await asyncio.wait({change, room}, return_when=asyncio.FIRST_COMPLETED)
         for waiting in pending:
             waiting.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
-        return change.result() if change in done else seen
+        news = change in done or self._freed or time.monotonic() > self._asked + IDLE_S
+        self._freed = False
+        return change.result() if change in done else seen, news
 
-    async def _claim(self) -> bool:
-        """Claims what there is room for; tells whether there was anything."""
-        claimed: list[Task] = []
-        if not self._leases.hold:
+    async def _claim_others(self) -> bool:
+        """Claims what is no shard, as far as there is room; tells whether there was anything."""
+        self._asked = time.monotonic()
+        rooms = [(kinds, most - self._handled(kinds)) for kinds, most in self._groups]
+        free = [(kinds, room) for kinds, room in rooms if room]
+        if not free or not self._leases.hold:
             return False
-        full_models, fed = self._runner.full_models, self._runner.fed
-        rooms = []
-        for kinds, most in self._groups:
-            room = most - sum(task.kind in kinds for task, _ in self._handling.values())
-            rooms.append(room)
-            if room:
-                claimed += await self._queue.claim(
-                    self._name, kinds, ttl=self._ttl, limit=room, expired_before=self._leases.expired_before
-                )
-        if not self._runner.stuck:
-            claimed += await self._queue.claim(
-                self._name,
-                [TaskKind.RUN],
-                ttl=self._ttl,
-                full_models=full_models,
-                fed=fed,
-                limit=self._runner.wanted_shards,
-                expired_before=self._leases.expired_before,
-            )
-        self._runner.sated = all(rooms) and not claimed and not full_models and not fed
+        claimed = await self._queue.claim(
+            self._name,
+            [kind for kinds, _ in free for kind in kinds],
+            ttl=self._ttl,
+            limit=min(room for _, room in free),
+            expired_before=self._leases.expired_before,
+        )
+        for task in claimed:
+            self._handling[task.id] = (task, asyncio.create_task(self._handle(task)))
+        return bool(claimed)
+
+    def _handled(self, kinds: Collection[TaskKind]) -> int:
+        return sum(task.kind in kinds for task, _ in self._handling.values())
+
+    async def _claim_shards(self) -> bool:
+        """Claims shards, as far as they are wanted; tells whether there were any."""
+        if self._runner.stuck or not self._leases.hold:
+            return False
+        wants = self._runner.wants()
+        claimed = await self._queue.claim(
+            self._name,
+            [TaskKind.RUN],
+            ttl=self._ttl,
+            full_models=wants.full_models,
+            fed=wants.fed,
+            most=wants.shards,
+            limit=wants.limit,
+            expired_before=self._leases.expired_before,
+        )
+        self._runner.learn(wants, len(claimed))
         self._starting = {task.id: task.epoch for task in claimed}
         for task in claimed:
-            if task.kind is TaskKind.RUN:
-                await self._guard(task, self._runner.start)
-            else:
-                running = asyncio.create_task(self._handle(task))
-                self._handling[task.id] = (task, running)
+            await self._guard(task, self._runner.start)
         self._starting.clear()
         return bool(claimed)
 
@@ -197,6 +213,7 @@ class Worker:
             await self._guard(task, self._handlers[task.kind])
         finally:
             del self._handling[task.id]
+            self._freed = True
             self._wake.set()
 
     async def _guard(self, task: Task, handler: Handler) -> None:

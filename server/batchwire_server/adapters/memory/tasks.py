@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -54,6 +54,7 @@ class MemoryTasks:
         ttl: float,
         full_models: Collection[str] = (),
         fed: Collection[tuple[str, str]] = (),
+        most: Mapping[str, int] | None = None,
         limit: int = 1,
         set_aside: bool = False,
         expired_before: int | None = None,
@@ -80,8 +81,14 @@ class MemoryTasks:
                 and (queued.task.model, queued.task.tenant) not in fed
                 and _is_set_aside(queued) == set_aside
             ]
-            claimed = []
-            for queued in sorted(due, key=urgency)[:limit]:
+            claimed: list[Task] = []
+            of_model: Counter[str | None] = Counter()
+            for queued in sorted(due, key=urgency):
+                model = queued.task.model
+                too_many = of_model[model] >= (most or {}).get(str(model), limit) and queued.state == "ready"
+                if len(claimed) == limit or too_many:
+                    continue
+                of_model[model] += 1
                 task = replace(
                     queued.task,
                     epoch=queued.task.epoch + 1,

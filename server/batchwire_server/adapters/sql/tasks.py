@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Row, Update, and_, case, delete, distinct, func, or_, select, text, update
@@ -43,6 +43,7 @@ class SqlTasks:
         ttl: float,
         full_models: Collection[str] = (),
         fed: Collection[tuple[str, str]] = (),
+        most: Mapping[str, int] | None = None,
         limit: int = 1,
         set_aside: bool = False,
         expired_before: int | None = None,
@@ -55,21 +56,23 @@ class SqlTasks:
             before = await self._db.now(connection) if expired_before is None else expired_before
             known = {"worker": worker, "lease_ms": int(ttl * 1000), "expired_before": before}
 
-            async def take(statement: ReturningUpdate[Any], **more: Any) -> None:
-                if len(rows) < limit:
-                    rows.extend(await connection.execute(statement, {**known, **more, "most": limit - len(rows)}))
+            async def take(statement: ReturningUpdate[Any], *, most: int = limit, **more: Any) -> None:
+                if (most := min(most, limit - len(rows))) > 0:
+                    rows.extend(await connection.execute(statement, {**known, **more, "most": most}))
 
             if others and not set_aside:
                 for lapsed in (True, False):
                     await take(statements.others(others, lapsed=lapsed))
             if TaskKind.RUN in kinds:
                 shape = {"set_aside": set_aside, "but_models": bool(full), "but_fed": bool(busy)}
-                but = {"full_models": full, "fed": busy}
+                but: dict[str, Any] = {"full_models": full, "fed": busy}
                 await take(statements.shards(lapsed=True, **shape), **but)
                 groups = (await connection.execute(statements.groups())).all() if len(rows) < limit else ()
                 for tenant, model in groups:
                     if model not in full and (model, tenant) not in busy:
-                        await take(statements.shards(lapsed=False, **shape), **but, of_tenant=tenant, of_model=model)
+                        room = (most or {}).get(model, limit) - sum(row.model == model for row in rows)
+                        statement = statements.shards(lapsed=False, **shape)
+                        await take(statement, most=room, **but, of_tenant=tenant, of_model=model)
         return sorted((task_record(row, row.now) for row in rows), key=lambda task: task.id)
 
     async def set_aside_waits(self) -> bool:
