@@ -146,8 +146,8 @@ class Journal:
             del run.finished[: entry.lines]
         if lost or entry.over:
             self._close(run)
-        elif run.settled:
-            self._wake.set()
+        else:
+            self.note(run)  # what was the last to settle may have done so meanwhile
 
     def _close(self, run: ShardRun) -> None:
         self._runs.discard(run)

@@ -9,6 +9,7 @@ from batchwire_server.core import ids
 from batchwire_server.core.errors import invalid_api_key, missing_api_key
 from batchwire_server.core.ports import KeyStore
 from batchwire_server.core.records import ApiKey
+from batchwire_server.service.shared import Shared
 
 DEFAULT_TENANT = "default"
 PREFIX = "bw-"
@@ -56,11 +57,17 @@ class Access:
     def __init__(self, store: KeyStore, *, open_without_keys: bool) -> None:
         self._store = store
         self._open_without_keys = open_without_keys
+        self._found = Shared(self._find)
 
     async def tenant(self, key: str) -> str:
         """Returns the tenant of a call that brings a key, or an empty string. Raises BatchwireError."""
+        if tenant := await self._found(key):
+            return tenant
+        raise invalid_api_key(hint_of(key)) if key else missing_api_key()
+
+    async def _find(self, key: str) -> str | None:
         if key and (tenant := await self._store.tenant_of_key(digest_of(key))):
             return tenant
         if self._open_without_keys and not await self._store.has_keys():
             return DEFAULT_TENANT
-        raise invalid_api_key(hint_of(key)) if key else missing_api_key()
+        return None
