@@ -174,6 +174,12 @@ def lines_to_run(piece: bytes, task: Task, shard: Shard, done: set[int], max_lin
     splitter = LineSplitter(max_line_bytes, first_line=shard.first_line, offset=shard.offset)
     lines = [*splitter.feed(piece), *splitter.finish()]
     shared = len(lines) != shard.lines  # other models have lines in this piece too
+    name = msgspec.json.encode(task.model)[1:-1]
     for line in lines:
-        if line.number not in done and not (shared and read_model(line.text or b"") != task.model):
+        if line.number not in done and not (shared and not _names(line.text or b"", name, task.model)):
             yield line
+
+
+def _names(text: bytes, name: bytes, model: str | None) -> bool:
+    """Tells whether a line names a model, whose `name` is as it is most often written. Most lines that do not are told without being read."""
+    return (name in text or b"\\" in text) and read_model(text) == model

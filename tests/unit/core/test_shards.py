@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from itertools import pairwise
 
@@ -16,7 +17,11 @@ SIZE = 1 << 20
 
 
 def text_of(model: str, padding: int) -> bytes:
-    return b'{"custom_id":"x","body":{"model":"%b","p":"%b"}}' % (model.encode(), b"p" * padding)
+    """Returns a line that spells its model in one of the ways that JSON has."""
+    name = json.dumps(model, ensure_ascii=padding % 2 == 0)
+    if padding % 3 == 0:
+        name = name.replace("/", "\\/")
+    return b'{"custom_id":"x","body":{"model":%b,"p":"%b"}}' % (name.encode(), b"p" * padding)
 
 
 def lines_of(data: bytes) -> list[RawLine]:
@@ -37,7 +42,9 @@ def run_lines(data: bytes, model: str, shard: Shard, done: set[int]) -> list[Raw
     return list(lines_to_run(data[shard.offset : shard.offset + shard.length], task, shard, done, SIZE))
 
 
-entries = st.lists(st.tuples(st.sampled_from(["m", "n", "", "ü"]), st.integers(0, 300)), max_size=40)
+entries = st.lists(
+    st.tuples(st.sampled_from(["m", "n", "", "ü", "org/ü", '"q"', "a\\b"]), st.integers(0, 300)), max_size=40
+)
 ends = st.sampled_from([b"\n", b"\r\n", b"\n\n", b"\n \r\n"])
 
 
