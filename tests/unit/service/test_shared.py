@@ -47,7 +47,8 @@ async def test_each_question_has_an_answer_of_its_own() -> None:
     oracle = Oracle()
     oracle.open.set()
     shared = Shared(oracle)
-    assert await asyncio.gather(shared("a"), shared("b"), shared("a")) == [1, 2, 1]
+    answers = await asyncio.gather(*map(shared, "aba"))
+    assert answers == [1, 2, 1]
 
 
 async def test_a_failure_is_told_to_all_who_share_it_and_to_nobody_after() -> None:
