@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from batchwire_client import Client
 
+from bench.rows.throughput import HUGE
 from bench.scene import MODEL, Call, Scene, ended, run_batch
 from bench.table import Measured, at_least, at_most, row
 
@@ -23,15 +24,31 @@ CROSSING_S = 0.05
     postgresql=at_least(0.97),
 )
 def slots(scene: Scene) -> Measured:
-    """Busy is work over slots and wall time. Slots that lose no moment stand idle too, while the last and longest calls end."""
-    path = scene.lines(BUSY_LINES)
-    with scene.mock("--model", f"{MODEL}=lognormal:0.2:1") as mock, scene.server(mock.base_url) as server:
+    """Slots that lose no moment stand idle too, while the last and longest calls end."""
+    busy, latencies = _busy(scene, BUSY_LINES)
+    ideal = sum(latencies) / SLOTS / _ideal(latencies)
+    return Measured([busy], "", [ideal], f"the longest call took {max(latencies):.1f} s")
+
+
+@row("256 slots, 200,000 lines of the same latencies: how busy / always", at_least(0.97), full=True)
+def slots_for_long(scene: Scene) -> Measured:
+    """With so many lines, the end is a small part of the whole."""
+    busy, latencies = _busy(scene, 10 * BUSY_LINES)
+    return Measured([busy], "", [1.0], f"the longest call took {max(latencies):.1f} s")
+
+
+def _busy(scene: Scene, lines: int) -> tuple[float, list[float]]:
+    """Runs lines; returns their work over slots and wall time, and the latencies of the calls in the order in which they were made."""
+    path = scene.lines(lines)
+    with (
+        scene.mock("--model", f"{MODEL}=lognormal:0.2:1") as mock,
+        scene.server(mock.base_url, environment=HUGE) as server,
+    ):
         run_batch(server, scene.lines(1))
         seconds = run_batch(server, path)
         calls = sorted(mock.calls()[1:], key=lambda call: call.arrived)
     latencies = [call.answered - call.arrived for call in calls]
-    work = sum(latencies) / SLOTS
-    return Measured([work / seconds], "", [work / _ideal(latencies)], f"the longest call took {max(latencies):.1f} s")
+    return sum(latencies) / SLOTS / seconds, latencies
 
 
 def _ideal(latencies: Sequence[float]) -> float:
