@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -44,12 +44,15 @@ class FlakyQueue:
         self._queue = queue
         self.failures_before = 0
         self.failures_after = 0
+        self.then: Callable[[], None] = lambda: None  # what happens while it records
 
     async def record(self, harvests: Sequence[Harvest]) -> set[Task]:
         if self.failures_before:
             self.failures_before -= 1
             raise ConnectionError("the store is gone")
         lost = await self._queue.record(harvests)
+        then, self.then = self.then, lambda: None
+        then()
         if self.failures_after:
             self.failures_after -= 1
             raise ConnectionError("the answer is lost")
@@ -189,6 +192,26 @@ async def test_one_run_whose_bytes_are_refused_does_not_hold_the_others_up(scene
     assert len(scene.closed) == 1
     await scene.journal.write()
     assert set(scene.closed) == {run, other}
+    assert len(await scene.recorded(batch)) == 20
+
+
+async def test_a_shard_that_settles_while_it_is_written_waits_for_the_next_write_unless_it_was_the_last(
+    scene: Scene,
+) -> None:
+    batch, first, jobs = await scene.run(parts=2)
+    second, others = scene.run_of(await scene.stage.claim_one(TaskKind.RUN), batch)
+    writing = asyncio.create_task(scene.journal.run())
+    for run, ahead, rest in ((first, jobs[:5], jobs[5:]), (second, others[:5], others[5:])):
+        land(run, ahead)
+        scene.queue.then = lambda run=run, rest=rest: land(run, rest)  # type: ignore[misc]  # a lambda's default
+        await scene.journal.write()
+        if run is first:
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert scene.closed == []
+    await until(lambda: len(scene.closed) == 2)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
     assert len(await scene.recorded(batch)) == 20
 
 

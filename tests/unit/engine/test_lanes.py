@@ -304,6 +304,27 @@ class TestHunger:
         assert hungry.is_set()
         await queue.close()
 
+    async def test_a_model_of_which_no_shard_is_left_is_not_hungry(self) -> None:
+        hungry = asyncio.Event()
+        queue = ModelQueue(QUICK, lambda: True, hungry.set)
+        queue.lanes.append(Lane(ScriptedUpstream(), queue, 2))
+        queue.exhausted = True
+        run, jobs = a_run(range(1, 11))
+        queue.push(jobs)
+        await until(lambda: run.settled)
+        assert not hungry.is_set()
+        await queue.close()
+
+    async def test_it_wants_as_many_shards_as_have_the_lines_that_it_wants_if_they_are_like_the_last(self) -> None:
+        upstream = ScriptedUpstream()
+        upstream.open.clear()
+        async with queue_of(upstream, cap=10) as queue:
+            assert queue.wanted_shards == 1
+            _, jobs = a_run(range(1, 4))
+            queue.push(jobs)
+            await until(lambda: upstream.in_flight == 3)
+            assert (queue.wanted, queue.wanted_shards) == (10, 4)
+
     async def test_a_fast_upstream_wants_more_lines_ahead(self) -> None:
         async with queue_of(ScriptedUpstream(), cap=4) as queue:
             run, jobs = a_run(range(1, 2001))
