@@ -121,7 +121,7 @@ class Scene:
     @cached_property
     def sinks(self) -> tuple[str, str]:
         """The addresses of the bare sinks: gRPC, HTTP."""
-        grpc, http = self._stack.enter_context(child("bench.sinks"))
+        grpc, http = self._stack.enter_context(child("bench.sinks", str(self._new_folder("sinks"))))
         return grpc, http
 
     @cached_property

@@ -1,10 +1,11 @@
-"""Runs the two bare sinks in a process of their own: prints their ports, serves until its standard input ends."""
+"""Runs the two bare sinks over a folder in a process of their own: prints their ports, serves until its standard input ends."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import sys
+from pathlib import Path
 
 import uvloop
 
@@ -13,9 +14,10 @@ from bench.baselines import multipart_sink, serve_grpc_sink
 
 async def main() -> None:
     """Serves both sinks."""
-    server, grpc_address = await serve_grpc_sink()
+    folder = Path(sys.argv[1])
+    server, grpc_address = await serve_grpc_sink(folder)
     listening = socket.create_server(("127.0.0.1", 0))
-    rest = multipart_sink()
+    rest = multipart_sink(folder)
     serving = asyncio.create_task(rest.serve(sockets=[listening]))
     print(grpc_address, f"127.0.0.1:{listening.getsockname()[1]}", flush=True)
     await asyncio.to_thread(sys.stdin.read)
