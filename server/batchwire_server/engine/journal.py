@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 AGAIN_S = 0.2
 MAX_SEGMENT_BYTES = 4 * 1024 * 1024
 
+SEGMENTS_AT_ONCE = 8
+"""The results of so many runs are copied and stored at the same time: all at once, they would be in memory twice."""
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -50,6 +53,7 @@ class Journal:
         self._pending: dict[ShardRun, _Entry] = {}
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
+        self._storing = asyncio.Semaphore(SEGMENTS_AT_ONCE)
         self.stuck = False  # whether the last write failed: more results would only pile up
 
     def add(self, run: ShardRun) -> None:
@@ -112,6 +116,10 @@ class Journal:
                 await asyncio.sleep(AGAIN_S)
 
     async def _prepare(self, run: ShardRun) -> _Entry:
+        async with self._storing:
+            return await self._stored(run)
+
+    async def _stored(self, run: ShardRun) -> _Entry:
         """Stores a run's next segment, unless one still waits to be recorded."""
         task = run.task
         if run in self._pending:
