@@ -17,7 +17,8 @@ from batchwire_server.engine.shard_run import ShardRun
 log = logging.getLogger(__name__)
 
 AGAIN_S = 0.2
-MAX_SEGMENT_BYTES = 4 * 1024 * 1024
+MAX_HELD_BYTES = 8 * 1024 * 1024
+"""Results that are so large together are written at once."""
 
 SEGMENTS_AT_ONCE = 8
 """The results of so many runs are copied and stored at the same time: all at once, they would be in memory twice."""
@@ -51,6 +52,7 @@ class Journal:
         self._on_closed = on_closed
         self._runs: set[ShardRun] = set()
         self._pending: dict[ShardRun, _Entry] = {}
+        self._held_bytes = 0
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
         self._storing = asyncio.Semaphore(SEGMENTS_AT_ONCE)
@@ -66,7 +68,9 @@ class Journal:
 
         A run that has settled waits for the next write, together with others, as long as more of its batch is being run here.
         """
-        if run.finished_bytes >= MAX_SEGMENT_BYTES or (run.settled and self._was_last(run)):
+        self._held_bytes += run.fresh_bytes
+        run.fresh_bytes = 0
+        if self._held_bytes >= MAX_HELD_BYTES or (run.settled and self._was_last(run)):
             self._wake.set()
 
     def _was_last(self, run: ShardRun) -> bool:
@@ -150,14 +154,19 @@ class Journal:
         if lost:
             run.abort()
         else:
-            run.finished_bytes -= sum(len(line.text) for line in run.finished[: entry.lines])
-            del run.finished[: entry.lines]
+            self._let_go(run, entry.lines)
         if lost or entry.over:
             self._close(run)
         else:
             self.note(run)  # what was the last to settle may have done so meanwhile
 
+    def _let_go(self, run: ShardRun, lines: int | None = None) -> None:
+        """Forgets a run's first results: that many, or all."""
+        self._held_bytes -= sum(len(line.text) for line in run.finished[:lines])
+        del run.finished[:lines]
+
     def _close(self, run: ShardRun) -> None:
+        self._let_go(run)
         self._runs.discard(run)
         self._pending.pop(run, None)
         self._on_closed(run)

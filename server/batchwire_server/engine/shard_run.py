@@ -56,7 +56,7 @@ class ShardRun:
         self.handed_over = False
         self.segments = 0
         self.finished: list[FinishedLine] = []
-        self.finished_bytes = 0
+        self.fresh_bytes = 0  # of lines that have finished and that the journal has not counted yet
         self._on_progress = on_progress
 
     @property
@@ -106,7 +106,7 @@ class ShardRun:
                 result = Reply(result.status, wrapped(result), result.request_id)
             text = answered_line(line_id, job.custom_id, result)
         self.finished.append(FinishedLine(job.number, text, ok, usage or NO_USAGE))
-        self.finished_bytes += len(text)
+        self.fresh_bytes += len(text)
         self._on_progress(self)
 
     def drop(self, call: asyncio.Task[None]) -> None:

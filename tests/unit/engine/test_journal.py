@@ -13,7 +13,7 @@ from batchwire_server.core.ports import Harvest, TaskQueue
 from batchwire_server.core.records import Batch, Task, TaskKind, Usage
 from batchwire_server.core.results import Reply, read_usage
 from batchwire_server.core.segments import decode_header
-from batchwire_server.engine.journal import MAX_SEGMENT_BYTES, Journal
+from batchwire_server.engine.journal import MAX_HELD_BYTES, Journal
 from batchwire_server.engine.shard_run import Job, ShardRun
 
 from tests.ports.stores import Stage, shards
@@ -126,7 +126,7 @@ async def test_what_has_finished_is_recorded_once(scene: Scene) -> None:
     found = await scene.stage.store.get_batch("acme", batch.id)
     assert found
     assert (found.completed, found.failed, found.usage) == (3, 2, Usage(5, 0, 5, 0, 10))
-    assert (run.finished, run.finished_bytes) == ([], 0)
+    assert (run.finished, scene.journal._held_bytes) == ([], 0)
 
 
 async def test_a_run_that_is_done_is_closed_and_its_shard_over(scene: Scene) -> None:
@@ -269,16 +269,24 @@ async def test_it_ends_when_it_is_cancelled_even_while_it_is_being_woken(scene: 
     assert ended, "the cancellation was swallowed: a worker that stops would wait for ever"
 
 
-async def test_what_is_large_is_written_before_its_time(scene: Scene) -> None:
-    batch, run, jobs = await scene.run()
+async def test_results_that_are_large_together_are_written_before_their_time(scene: Scene) -> None:
+    batch, run, jobs = await scene.run(parts=3)
+    other, others = scene.run_of(await scene.stage.claim_one(TaskKind.RUN), batch)
+    lost, gone = scene.run_of(await scene.stage.claim_one(TaskKind.RUN), batch)
+    quarter = b'"' + b"x" * (MAX_HELD_BYTES // 4) + b'"'
     writing = asyncio.create_task(scene.journal.run())
-    land(run, jobs[:2], body=b'"' + b"x" * (MAX_SEGMENT_BYTES // 4) + b'"')
-    assert not scene.journal._wake.is_set()
-    land(run, jobs[2:4], body=b'"' + b"x" * (MAX_SEGMENT_BYTES // 4) + b'"')
-    await until(lambda: not run.finished)
+    land(lost, gone[:3], body=quarter)
+    lost.abort()
+    await until(lambda: scene.closed == [lost] and not scene.journal._wake.is_set())
+    for first in (0, 3):  # what has been written, or was lost with its lease, counts no more
+        land(run, jobs[first : first + 2], body=quarter)
+        assert not scene.journal._wake.is_set()
+        land(run, jobs[first + 2 : first + 3], body=quarter)
+        land(other, others[first : first + 1], body=quarter)
+        await until(lambda: not run.finished and not other.finished)
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)
-    assert await scene.recorded(batch) == [1, 2, 3, 4]
+    assert await scene.recorded(batch) == [1, 1, 2, 3, 4, 4, 5, 6]
 
 
 async def test_lines_that_finish_while_a_segment_is_written_go_into_the_next(scene: Scene) -> None:
