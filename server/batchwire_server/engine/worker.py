@@ -129,7 +129,7 @@ class Worker:
             try:
                 await self._release_forgotten()
                 # Most often it is only for shards that there is room.
-                others = await self._claim_others() if news else False
+                others = await self._claim_others() if news or self._others_may_be_due() else False
                 shards = await self._claim_shards()
             except Exception:
                 log.exception("no work could be claimed; trying again")
@@ -154,20 +154,22 @@ class Worker:
         self._looked = time.monotonic()
 
     async def _wait(self, seen: int) -> tuple[int, bool]:
-        """Waits for a change, or for room; returns the change counter, and whether something other than a shard may be due."""
+        """Waits for a change, or for room; returns the change counter, and whether it was a change, or none for long."""
         change = asyncio.create_task(self._changes.wait(seen, IDLE_S))
         room = asyncio.create_task(self._wake.wait())
         done, pending = await asyncio.wait({change, room}, return_when=asyncio.FIRST_COMPLETED)
         for waiting in pending:
             waiting.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
-        news = change in done or self._freed or time.monotonic() > self._asked + IDLE_S
-        self._freed = False
-        return change.result() if change in done else seen, news
+        return (change.result(), True) if change in done else (seen, False)
+
+    def _others_may_be_due(self) -> bool:
+        """Tells whether what is no shard should be asked for even without news: there is room for it again, or it has not been for long."""
+        return self._freed or time.monotonic() > self._asked + IDLE_S
 
     async def _claim_others(self) -> bool:
         """Claims what is no shard, as far as there is room; tells whether there was anything."""
-        self._asked = time.monotonic()
+        self._asked, self._freed = time.monotonic(), False
         rooms = [(kinds, most - self._handled(kinds)) for kinds, most in self._groups]
         free = [(kinds, room) for kinds, room in rooms if room]
         if not free or not self._leases.hold:
