@@ -153,7 +153,6 @@ def isolation(settings: Settings, world: World, name: str) -> Isolation:
         world.blobs,
         world.catalog,
         policy=retry_policy(settings),
-        max_line_bytes=settings.limits.max_line_bytes,
         ttl=settings.work.lease_ttl,
         beat=settings.work.heartbeat,
     )
@@ -166,9 +165,7 @@ def worker(settings: Settings, world: World, name: str) -> Worker:
     handlers: Mapping[TaskKind, Handler] = {
         TaskKind.VALIDATE: Validator(store, blobs, world.catalog, allowed, mixed_models=settings.limits.mixed_models),
         TaskKind.EXPIRE: store.expire,
-        TaskKind.FINALIZE: Finalizer(
-            store, blobs, default_lifetime=allowed.batch_file_lifetime, max_line_bytes=allowed.max_line_bytes
-        ),
+        TaskKind.FINALIZE: Finalizer(store, blobs, default_lifetime=allowed.batch_file_lifetime),
         TaskKind.DELIVER: Deliverer(store, store, webhook_sender(settings)),
         TaskKind.SWEEP: Sweeper(
             store,
@@ -191,7 +188,6 @@ def worker(settings: Settings, world: World, name: str) -> Worker:
             policy=policy,
             flush_interval=work.flush_interval,
             cancel_grace=work.cancel_grace,
-            max_line_bytes=allowed.max_line_bytes,
             may_call=may_call,
             on_room=on_room,
         )

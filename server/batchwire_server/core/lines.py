@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from batchwire_server.core.errors import shorten
-from batchwire_server.core.records import Fault, LineRules
+from batchwire_server.core.records import Fault, LineRules, Shard
 
 BOM = b"\xef\xbb\xbf"
 _NESTING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')  # strings are matched to be passed over
@@ -86,6 +86,18 @@ class LineSplitter:
             if not text.strip(BLANKS):
                 return None
         return RawLine(number, offset, size, text)
+
+
+def lines_of(piece: bytes, shard: Shard) -> Iterator[tuple[int, bytes]]:
+    """Yields number and text of each line that is not blank, of the piece of a validated input where a shard stands.
+
+    What is said of lines above holds here too; how long one may be, validation has seen to.
+    """
+    if not shard.offset:
+        piece = piece.removeprefix(BOM)
+    for number, text in enumerate(piece.split(b"\n"), shard.first_line):
+        if text.strip(BLANKS):
+            yield number, text
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ from batchwire_server.core import ids
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.intake import Intake
 from batchwire_server.core.lifecycle import BatchStatus, outcome
-from batchwire_server.core.lines import LineSplitter, read_call
+from batchwire_server.core.lines import lines_of, read_call
 from batchwire_server.core.ports import BlobStore, Leftovers, RunShard, TaskQueue
 from batchwire_server.core.records import Batch, File, Segment, Task
 from batchwire_server.core.results import Unanswered, unanswered_line
@@ -92,11 +92,10 @@ class Finalizer:
         default_lifetime: seconds that the files are kept, unless the batch says otherwise.
     """
 
-    def __init__(self, queue: TaskQueue, blobs: BlobStore, *, default_lifetime: int, max_line_bytes: int) -> None:
+    def __init__(self, queue: TaskQueue, blobs: BlobStore, *, default_lifetime: int) -> None:
         self._queue = queue
         self._blobs = blobs
         self._default_lifetime = default_lifetime
-        self._max_line_bytes = max_line_bytes
 
     async def __call__(self, task: Task) -> None:
         """Ends a batch. Raises LeaseLostError, and then leaves no file behind."""
@@ -145,10 +144,8 @@ class Finalizer:
         code: Unanswered = "batch_cancelled" if batch.status is BatchStatus.CANCELLING else "batch_expired"
         shard = next(iter(shards)).shard
         piece = await self._blobs.read(batch.input_key or "", shard.offset, shard.offset + shard.length)
-        splitter = LineSplitter(self._max_line_bytes, first_line=shard.first_line, offset=shard.offset)
-        lines: dict[int, bytes] = {}
-        for line in (*splitter.feed(piece), *splitter.finish()):
-            if line.number not in ran:
-                custom_id = bytes(read_call(line.text or b"").custom_id)
-                lines[line.number] = unanswered_line(ids.line_id(batch.id, line.number), custom_id, code)
-        return lines
+        return {
+            number: unanswered_line(ids.line_id(batch.id, number), bytes(read_call(text).custom_id), code)
+            for number, text in lines_of(piece, shard)
+            if number not in ran
+        }

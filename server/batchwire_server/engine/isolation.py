@@ -34,7 +34,6 @@ class Isolation:
         name: the holder of its leases; no two share one.
         queue, blobs, catalog: the world.
         policy: how failed calls are made again.
-        max_line_bytes: as in validation.
         ttl, beat: seconds that a lease lasts, and between renewals.
     """
 
@@ -46,7 +45,6 @@ class Isolation:
         catalog: Catalog,
         *,
         policy: RetryPolicy,
-        max_line_bytes: int,
         ttl: float,
         beat: float,
     ) -> None:
@@ -55,7 +53,6 @@ class Isolation:
         self._blobs = blobs
         self._catalog = catalog
         self._policy = policy
-        self._max_line_bytes = max_line_bytes
         self._ttl = ttl
         self._journal = Journal(queue, blobs, 0.0, lambda _: None)
         self._run: ShardRun | None = None
@@ -142,7 +139,7 @@ class Isolation:
         if not routes:
             raise UnknownModelsError(f"no upstream serves {run.task.model} just now")
         log.warning("a shard of %s that has crashed %d times is run line by line", run.batch.id, run.task.crashes)
-        jobs = await load(run, self._queue, self._blobs, self._max_line_bytes)
+        jobs = await load(run, self._queue, self._blobs)
         for job in jobs:
             if run.task.suspect == -job.number:
                 log.error("line %d of %s is given up: what ran it crashed", job.number, run.batch.id)

@@ -57,7 +57,6 @@ class Runner:
         policy: how failed calls are made again.
         flush_interval: seconds between writes of finished lines.
         cancel_grace: seconds that calls in flight may go on after their batch was cancelled.
-        max_line_bytes: as in validation.
         may_call: whether the worker's leases still hold.
         on_room: called when another shard could be taken in.
     """
@@ -71,7 +70,6 @@ class Runner:
         policy: RetryPolicy,
         flush_interval: float,
         cancel_grace: float,
-        max_line_bytes: int,
         may_call: Callable[[], bool],
         on_room: Callable[[], None],
     ) -> None:
@@ -80,7 +78,6 @@ class Runner:
         self._catalog = catalog
         self._policy = policy
         self._cancel_grace = cancel_grace
-        self._max_line_bytes = max_line_bytes
         self._may_call = may_call
         self._on_room = on_room
         self._timers: dict[int, asyncio.TimerHandle] = {}
@@ -105,7 +102,7 @@ class Runner:
         routes = self._catalog.last.routes_of(task.model) or (await self._catalog.read()).routes_of(task.model)
         if not routes:
             raise UnknownModelsError(f"no upstream serves {task.model} just now")
-        jobs = await load(run, self._queue, self._blobs, self._max_line_bytes)
+        jobs = await load(run, self._queue, self._blobs)
         self._add(run)
         time_left = (task.deadline - task.claimed_at) / 1000
         self._timers[task.id] = asyncio.get_running_loop().call_later(time_left, run.cut)

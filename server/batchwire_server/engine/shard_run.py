@@ -9,7 +9,7 @@ import msgspec
 
 from batchwire_server.core import ids
 from batchwire_server.core.bodies import rewritten
-from batchwire_server.core.lines import LineSplitter, RawLine, read_call, read_model
+from batchwire_server.core.lines import lines_of, read_call, read_model
 from batchwire_server.core.ports import BlobStore, TaskQueue
 from batchwire_server.core.records import NO_USAGE, Batch, Shard, Task, Usage
 from batchwire_server.core.results import (
@@ -69,10 +69,10 @@ class ShardRun:
         """Whether the shard is over for everybody, not only for this worker."""
         return self.settled and not (self.handed_over and self.waiting)
 
-    def jobs(self, lines: Iterable[RawLine]) -> list[Job]:
-        """Makes jobs of lines."""
+    def jobs(self, lines: Iterable[tuple[int, bytes]]) -> list[Job]:
+        """Makes jobs of lines: their numbers and texts."""
         model, rules = self.batch.replace_model, self.batch.line_rules
-        calls = [(line.number, read_call(line.text or b"")) for line in lines]
+        calls = [(number, read_call(text)) for number, text in lines]
         made = [
             Job(self, number, bytes(call.custom_id), rewritten(bytes(call.body), model, rules))
             for number, call in calls
@@ -148,8 +148,8 @@ class ShardRun:
         self.cut()
 
 
-async def load(run: ShardRun, queue: TaskQueue, blobs: BlobStore, max_line_bytes: int) -> list[Job]:
-    """Returns the lines of a run that have no result yet. `max_line_bytes` is as in validation."""
+async def load(run: ShardRun, queue: TaskQueue, blobs: BlobStore) -> list[Job]:
+    """Returns the lines of a run that have no result yet."""
     task, shard, key = run.task, run.task.shard, run.batch.input_key
     assert shard
     assert key
@@ -158,26 +158,24 @@ async def load(run: ShardRun, queue: TaskQueue, blobs: BlobStore, max_line_bytes
         header = await blobs.read(segment.blob_key, 0, segment.header_bytes)
         done.update(decode_header(header).lines)
     piece = await blobs.read(key, shard.offset, shard.offset + shard.length)
-    return run.jobs(lines_to_run(piece, task, shard, done, max_line_bytes))
+    return run.jobs(lines_to_run(piece, task, shard, done))
 
 
-def lines_to_run(piece: bytes, task: Task, shard: Shard, done: set[int], max_line_bytes: int) -> Iterator[RawLine]:
-    """Returns the lines of a shard that have no result yet.
+def lines_to_run(piece: bytes, task: Task, shard: Shard, done: set[int]) -> Iterator[tuple[int, bytes]]:
+    """Yields number and text of the lines of a shard that have no result yet.
 
     Args:
         piece: the bytes of the input that hold the shard.
         task: names the shard's model.
         shard: where the piece stands.
         done: numbers of the lines that have a result.
-        max_line_bytes: as in validation.
     """
-    splitter = LineSplitter(max_line_bytes, first_line=shard.first_line, offset=shard.offset)
-    lines = [*splitter.feed(piece), *splitter.finish()]
+    lines = list(lines_of(piece, shard))
     shared = len(lines) != shard.lines  # other models have lines in this piece too
     name = msgspec.json.encode(task.model)[1:-1]
-    for line in lines:
-        if line.number not in done and not (shared and not _names(line.text or b"", name, task.model)):
-            yield line
+    for number, text in lines:
+        if number not in done and not (shared and not _names(text, name, task.model)):
+            yield number, text
 
 
 def _names(text: bytes, name: bytes, model: str | None) -> bool:

@@ -23,9 +23,7 @@ LINES = 6
 def isolation(world: World, upstream: ScriptedUpstream, name: str = "apart") -> Isolation:
     """Returns what runs the shards that were set aside."""
     catalog = Catalog([Route(upstream)])
-    return Isolation(
-        name, world.store, world.blobs, catalog, policy=QUICK, max_line_bytes=1 << 20, ttl=TTL, beat=TTL / 3
-    )
+    return Isolation(name, world.store, world.blobs, catalog, policy=QUICK, ttl=TTL, beat=TTL / 3)
 
 
 async def set_aside(world: World, **more: object) -> Batch:

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 from batchwire_server.adapters.memory_blobs import MemoryBlobs
-from batchwire_server.core.lines import RawLine
 from batchwire_server.core.ports import Harvest, TaskQueue
 from batchwire_server.core.records import Batch, Task, TaskKind, Usage
 from batchwire_server.core.results import Reply, read_usage
@@ -84,7 +83,7 @@ class Scene:
 
     def run_of(self, task: Task, batch: Batch) -> tuple[ShardRun, list[Job]]:
         run = ShardRun(task, batch, self.note)
-        jobs = run.jobs([RawLine(number, 0, 1, line(number)) for number in range(1, 11)])
+        jobs = run.jobs((number, line(number)) for number in range(1, 11))
         self.journal.add(run)
         return run, jobs
 

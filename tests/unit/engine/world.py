@@ -13,7 +13,6 @@ from batchwire_server.adapters.memory_blobs import MemoryBlobs
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
 from batchwire_server.core.limits import Limits
-from batchwire_server.core.lines import RawLine
 from batchwire_server.core.records import Batch, Shard, Task, TaskKind
 from batchwire_server.core.retry import RetryPolicy
 from batchwire_server.engine.finalizer import Finalizer
@@ -59,8 +58,7 @@ def a_run(
     task = Task(task_id, TaskKind.RUN, epoch, 1, 0, "batch_1", tenant, "m", 10**15, shard)
     batch = replace(a_batch(tenant), id="batch_1", status=BatchStatus.IN_PROGRESS)
     run = ShardRun(task, batch, on_progress)
-    lines = [RawLine(number, 0, len(line(number)), line(number)) for number in numbers]
-    return run, run.jobs(lines)
+    return run, run.jobs((number, line(number)) for number in numbers)
 
 
 class World:
@@ -89,7 +87,6 @@ class World:
             Catalog(routes),
             flush_interval=0.02,
             cancel_grace=cancel_grace,
-            max_line_bytes=1 << 20,
             **said,
         )
 
@@ -99,7 +96,7 @@ class World:
 
     def finalizer(self) -> Finalizer:
         """Returns the handler of `finalize`."""
-        return Finalizer(self.store, self.blobs, default_lifetime=3600, max_line_bytes=1 << 20)
+        return Finalizer(self.store, self.blobs, default_lifetime=3600)
 
     def worker(
         self, routes: Sequence[Route], name: str = "w1", *, ttl: float = 30.0, beat: float = 0.5, **more: Any
