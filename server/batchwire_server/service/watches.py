@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
@@ -15,6 +16,7 @@ from batchwire_server.core.records import Batch
 log = logging.getLogger(__name__)
 
 REPEAT_S = 15.0
+LOOK_S = 1.0
 GATHER_S = 0.05
 GATHER_PER_WATCHER_S = 0.0002
 """Changes that come within so long after a snapshot share the next: long enough that sending them is a small part of the work."""
@@ -27,9 +29,11 @@ class _Topic:
         self.batch = batch
         self.watchers = 0
         self.changed = asyncio.Event()
+        self.told = time.monotonic()
 
     def publish(self, batch: Batch) -> None:
         self.batch = batch
+        self.told = time.monotonic()
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -72,9 +76,7 @@ class Watches:
                 if batch.status in TERMINAL:
                     return
                 if topic.batch.revision <= batch.revision:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(self._repeat):
-                            await changed.wait()
+                    await changed.wait()
         finally:
             topic.watchers -= 1
             if not topic.watchers and self._topics.get(batch_id) is topic:
@@ -84,11 +86,12 @@ class Watches:
         seen = 0
         while self._topics:
             try:
-                seen = await self._changes.wait(seen, 1.0)
+                seen = await self._changes.wait(seen, min(LOOK_S, self._repeat))
                 await self._refresh()
             except Exception:
                 log.exception("the watched batches could not be read; trying again")
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(LOOK_S)
+            self._tell_again()
             watchers = sum(topic.watchers for topic in self._topics.values())
             await asyncio.sleep(min(GATHER_S, watchers * GATHER_PER_WATCHER_S))
 
@@ -97,6 +100,13 @@ class Watches:
         for batch in await self._store.changed_batches(revisions):
             if topic := self._topics.get(batch.id):
                 topic.publish(batch)
+
+    def _tell_again(self) -> None:
+        """Sends the snapshots again that have not changed for long: for all watchers of a batch at once, with one clock."""
+        before = time.monotonic() - self._repeat
+        for topic in self._topics.values():
+            if topic.told <= before:
+                topic.publish(topic.batch)
 
     async def close(self) -> None:
         """Stops asking."""

@@ -11,6 +11,7 @@ from batchwire_server.core.errors import BatchwireError
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import BatchStore
 from batchwire_server.core.records import Batch
+from batchwire_server.service import watches
 from batchwire_server.service.watches import Watches
 
 from tests.ports.memory_stage import MemoryStage
@@ -23,12 +24,15 @@ class Counting:
     def __init__(self, store: BatchStore) -> None:
         self._store = store
         self.asked = 0
+        self.reachable = True
 
     async def get_batch(self, tenant: str, batch_id: str) -> Batch | None:
         self.asked += 1
         return await self._store.get_batch(tenant, batch_id)
 
     async def changed_batches(self, revisions: Mapping[str, int]) -> list[Batch]:
+        if not self.reachable:
+            raise ConnectionError("the store is gone")
         return await self._store.changed_batches(revisions)
 
 
@@ -85,6 +89,21 @@ async def test_a_batch_that_its_tenant_watches_is_not_there_for_another(scene: S
     await until(lambda: len(seen) == 1)
     with pytest.raises(BatchwireError, match="No batch found"):
         await anext(scene.watches.watch("another", batch.id))
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+async def test_a_batch_that_does_not_change_is_shown_again_even_while_it_cannot_be_read(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, reachable: bool
+) -> None:
+    monkeypatch.setattr(watches, "LOOK_S", 0.01)
+    scene.watches = Watches(scene.store, scene.stage.store.changes, repeat=0.02)  # type: ignore[arg-type]
+    batch = await scene.stage.started()
+    seen: list[Batch] = []
+    scene.watch(batch, 2, seen)
+    await until(lambda: len(seen) >= 2)
+    scene.store.reachable = reachable
+    await until(lambda: len(seen) >= 10)
+    assert all(snapshot == seen[0] for snapshot in seen)
 
 
 async def test_a_watch_of_a_batch_that_has_ended_is_one_snapshot(scene: Scene) -> None:
