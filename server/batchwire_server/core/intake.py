@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,8 @@ from batchwire_server.core.lines import BLANKS, BOM, looks_like_request
 from batchwire_server.core.ports import BlobStore, BlobWriter
 
 BLOCK = 512 * 1024
+
+_FILLED = re.compile(rb"\n[ \t\r]*+[^\n \t\r]")  # where a line begins that is not blank
 
 
 class Intake:
@@ -136,16 +139,15 @@ class LineCounter:
             if len(self._start) < len(BOM):
                 return
             block, self._start = self._start.removeprefix(BOM), None
-        *ended, rest = block.split(b"\n")
         if self.first is None:
-            for part in ended:
-                self._gather(part, ends=True)
-            self._gather(rest, ends=False)
-        if ended:
-            self.count += bool(self._filled or ended[0].strip(BLANKS))
-            self.count += sum(1 for line in ended[1:] if line.strip(BLANKS))
-            self._filled = False
-        self._filled = self._filled or bool(rest.strip(BLANKS))
+            self._look_for_first(block)
+        first, last = block.find(b"\n"), block.rfind(b"\n")
+        if first < 0:
+            self._filled = self._filled or bool(block.strip(BLANKS))
+            return
+        self.count += bool(self._filled or block[:first].strip(BLANKS))
+        self.count += len(_FILLED.findall(block, first, last))
+        self._filled = bool(block[last + 1 :].strip(BLANKS))
 
     def finish(self) -> None:
         """Says that no bytes follow; may be said twice."""
@@ -157,10 +159,16 @@ class LineCounter:
         self.count += self._filled
         self._filled = False
 
+    def _look_for_first(self, block: bytes) -> None:
+        start = 0
+        while self.first is None and (end := block.find(b"\n", start)) >= 0:
+            self._gather(block[start:end], ends=True)
+            start = end + 1
+        if self.first is None:
+            self._gather(block[start:], ends=False)
+
     def _gather(self, part: bytes, *, ends: bool) -> None:
         """Adds a part to the line that may be the first which is not blank."""
-        if self.first is not None:
-            return
         self._head += part
         if len(self._head) > self._max_first:
             self.first = b"{}"

@@ -41,7 +41,8 @@ class FormRelay:
         self._content, self._describing, self._part = anatomy(request)
         self._description = begun(type(getattr(request, self._describing))) if self._describing else None
         self._described: Message | None = None
-        self._buffer = bytearray()
+        self._pieces: list[bytes] = []
+        self._waiting = 0
         self._field: tuple[str, bytearray] | None = None
         self._seen = False
         self.content_bytes = 0
@@ -69,8 +70,8 @@ class FormRelay:
         """Write what is left. Raises ApiError when there was no content."""
         if not self._seen:
             raise missing_content(self._part)
-        if self._buffer:
-            await self._write_content(len(self._buffer))
+        if self._waiting:
+            await self._write_content()
         await self._describe()
 
     @property
@@ -89,15 +90,19 @@ class FormRelay:
 
     async def _take_content(self, data: bytes) -> None:
         self.content_bytes += len(data)
-        self._buffer += data
-        while len(self._buffer) >= MESSAGE_BYTES:
-            await self._write_content(MESSAGE_BYTES)
+        for start in range(0, len(data), MESSAGE_BYTES):
+            piece = data[start : start + MESSAGE_BYTES]
+            self._pieces.append(piece)
+            self._waiting += len(piece)
+            if self._waiting >= MESSAGE_BYTES:
+                await self._write_content()
 
-    async def _write_content(self, length: int) -> None:
-        with memoryview(self._buffer) as held:
-            content = bytes(held[:length])
+    async def _write_content(self) -> None:
+        """Writes the pieces that wait as one message: of twice MESSAGE_BYTES at most."""
+        content = b"".join(self._pieces)
+        self._pieces.clear()
+        self._waiting = 0
         await self._write(type(self._request)(**{self._content: content}))
-        del self._buffer[:length]
 
     async def _describe(self) -> None:
         if self._describing is None or self._description == self._described:

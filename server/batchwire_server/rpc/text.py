@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from batchwire_server.core.errors import invalid_value
@@ -32,10 +33,17 @@ async def all_sound(requests: AsyncIterator[M]) -> AsyncIterator[M]:
 
 def _texts(message: Message, prefix: str) -> Iterator[tuple[str, str]]:
     """Yields all strings of a message, keys of maps included, each with the name of its field."""
-    for field, value in message.ListFields():
-        name = prefix + field.name
-        if field.name not in _CLEANED and field.type in {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE}:
-            yield from _texts_of(name, value)
+    for field in _text_fields(message.DESCRIPTOR):
+        if field.has_presence and not message.HasField(field.name):
+            continue
+        yield from _texts_of(prefix + field.name, getattr(message, field.name))
+
+
+@cache
+def _text_fields(descriptor: Descriptor) -> tuple[FieldDescriptor, ...]:
+    """Returns the fields that have text, or messages. Bytes are not looked at: that would copy them."""
+    kinds = {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE}
+    return tuple(field for field in descriptor.fields if field.type in kinds and field.name not in _CLEANED)
 
 
 def _texts_of(name: str, value: Any) -> Iterator[tuple[str, str]]:
