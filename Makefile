@@ -57,11 +57,9 @@ bench-scaling: $(READY) ## Measure how workers scale on PostgreSQL, and what a l
 	@$(BIN)/python -m bench.scaling
 
 bench: $(READY) ## Measure, as ratios against baselines of the same run (within ten minutes)
-	@mkdir -p build
 	@$(BIN)/python -m bench --json build/bench.json --plot build/bench.svg
 
 bench-full: $(READY) ## The same, with a million lines
-	@mkdir -p build
 	@$(BIN)/python -m bench --full --json build/bench.json --plot build/bench.svg
 
 gen: $(READY) ## Generate gen/python from proto/
@@ -97,4 +95,4 @@ lock: $(READY) ## Resolve the lock files anew
 clean: ## Remove the environment and what was built
 	rm -rf $(VENV) build tests/e2e/node/node_modules
 
-.PHONY: help setup demo llm-demo serve test chaos chaos-short bench bench-scaling bench-full bench-full gen gen-check proto-check lint format check lock clean
+.PHONY: help setup demo llm-demo serve test chaos chaos-short bench bench-scaling bench-full gen gen-check proto-check lint format check lock clean

@@ -65,6 +65,8 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--plot", type=Path, help="an SVG; takes a minute more")
     arguments = parser.parse_args()
+    for path in filter(None, (arguments.json, arguments.markdown, arguments.plot)):
+        path.parent.mkdir(parents=True, exist_ok=True)
     machine = facts()
     with tempfile.TemporaryDirectory(prefix="batchwire-bench-") as name:
         folder = Path(name)
