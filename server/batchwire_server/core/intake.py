@@ -1,4 +1,4 @@
-"""Takes bytes in: stores, hashes and counts them while they stream by, holding little more than a block."""
+"""Takes bytes in: stores and hashes them, and counts their lines, while they stream by, holding little more than a block."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Intake:
         blobs: where to.
         key: the blob's key.
         max_bytes: more than this raises BatchwireError.
-        max_line_bytes: how much of the first line is kept to look at.
+        max_line_bytes: how much of the first line is kept to look at; None: nobody asks about lines.
         with_md5: whether to compute the MD5 too.
     """
 
     def __init__(
-        self, blobs: BlobStore, key: str, *, max_bytes: int, max_line_bytes: int = 0, with_md5: bool = False
+        self, blobs: BlobStore, key: str, *, max_bytes: int, max_line_bytes: int | None = None, with_md5: bool = False
     ) -> None:
         self._opening = blobs.writer(key)
         self._max_bytes = max_bytes
@@ -40,7 +40,7 @@ class Intake:
         self._storing: asyncio.Task[None] | None = None
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None
-        self._lines = LineCounter(max_line_bytes)
+        self._lines = LineCounter(max_line_bytes) if max_line_bytes is not None else None
         self.size = 0
 
     async def __aenter__(self) -> Self:
@@ -68,7 +68,8 @@ class Intake:
         """Says that no bytes follow; what the properties tell is of all bytes from here on."""
         await self._store()
         await self._settle()
-        self._lines.finish()
+        if self._lines:
+            self._lines.finish()
 
     async def commit(self) -> None:
         """Makes the blob durable and visible."""
@@ -88,10 +89,12 @@ class Intake:
     @property
     def line_count(self) -> int:
         """The lines that are not blank."""
+        assert self._lines
         return self._lines.count
 
     def looks_like_requests(self) -> bool:
         """Tells whether the first line that is not blank can be a batch's request."""
+        assert self._lines
         return self._lines.first is not None and looks_like_request(self._lines.first)
 
     async def _store(self) -> None:
@@ -115,7 +118,8 @@ class Intake:
         self._sha256.update(block)
         if self._md5:
             self._md5.update(block)
-        self._lines.feed(block)
+        if self._lines:
+            self._lines.feed(block)
 
 
 class LineCounter:

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from heapq import heapify, heappop, heappush
+from itertools import accumulate, groupby
 
 import msgspec
 
@@ -57,6 +59,7 @@ class Slice:
     """Neighbouring lines of one segment that go to one file. Offsets count from the first line, in bytes."""
 
     source: int
+    lines: int
     start: int
     end: int
     ok: bool
@@ -67,31 +70,37 @@ def merge(headers: Sequence[SegmentHeader], unrun: Sequence[int]) -> list[Slice 
 
     Args:
         headers: the segments; `Slice.source` is an index into them.
-        unrun: numbers of the lines that are in none of them.
+        unrun: numbers of the lines that are in none of them, ascending.
 
     Returns:
         slices to copy, and line numbers of `unrun` lines where those belong.
     """
-    entries: list[tuple[int, int, int, int, bool]] = [(number, -1, 0, 0, False) for number in unrun]
-    for source, header in enumerate(headers):
-        failed = set(header.failed)
-        ends = accumulate(header.sizes)
-        entries.extend(
-            (number, source, end - size, end, number not in failed)
-            for number, size, end in zip(header.lines, header.sizes, ends, strict=True)
-        )
-    entries.sort()
     plan: list[Slice | int] = []
-    current: tuple[int, int, int, bool] | None = None
-    for number, source, start, end, ok in entries:
-        if current and current[0] == source and current[2] == start and current[3] == ok:
-            current = (source, current[1], end, ok)
+    numbers = [*(header.lines for header in headers), unrun]
+    edges = [[0, *accumulate(header.sizes)] for header in headers]
+    failed = [set(header.failed) for header in headers]
+    heads = [(lines[0], source, 0) for source, lines in enumerate(numbers) if lines]
+    heapify(heads)
+    while heads:
+        _, source, first = heappop(heads)
+        lines = numbers[source]
+        # Up to where another source goes on.
+        last = bisect_left(lines, heads[0][0], first) if heads else len(lines)
+        if last < len(lines):
+            heappush(heads, (lines[last], source, last))
+        if source == len(headers):
+            plan.extend(lines[first:last])
             continue
-        if current:
-            plan.append(Slice(*current))
-        current = (source, start, end, ok) if source >= 0 else None
-        if source < 0:
-            plan.append(number)
-    if current:
-        plan.append(Slice(*current))
+        for ok, count in _runs(lines[first:last], failed[source]):
+            plan.append(Slice(source, count, edges[source][first], edges[source][first + count], ok))
+            first += count
     return plan
+
+
+def _runs(lines: Sequence[int], failed: Collection[int]) -> Iterator[tuple[bool, int]]:
+    """Yields how many lines in a row share a fate: whether they are ok, and their number."""
+    if not failed:
+        yield True, len(lines)
+        return
+    for ok, run in groupby(lines, lambda number: number not in failed):
+        yield ok, sum(1 for _ in run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from itertools import groupby
@@ -16,6 +17,8 @@ from batchwire_server.core.ports import BlobStore, Leftovers, RunShard, TaskQueu
 from batchwire_server.core.records import Batch, File, Segment, Task
 from batchwire_server.core.results import Unanswered, unanswered_line
 from batchwire_server.core.segments import SegmentHeader, Slice, decode_header, merge
+
+log = logging.getLogger(__name__)
 
 SMALL_SEGMENT = 1024 * 1024
 """A segment up to this size is read at once, a larger one slice by slice."""
@@ -57,16 +60,18 @@ class _ResultFile:
         self._stack = stack
         self._id = ids.file_id()
         self._intake: Intake | None = None
+        self._lines = 0
 
     @property
     def _key(self) -> str:
         return f"files/{self._id}"
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes, lines: int) -> None:
         if self._intake is None:
             opening = Intake(self._blobs, self._key, max_bytes=NO_LIMIT)
             self._intake = await self._stack.enter_async_context(opening)
         await self._intake.write(data)
+        self._lines += lines
 
     async def commit(self) -> File | None:
         """Makes the file's bytes durable; returns what its row will say, or None when it has no line."""
@@ -80,7 +85,7 @@ class _ResultFile:
             purpose="batch_output",
             bytes=self._intake.size,
             sha256=self._intake.sha256,
-            line_count=self._intake.line_count,
+            line_count=self._lines,
             blob_key=self._key,
         )
 
@@ -119,6 +124,15 @@ class Finalizer:
         finally:
             if finishing.done() and isinstance(finishing.exception(), LeaseLostError):
                 await self._blobs.delete([file.blob_key for file in (leftovers.output, leftovers.error) if file])
+        answered, failed = (file.line_count if file else 0 for file in (leftovers.output, leftovers.error))
+        log.info(
+            "batch %s is %s: %d lines answered, %d failed, %d of these not run",
+            batch.id,
+            status,
+            answered,
+            failed,
+            unrun,
+        )
 
     async def _merge_window(
         self, batch: Batch, shards: Sequence[RunShard], output: _ResultFile, errors: _ResultFile
@@ -134,9 +148,9 @@ class Finalizer:
         for step in merge([source.header for source in sources], list(unrun)):
             if isinstance(step, Slice):
                 file = output if step.ok else errors
-                await file.write(await sources[step.source].read(step.start, step.end))
+                await file.write(await sources[step.source].read(step.start, step.end), step.lines)
             else:
-                await errors.write(unrun[step])
+                await errors.write(unrun[step], 1)
         return len(unrun)
 
     async def _unrun_lines(self, batch: Batch, shards: Iterable[RunShard], ran: set[int]) -> dict[int, bytes]:

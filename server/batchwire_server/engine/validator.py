@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from contextlib import aclosing
 
 from batchwire_server.core.catalog import Catalog, Served
 from batchwire_server.core.errors import BlobNotFoundError, UnknownModelsError
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.ports import BlobStore, TaskQueue
-from batchwire_server.core.records import Batch, Task
+from batchwire_server.core.records import Batch, Fault, Task
 from batchwire_server.core.validation import InputCheck, cannot_find_file
+
+log = logging.getLogger(__name__)
 
 FRESH_S = 2.0
 
@@ -36,20 +40,26 @@ class Validator:
         batch = await self._queue.batch_of(task)
         missing = cannot_find_file(batch.input_file_id, batch.tenant)
         if batch.input_key is None:
-            await self._queue.reject(task, [missing])
+            await self._reject(task, [missing])
             return
         try:
             check = await self._read(batch, batch.input_key)
         except BlobNotFoundError:
-            await self._queue.reject(task, [missing])
+            await self._reject(task, [missing])
             return
         if check.faults:
-            await self._queue.reject(task, check.faults)
+            await self._reject(task, check.faults)
         elif check.undecided:
             raise UnknownModelsError(f"no upstream that answers serves {', '.join(sorted(check.undecided))}")
         else:
             model = next(iter(check.models)) if len(check.models) == 1 else None
             await self._queue.accept(task, model, check.shards.shards)
+            lines = sum(shard.lines for _, shard in check.shards.shards)
+            log.info("batch %s is in progress: %d lines for %s", batch.id, lines, ", ".join(check.models))
+
+    async def _reject(self, task: Task, faults: Sequence[Fault]) -> None:
+        await self._queue.reject(task, faults)
+        log.info("batch %s is failed: %s", task.batch_id, ", ".join(sorted({fault.code for fault in faults})))
 
     async def _read(self, batch: Batch, key: str) -> InputCheck:
         # What was known last will do while it answers: an upstream that hangs must not hold up the batches of others.

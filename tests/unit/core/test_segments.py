@@ -20,10 +20,13 @@ def merged(parts: list[tuple[SegmentHeader, bytes]], unrun: list[int]) -> tuple[
     for step in merge([header for header, _ in parts], unrun):
         if isinstance(step, int):
             errors += b"unrun %d\n" % step
-        elif step.ok:
-            output += parts[step.source][1][step.start : step.end]
+            continue
+        text = parts[step.source][1][step.start : step.end]
+        assert text.count(b"\n") == step.lines
+        if step.ok:
+            output += text
         else:
-            errors += parts[step.source][1][step.start : step.end]
+            errors += text
     return output, errors
 
 
@@ -68,16 +71,16 @@ def test_a_segment_tells_what_it_holds_in_input_order(drawn: list[tuple[int, byt
 
 def test_neighbouring_lines_of_a_segment_are_copied_at_once() -> None:
     header = SegmentHeader([1, 2, 3, 5], [2, 2, 2, 2], [])
-    assert merge([header], [4]) == [Slice(0, 0, 6, ok=True), 4, Slice(0, 6, 8, ok=True)]
+    assert merge([header], [4]) == [Slice(0, 3, 0, 6, ok=True), 4, Slice(0, 1, 6, 8, ok=True)]
 
 
 def test_lines_of_interleaving_segments_alternate() -> None:
     odd, even = SegmentHeader([1, 3], [1, 1], []), SegmentHeader([2, 4], [1, 1], [4])
     assert merge([odd, even], []) == [
-        Slice(0, 0, 1, ok=True),
-        Slice(1, 0, 1, ok=True),
-        Slice(0, 1, 2, ok=True),
-        Slice(1, 1, 2, ok=False),
+        Slice(0, 1, 0, 1, ok=True),
+        Slice(1, 1, 0, 1, ok=True),
+        Slice(0, 1, 1, 2, ok=True),
+        Slice(1, 1, 1, 2, ok=False),
     ]
 
 
