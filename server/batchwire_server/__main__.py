@@ -21,9 +21,10 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DatabaseError
 
 from batchwire_server import app, parts
+from batchwire_server.adapters.sql import SqlStore
 from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.service import access
-from batchwire_server.settings import ECHO, Settings, load, reference
+from batchwire_server.settings import ECHO, Settings, in_force, load, misspelt, reference
 from batchwire_server.startup import DataDirError, DataDirInUseError, ListenError, NoKeysError
 
 _OPTIONS = {
@@ -63,6 +64,8 @@ def _options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]
 
 
 def _load(config: Path | None, said: dict[str, Any]) -> Settings:
+    for name, near in misspelt(os.environ).items():
+        click.echo(f"Warning: {name} is no setting; is {near} meant?", err=True)
     overrides = {name: value for name, value in said.items() if value is not None and value != ()}
     try:
         return load(config, overrides)
@@ -164,13 +167,15 @@ def keys() -> None:
 @click.option("--name", default="", help="What to remember it by.")
 def create(config: Path | None, tenant: str, name: str, **said: Any) -> None:
     """Make a key, and print it: this once."""
+    settings = _load(config, said)
+    place = in_force(settings)["database"] or settings.data_dir
 
     async def go(store: access.Keys) -> None:
         record, key = await store.create(tenant, name)
-        click.echo(f"{record.id} acts for {tenant}", err=True)
+        click.echo(f"{record.id} acts for {tenant}, in {place}", err=True)
         click.echo(key)
 
-    _with_keys(_load(config, said), go)
+    _with_keys(settings, go)
 
 
 @keys.command("list")
@@ -203,18 +208,21 @@ def revoke(config: Path | None, key_id: str, **said: Any) -> None:
 
 def _with_keys(settings: Settings, go: Callable[[access.Keys], Coroutine[Any, Any, None]]) -> None:
     async def opened() -> None:
-        rows_alone = settings.model_copy(update={"blobs": ""})  # whoever makes keys may not be let into the bucket
-        async with parts.open_world(rows_alone) as world:
-            await go(access.Keys(world.store))
+        async with parts.database_of(settings) as database:  # alone: whoever makes keys may not be let into the bucket
+            await go(access.Keys(SqlStore(database)))
 
     _run(settings, opened())
 
 
 @main.command()
-def settings() -> None:
-    """Print all settings, as name, default and meaning."""
+@_options()
+def settings(config: Path | None) -> None:
+    """Print all settings as they are in force, with their meanings; defaults where they differ."""
+    values = in_force(_load(config, {}))
     for name, default, meaning in reference():
-        click.echo(f"{name} = {default}\n    {meaning}")
+        value = values.get(name, default)
+        said = "" if value == default else f" Default: {default or 'none'}."
+        click.echo(f"{name} = {value}\n    {meaning}{said}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,9 @@ from batchwire_server.adapters.sql import Database, SqlStore
 from batchwire_server.adapters.sql.engine import CHANGES, SqliteDataVersion, listen
 from batchwire_server.adapters.sql.migrate import migrate
 from batchwire_server.core.catalog import Catalog, Route
+from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 from batchwire_server.core.limits import Limits
-from batchwire_server.core.ports import BlobStore, ChangeFeed
+from batchwire_server.core.ports import BlobStore, ChangeFeed, FileStore
 from batchwire_server.core.records import TaskKind
 from batchwire_server.core.retry import RetryPolicy
 from batchwire_server.engine.deliverer import Deliverer
@@ -33,6 +34,9 @@ from batchwire_server.engine.validator import Validator
 from batchwire_server.engine.worker import Handler, Worker
 from batchwire_server.settings import ECHO, Settings, UpstreamSettings, secret
 from batchwire_server.startup import DataDirError
+
+SAMPLE = 5
+"""Of how many files the bytes are looked for at the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +93,23 @@ async def changes_of(database: Database, channel: str = CHANGES) -> AsyncIterato
         await asyncio.gather(listening, return_exceptions=True)
 
 
+async def expect_known(files: FileStore, blobs: BlobStore) -> None:
+    """Raises OutOfReachError when of some files not one has its bytes: then the place is another one, or not mounted, and all inputs would seem lost."""
+    keys = await files.some_blob_keys(SAMPLE)
+    for key in keys:
+        with suppress(BlobNotFoundError):
+            await blobs.read(key, 0, 1)
+            return
+    if keys:
+        raise OutOfReachError("blobs", f"the database knows of {keys[0]}, which is not there; is it the right place?")
+
+
 @asynccontextmanager
-async def blobs_of(settings: Settings) -> AsyncIterator[BlobStore]:
-    """Opens the directory or the object store that has the blobs. Raises OutOfReachError."""
+async def blobs_of(settings: Settings, files: FileStore) -> AsyncIterator[BlobStore]:
+    """Opens the directory or the object store that has the bytes of the files. Raises OutOfReachError."""
     if not settings.blob_url:
-        yield LocalBlobs(settings.blob_dir)
+        await expect_known(files, LocalBlobs(settings.blob_dir))
+        yield LocalBlobs.make(settings.blob_dir)
         return
     from batchwire_server.adapters.object_blobs import (  # noqa: PLC0415 - 5 MB that a folder does not need
         ObjectBlobs,
@@ -101,8 +117,9 @@ async def blobs_of(settings: Settings) -> AsyncIterator[BlobStore]:
     )
 
     blobs = ObjectBlobs(open_store(settings.blob_url))
-    await blobs.reach()
     try:
+        await blobs.reach()
+        await expect_known(files, blobs)
         yield blobs
     finally:
         await blobs.close()
@@ -117,14 +134,24 @@ def make_data_dir(path: Path) -> None:
 
 
 @asynccontextmanager
-async def open_world(settings: Settings, channel: str = CHANGES) -> AsyncIterator[World]:
-    """Opens the adapters, and brings the schema up to date."""
+async def database_of(settings: Settings) -> AsyncIterator[Database]:
+    """Opens the database, and brings its schema up to date."""
     make_data_dir(settings.data_dir)
-    async with AsyncExitStack() as stack:
-        database = Database(settings.database_url)
-        stack.push_async_callback(database.close)
+    database = Database(settings.database_url)
+    try:
         await migrate(database)
-        blobs = await stack.enter_async_context(blobs_of(settings))
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def open_world(settings: Settings, channel: str = CHANGES) -> AsyncIterator[World]:
+    """Opens the adapters."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(database_of(settings))
+        store = SqlStore(database)
+        blobs = await stack.enter_async_context(blobs_of(settings, store))
         changes = await stack.enter_async_context(changes_of(database, channel))
         routes = []
         for said in settings.all_upstreams:
@@ -132,7 +159,7 @@ async def open_world(settings: Settings, channel: str = CHANGES) -> AsyncIterato
             stack.push_async_callback(upstream.close)
             bounds = (said.max_concurrency, said.requests_per_minute, said.tokens_per_minute)
             routes.append(Route(upstream, said.models, *bounds))
-        yield World(SqlStore(database), blobs, changes, Catalog(routes))
+        yield World(store, blobs, changes, Catalog(routes))
 
 
 def webhook_sender(settings: Settings) -> HttpWebhooks:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Iterable
+from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -36,6 +38,14 @@ DATABASES = {
 
 OBJECT_STORES = ("s3", "gs", "az")
 """Schemes of object stores' URLs."""
+
+PREFIX = "BATCHWIRE_"
+"""What the names of environment variables begin with."""
+
+_CLIENTS = {f"{PREFIX}TARGET", f"{PREFIX}API_KEY"}
+_NEAR = 0.92
+_SECRET = re.compile(r"((?<=://)[^/@:]*:(?=[^/@]*@)|[?&]\w*(?:key|secret|token)\w*=)[^@&]*", re.IGNORECASE)
+"""A password or a key in a URL, after what says so."""
 
 ECHO = "echo"
 """In the place of a base URL, the built-in model."""
@@ -153,7 +163,7 @@ class WorkSettings(Section):
 class Settings(BaseSettings):
     """All settings."""
 
-    model_config = SettingsConfigDict(env_prefix="BATCHWIRE_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     data_dir: Path = Field(Path(".batchwire"), description="Where SQLite and the blobs are, unless said otherwise.")
     database: str = Field(
@@ -291,8 +301,8 @@ def secret(variable: str) -> str | None:
     return os.environ.get(variable) if variable else None
 
 
-def _shown(default: object) -> str:
-    return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def reference(model: type[BaseModel] = Settings, prefix: str = "") -> list[tuple[str, str, str]]:
@@ -308,3 +318,31 @@ def reference(model: type[BaseModel] = Settings, prefix: str = "") -> list[tuple
         if name == "upstreams":
             rows += reference(UpstreamSettings, "upstreams[].")
     return rows
+
+
+def in_force(settings: BaseModel, prefix: str = "") -> dict[str, str]:
+    """Returns all values by the names of `reference`, secrets left out; those of several upstreams stand beside each other."""
+    values: dict[str, str] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Section):
+            values |= in_force(value, f"{prefix}{name}.")
+        elif name == "upstreams":
+            each = [in_force(upstream, "upstreams[].") for upstream in value]
+            values |= {key: " | ".join(upstream[key] for upstream in each) for key in (each[0] if each else ())}
+        else:
+            values[prefix + name] = _SECRET.sub(r"\1***", _shown(value))
+    return values
+
+
+def misspelt(environment: Iterable[str]) -> dict[str, str]:
+    """Returns the environment's variables that are no settings but nearly so, each with the setting that may be meant.
+
+    Others that begin alike are nobody's mistake: an orchestrator may make some, and an upstream's key may be in one.
+    """
+    names = [name for name, _, _ in reference() if not name.startswith("upstreams[]")]
+    sections = {name.partition(".")[0] for name in names}
+    known = [f"{PREFIX}{name.replace('.', '__').upper()}" for name in (*names, *sections, "config")]
+    unknown = {name for name in environment if name.upper().startswith(PREFIX)} - {*known, *_CLIENTS}
+    near = {name: get_close_matches(name.upper(), known, 1, _NEAR) for name in sorted(unknown)}
+    return {name: found[0] for name, found in near.items() if found and found[0] != name.upper()}

@@ -116,3 +116,48 @@ def test_a_data_dir_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
+
+
+def test_a_place_without_the_bytes_of_known_files_is_refused(tmp_path: Path) -> None:
+    """Such as a folder that is not mounted: the inputs of batches that wait would seem to be missing, and the batches fail."""
+    with Served(tmp_path, "--workers", "0") as server, Client(server.grpc) as client:
+        file = client.files.upload(chat_file(20), filename="in.jsonl")
+        batch = client.batches.create(file.id)
+    blobs, away = server.data_dir / "blobs", tmp_path / "away"
+    blobs.rename(away)
+    for there in (False, True):
+        if there:
+            blobs.mkdir()
+        for name in ("serve", "worker"):
+            options = ["--data-dir", str(server.data_dir), "--upstream", "echo"]
+            command = [sys.executable, "-m", "batchwire_server", name, *options]
+            result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            assert result.returncode == 1
+            assert "is it mounted?" in result.stderr
+            assert "Traceback" not in result.stderr
+    elsewhere = [*command, "--blobs", str(tmp_path / "other")]
+    (tmp_path / "other" / "tmp").mkdir(parents=True)
+    result = subprocess.run(elsewhere, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert f"files/{file.id}" in result.stderr
+    blobs.rmdir()
+    away.rename(blobs)
+    with Served(tmp_path) as server, Client(server.grpc) as client:
+        assert status_word(client.batches.wait(batch.id, timeout=60)) == "completed"
+    log = server.log.read_text()
+    assert f"batch {batch.id} is in progress: 20 lines for echo" in log
+    assert f"batch {batch.id} is completed: 20 lines answered, 0 failed" in log
+
+
+def test_what_is_in_force_can_be_asked_for(tmp_path: Path) -> None:
+    config = tmp_path / "batchwire.toml"
+    config.write_text('database = "postgresql://me:secret@db/x"\n[[upstreams]]\nbase_url = "http://gpu-1"\n')
+    command = [sys.executable, "-m", "batchwire_server", "settings", "--config", str(config)]
+    environment = {**os.environ, "BATCHWIRE_LIMITS__MAX_LINES": "7", "BATCHWIRE_LIMIT__MIN_LINES": "7"}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)
+    shown = result.stdout.splitlines()
+    assert "limits.max_lines = 7" in shown
+    assert "limits.min_lines = 1" in shown
+    assert "database = postgresql+asyncpg://me:***@db/x" in shown
+    assert "upstreams[].base_url = http://gpu-1" in shown
+    assert "BATCHWIRE_LIMIT__MIN_LINES is no setting; is BATCHWIRE_LIMITS__MIN_LINES meant?" in result.stderr

@@ -52,6 +52,7 @@ class Caller:
             (3, self.add_file),
             (1, self.delete_file),
             (2, self.list_files),
+            (1, self.some_blob_keys),
             (2, self.sweep),
             (6, self.advance),
         ]
@@ -186,6 +187,9 @@ class Caller:
             file = self._random.choice(self._files)
             return await self._store.delete_file(self._random.choice(TENANTS), file.id)
         return None
+
+    async def some_blob_keys(self) -> Any:
+        return sorted(await self._store.some_blob_keys(1000))
 
     async def list_files(self) -> Any:
         return await self._store.list_files(

@@ -30,7 +30,7 @@ ALL = 1 << 24
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
     match request.param:
         case "local":
-            return LocalBlobs(tmp_path / "blobs")
+            return LocalBlobs.make(tmp_path / "blobs")
         case "memory":
             return MemoryBlobs()
         case _:
@@ -54,7 +54,7 @@ async def test_a_store_that_works_is_in_reach(blobs: BlobStore) -> None:
 
 
 async def test_a_folder_that_is_gone_is_out_of_reach(tmp_path: Path) -> None:
-    blobs = LocalBlobs(tmp_path / "blobs")
+    blobs = LocalBlobs.make(tmp_path / "blobs")
     await blobs.put("files/a", b"x")
     (tmp_path / "blobs").rename(tmp_path / "away")
     with pytest.raises(OutOfReachError):
@@ -240,7 +240,7 @@ class TestLocalBlobs:
     """What only a directory can do wrong."""
 
     async def test_nothing_lies_about_after_writers_that_failed(self, tmp_path: Path) -> None:
-        blobs = LocalBlobs(tmp_path)
+        blobs = LocalBlobs.make(tmp_path)
         async with blobs.writer("a") as writer:
             await writer.write(b"x")
         with pytest.raises(asyncio.CancelledError):
@@ -254,14 +254,14 @@ class TestLocalBlobs:
             from pathlib import Path
             from batchwire_server.adapters.local_blobs import LocalBlobs
             async def write():
-                async with LocalBlobs(Path({str(tmp_path)!r})).writer("a") as writer:
+                async with LocalBlobs.make(Path({str(tmp_path)!r})).writer("a") as writer:
                     await writer.write(b"x")
                     os._exit(0)
             asyncio.run(write())
         """
         subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
         (left,) = files_below(tmp_path)
-        blobs = LocalBlobs(tmp_path)
+        blobs = LocalBlobs.make(tmp_path)
         asyncio.run(blobs.clear_temporary(time.time() - 60))
         assert files_below(tmp_path) == [left]
         os.utime(tmp_path / left, (0, time.time() - 61))
@@ -269,8 +269,8 @@ class TestLocalBlobs:
         assert files_below(tmp_path) == []
 
     async def test_another_process_sees_the_blobs(self, tmp_path: Path) -> None:
-        await LocalBlobs(tmp_path).put("a/b", b"x")
-        assert await LocalBlobs(tmp_path).read("a/b", 0, 9) == b"x"
+        await LocalBlobs.make(tmp_path).put("a/b", b"x")
+        assert await LocalBlobs.make(tmp_path).read("a/b", 0, 9) == b"x"
 
     def test_a_disk_that_takes_only_a_part_never_publishes_a_part(self, tmp_path: Path) -> None:
         script = f"""
@@ -280,7 +280,7 @@ class TestLocalBlobs:
             from batchwire_server.core.errors import OutOfReachError
             resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
             try:
-                asyncio.run(LocalBlobs(Path({str(tmp_path)!r})).put("a/b", b"x" * 5000))
+                asyncio.run(LocalBlobs.make(Path({str(tmp_path)!r})).put("a/b", b"x" * 5000))
             except OutOfReachError:
                 print("refused")
         """

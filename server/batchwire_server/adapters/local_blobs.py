@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from io import FileIO
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 
@@ -58,12 +59,18 @@ class LocalBlobWriter:
 
 
 class LocalBlobs:
-    """The BlobStore over a directory, which any number of processes on this machine may share."""
+    """The BlobStore over a directory that `make` has made, which any number of processes on this machine may share."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._temporary = root / "tmp"
-        self._temporary.mkdir(parents=True, exist_ok=True)
+
+    @classmethod
+    def make(cls, root: Path) -> Self:
+        """Makes the directory, if it is not there, and returns the store over it."""
+        blobs = cls(root)
+        blobs._temporary.mkdir(parents=True, exist_ok=True)
+        return blobs
 
     async def clear_temporary(self, before: float) -> None:
         """Removes what writers left that were killed, unless something was written to it since an instant."""

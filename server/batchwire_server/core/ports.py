@@ -100,6 +100,9 @@ class FileStore(Protocol):
     async def delete_file(self, tenant: str, file_id: str) -> bool:
         """Makes a file unreachable; tells whether there was one."""
 
+    async def some_blob_keys(self, limit: int) -> list[str]:
+        """Returns where the bytes of some files are, whosever these are."""
+
     async def add_upload(self, upload: Upload, open_for: int) -> Upload:
         """Stores an upload that takes parts for `open_for` seconds; returns it with its times."""
 

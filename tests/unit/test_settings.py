@@ -1,0 +1,63 @@
+"""Settings: what is in force, and what was meant to be."""
+
+from __future__ import annotations
+
+import pytest
+from batchwire_server.settings import in_force, load, misspelt, reference
+
+
+def test_values_have_the_names_of_the_reference() -> None:
+    values = in_force(load(overrides={"upstreams": [{"base_url": "http://gpu-1"}]}))
+    assert list(values) == [name for name, _, _ in reference() if name != "upstreams"]
+
+
+def test_upstreams_stand_beside_each_other() -> None:
+    upstreams = [{"base_url": "http://gpu-1"}, {"base_url": "http://gpu-2", "max_concurrency": 8}]
+    values = in_force(load(overrides={"upstreams": upstreams}))
+    assert values["upstreams[].base_url"] == "http://gpu-1 | http://gpu-2"
+    assert values["upstreams[].max_concurrency"] == "256 | 8"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "shown"),
+    [
+        ("database", "postgresql://me:s:e%40cret@db:5432/x", "postgresql+asyncpg://me:***@db:5432/x"),
+        ("database", "postgresql://me@db/x", "postgresql+asyncpg://me@db/x"),
+        ("database", "sqlite:////srv/a@b.db", "sqlite+aiosqlite:////srv/a@b.db"),
+        ("blobs", "s3://b/p?aws_secret_access_key=x/y&region=z", "s3://b/p?aws_secret_access_key=***&region=z"),
+        ("upstream", ("http://me:secret@gpu-1:8000/v1", "echo"), "http://me:***@gpu-1:8000/v1, echo"),
+    ],
+)
+def test_secrets_are_not_shown(name: str, given: object, shown: str) -> None:
+    assert in_force(load(overrides={name: given}))[name] == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("BATCHWIRE_DATABSE", "BATCHWIRE_DATABASE"),
+        ("BATCHWIRE_WORKER", "BATCHWIRE_WORKERS"),
+        ("BATCHWIRE_LIMITS_MAX_LINES", "BATCHWIRE_LIMITS__MAX_LINES"),
+        ("BATCHWIRE_CONFIGS", "BATCHWIRE_CONFIG"),
+    ],
+)
+def test_a_misspelt_variable_is_found(name: str, near: str) -> None:
+    assert misspelt([name, "PATH"]) == {name: near}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "batchwire_database",
+        "BATCHWIRE_LIMITS",
+        "BATCHWIRE_CONFIG",
+        "BATCHWIRE_TARGET",
+        "BATCHWIRE_API_KEY",
+        "BATCHWIRE_PORT_50051_TCP_ADDR",
+        "BATCHWIRE_SERVICE_HOST",
+        "BATCHWIRE_API_PORT",
+        "BATCHWIRE_UPSTREAM_KEY",
+    ],
+)
+def test_other_variables_are_left_alone(name: str) -> None:
+    assert misspelt([name]) == {}
