@@ -220,7 +220,9 @@ def settings(config: Path | None) -> None:
     """Print all settings as they are in force, with their meanings; defaults where they differ."""
     values = in_force(_load(config, {}))
     for name, default, meaning in reference():
-        value = values.get(name, default)
+        if name not in values:  # of upstreams, where there are none
+            continue
+        value = values[name]
         said = "" if value == default else f" Default: {default or 'none'}."
         click.echo(f"{name} = {value}\n    {meaning}{said}")
 

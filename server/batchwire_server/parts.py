@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from batchwire_server.adapters.sql.migrate import migrate
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 from batchwire_server.core.limits import Limits
-from batchwire_server.core.ports import BlobStore, ChangeFeed, FileStore
+from batchwire_server.core.ports import BlobStore, ChangeFeed, GarbageStore
 from batchwire_server.core.records import TaskKind
 from batchwire_server.core.retry import RetryPolicy
 from batchwire_server.engine.deliverer import Deliverer
@@ -93,22 +93,23 @@ async def changes_of(database: Database, channel: str = CHANGES) -> AsyncIterato
         await asyncio.gather(listening, return_exceptions=True)
 
 
-async def expect_known(files: FileStore, blobs: BlobStore) -> None:
-    """Raises OutOfReachError when of some files not one has its bytes: then the place is another one, or not mounted, and all inputs would seem lost."""
-    keys = await files.some_blob_keys(SAMPLE)
-    for key in keys:
-        with suppress(BlobNotFoundError):
-            await blobs.read(key, 0, 1)
-            return
-    if keys:
-        raise OutOfReachError("blobs", f"the database knows of {keys[0]}, which is not there; is it the right place?")
+async def expect_known(rows: GarbageStore, blobs: BlobStore) -> None:
+    """Raises OutOfReachError when of the newest files not one has its bytes: then the place is another one, or not mounted, and all inputs would seem lost."""
+    keys = await rows.newest_needed(SAMPLE)
+    looks = await asyncio.gather(*(blobs.read(key, 0, 1) for key in keys), return_exceptions=True)
+    if not keys or any(isinstance(look, bytes) for look in looks):
+        return
+    for error in looks:
+        if isinstance(error, BaseException) and not isinstance(error, BlobNotFoundError):
+            raise error
+    raise OutOfReachError("blobs", f"the database knows of {keys[0]}, which is not there; is it the right place?")
 
 
 @asynccontextmanager
-async def blobs_of(settings: Settings, files: FileStore) -> AsyncIterator[BlobStore]:
+async def blobs_of(settings: Settings, rows: GarbageStore) -> AsyncIterator[BlobStore]:
     """Opens the directory or the object store that has the bytes of the files. Raises OutOfReachError."""
     if not settings.blob_url:
-        await expect_known(files, LocalBlobs(settings.blob_dir))
+        await expect_known(rows, LocalBlobs(settings.blob_dir))
         yield LocalBlobs.make(settings.blob_dir)
         return
     from batchwire_server.adapters.object_blobs import (  # noqa: PLC0415 - 5 MB that a folder does not need
@@ -119,7 +120,7 @@ async def blobs_of(settings: Settings, files: FileStore) -> AsyncIterator[BlobSt
     blobs = ObjectBlobs(open_store(settings.blob_url))
     try:
         await blobs.reach()
-        await expect_known(files, blobs)
+        await expect_known(rows, blobs)
         yield blobs
     finally:
         await blobs.close()

@@ -44,9 +44,6 @@ PREFIX = "BATCHWIRE_"
 
 _CLIENTS = {f"{PREFIX}TARGET", f"{PREFIX}API_KEY"}
 _NEAR = 0.92
-_SECRET = re.compile(r"((?<=://)[^/@:]*:(?=[^/@]*@)|[?&]\w*(?:key|secret|token)\w*=)[^@&]*", re.IGNORECASE)
-"""A password or a key in a URL, after what says so."""
-
 ECHO = "echo"
 """In the place of a base URL, the built-in model."""
 
@@ -302,7 +299,18 @@ def secret(variable: str) -> str | None:
 
 
 def _shown(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return ", ".join(map(_shown, value)) if isinstance(value, tuple) else _without_secrets(str(value))
+
+
+def _without_secrets(text: str) -> str:
+    """Returns a URL without its user and the values of its options, either of which may be a secret; other text as it is."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return text
+    if not scheme.startswith("sqlite"):  # which has a path alone
+        rest = re.sub(r".*@", "***@", rest, flags=re.DOTALL)
+    place, mark, options = rest.partition("?")
+    return scheme + separator + place + mark + re.sub(r"=[^&]*", "=***", options)
 
 
 def reference(model: type[BaseModel] = Settings, prefix: str = "") -> list[tuple[str, str, str]]:
@@ -321,7 +329,7 @@ def reference(model: type[BaseModel] = Settings, prefix: str = "") -> list[tuple
 
 
 def in_force(settings: BaseModel, prefix: str = "") -> dict[str, str]:
-    """Returns all values by the names of `reference`, secrets left out; those of several upstreams stand beside each other."""
+    """Returns all values by the names of `reference`, secrets left out. Of upstreams it has the number, and the values of all beside each other."""
     values: dict[str, str] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
@@ -329,9 +337,10 @@ def in_force(settings: BaseModel, prefix: str = "") -> dict[str, str]:
             values |= in_force(value, f"{prefix}{name}.")
         elif name == "upstreams":
             each = [in_force(upstream, "upstreams[].") for upstream in value]
+            values[name] = str(len(each))
             values |= {key: " | ".join(upstream[key] for upstream in each) for key in (each[0] if each else ())}
         else:
-            values[prefix + name] = _SECRET.sub(r"\1***", _shown(value))
+            values[prefix + name] = _shown(value)
     return values
 
 

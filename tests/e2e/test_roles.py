@@ -123,6 +123,7 @@ def test_a_place_without_the_bytes_of_known_files_is_refused(tmp_path: Path) -> 
     with Served(tmp_path, "--workers", "0") as server, Client(server.grpc) as client:
         file = client.files.upload(chat_file(20), filename="in.jsonl")
         batch = client.batches.create(file.id)
+        client.files.delete(file.id)  # the batch still reads it
     blobs, away = server.data_dir / "blobs", tmp_path / "away"
     blobs.rename(away)
     for there in (False, True):
@@ -145,7 +146,7 @@ def test_a_place_without_the_bytes_of_known_files_is_refused(tmp_path: Path) -> 
     with Served(tmp_path) as server, Client(server.grpc) as client:
         assert status_word(client.batches.wait(batch.id, timeout=60)) == "completed"
     log = server.log.read_text()
-    assert f"batch {batch.id} is in progress: 20 lines for echo" in log
+    assert f"batch {batch.id} is in progress: 20 lines for 'echo'" in log
     assert f"batch {batch.id} is completed: 20 lines answered, 0 failed" in log
 
 
@@ -158,6 +159,6 @@ def test_what_is_in_force_can_be_asked_for(tmp_path: Path) -> None:
     shown = result.stdout.splitlines()
     assert "limits.max_lines = 7" in shown
     assert "limits.min_lines = 1" in shown
-    assert "database = postgresql+asyncpg://me:***@db/x" in shown
+    assert "database = postgresql+asyncpg://***@db/x" in shown
     assert "upstreams[].base_url = http://gpu-1" in shown
     assert "BATCHWIRE_LIMIT__MIN_LINES is no setting; is BATCHWIRE_LIMITS__MIN_LINES meant?" in result.stderr

@@ -52,7 +52,7 @@ class Caller:
             (3, self.add_file),
             (1, self.delete_file),
             (2, self.list_files),
-            (1, self.some_blob_keys),
+            (1, self.newest_needed),
             (2, self.sweep),
             (6, self.advance),
         ]
@@ -188,8 +188,8 @@ class Caller:
             return await self._store.delete_file(self._random.choice(TENANTS), file.id)
         return None
 
-    async def some_blob_keys(self) -> Any:
-        return sorted(await self._store.some_blob_keys(1000))
+    async def newest_needed(self) -> Any:
+        return sorted(await self._store.newest_needed(1000))
 
     async def list_files(self) -> Any:
         return await self._store.list_files(

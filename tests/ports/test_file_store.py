@@ -53,15 +53,6 @@ class TestFiles:
         assert not await stage.store.delete_file("acme", file.id)
         assert await page(stage) == []
 
-    async def test_some_files_bytes_are_known_by_their_keys(self, stage: Stage) -> None:
-        assert await stage.store.some_blob_keys(5) == []
-        kept, deleted = await stage.store.add_file(a_file("other"), None), await stage.store.add_file(a_file(), None)
-        await stage.store.add_file(a_file(), 60)
-        assert len(await stage.store.some_blob_keys(2)) == 2
-        await stage.store.delete_file("acme", deleted.id)
-        await stage.advance(61)
-        assert await stage.store.some_blob_keys(5) == [kept.blob_key]
-
     async def test_a_file_is_deleted_once_however_many_try(self, stage: Stage) -> None:
         (file,) = await files(stage, 1)
         deleted = await asyncio.gather(*(stage.store.delete_file("acme", file.id) for _ in range(8)))

@@ -47,6 +47,20 @@ class TestFiles:
         await stage.store.delete_file("acme", file.id)
         assert list((await garbage(stage)).files) == [file.id]
 
+    async def test_the_newest_files_that_are_needed_are_known_by_their_keys(self, stage: Stage) -> None:
+        assert await stage.store.newest_needed(5) == []
+        batch, _ = await stage.at(BatchStatus.IN_PROGRESS)
+        read = await stage.store.add_file(a_file(blob_key=batch.input_key), None)
+        await stage.store.delete_file("acme", read.id)
+        for lifetime, deleted in ((60, False), (None, True)):
+            file = await stage.store.add_file(a_file(), lifetime)
+            if deleted:
+                await stage.store.delete_file("acme", file.id)
+        await stage.advance(61)
+        live = await stage.store.add_file(a_file("other"), None)
+        assert await stage.store.newest_needed(5) == [live.blob_key, read.blob_key]
+        assert await stage.store.newest_needed(1) == [live.blob_key]
+
     async def test_one_live_reader_among_ended_ones_keeps_it(self, stage: Stage) -> None:
         ended, _ = await stage.at(BatchStatus.COMPLETED)
         await stage.store.add_batch(a_batch(input_key=ended.input_key))

@@ -8,12 +8,13 @@ from batchwire_server.settings import in_force, load, misspelt, reference
 
 def test_values_have_the_names_of_the_reference() -> None:
     values = in_force(load(overrides={"upstreams": [{"base_url": "http://gpu-1"}]}))
-    assert list(values) == [name for name, _, _ in reference() if name != "upstreams"]
+    assert list(values) == [name for name, _, _ in reference()]
 
 
 def test_upstreams_stand_beside_each_other() -> None:
     upstreams = [{"base_url": "http://gpu-1"}, {"base_url": "http://gpu-2", "max_concurrency": 8}]
     values = in_force(load(overrides={"upstreams": upstreams}))
+    assert values["upstreams"] == "2"
     assert values["upstreams[].base_url"] == "http://gpu-1 | http://gpu-2"
     assert values["upstreams[].max_concurrency"] == "256 | 8"
 
@@ -21,11 +22,12 @@ def test_upstreams_stand_beside_each_other() -> None:
 @pytest.mark.parametrize(
     ("name", "given", "shown"),
     [
-        ("database", "postgresql://me:s:e%40cret@db:5432/x", "postgresql+asyncpg://me:***@db:5432/x"),
-        ("database", "postgresql://me@db/x", "postgresql+asyncpg://me@db/x"),
+        ("database", "postgresql://me:s:e%40cret@db:5432/x", "postgresql+asyncpg://***@db:5432/x"),
+        ("database", "postgresql://me:p/w?@db/x", "postgresql+asyncpg://***@db/x"),
+        ("database", "postgresql:///x?user=me&password=s", "postgresql+asyncpg:///x?user=***&password=***"),
         ("database", "sqlite:////srv/a@b.db", "sqlite+aiosqlite:////srv/a@b.db"),
-        ("blobs", "s3://b/p?aws_secret_access_key=x/y&region=z", "s3://b/p?aws_secret_access_key=***&region=z"),
-        ("upstream", ("http://me:secret@gpu-1:8000/v1", "echo"), "http://me:***@gpu-1:8000/v1, echo"),
+        ("blobs", "s3://b/p?aws_secret_access_key=x/y&region=z", "s3://b/p?aws_secret_access_key=***&region=***"),
+        ("upstream", ("http://secret@gpu-1/v1?api-key=s", "echo"), "http://***@gpu-1/v1?api-key=***, echo"),
     ],
 )
 def test_secrets_are_not_shown(name: str, given: object, shown: str) -> None:

@@ -100,9 +100,6 @@ class FileStore(Protocol):
     async def delete_file(self, tenant: str, file_id: str) -> bool:
         """Makes a file unreachable; tells whether there was one."""
 
-    async def some_blob_keys(self, limit: int) -> list[str]:
-        """Returns where the bytes of some files are, whosever these are."""
-
     async def add_upload(self, upload: Upload, open_for: int) -> Upload:
         """Stores an upload that takes parts for `open_for` seconds; returns it with its times."""
 
@@ -371,6 +368,9 @@ class GarbageStore(Protocol):
 
     async def referenced(self, keys: Collection[str]) -> set[str]:
         """Returns those of some blobs' keys that a row refers to, or that a batch which has not ended reads."""
+
+    async def newest_needed(self, limit: int) -> list[str]:
+        """Returns where the bytes of the newest files are that are no garbage, the newest first."""
 
 
 class Reachable(Protocol):

@@ -74,6 +74,9 @@ def merge(headers: Sequence[SegmentHeader], unrun: Sequence[int]) -> list[Slice 
 
     Returns:
         slices to copy, and line numbers of `unrun` lines where those belong.
+
+    Raises:
+        ValueError: a line is in two places.
     """
     plan: list[Slice | int] = []
     numbers = [*(header.lines for header in headers), unrun]
@@ -86,6 +89,8 @@ def merge(headers: Sequence[SegmentHeader], unrun: Sequence[int]) -> list[Slice 
         lines = numbers[source]
         # Up to where another source goes on.
         last = bisect_left(lines, heads[0][0], first) if heads else len(lines)
+        if last == first:
+            raise ValueError(f"line {lines[first]} is in two places")
         if last < len(lines):
             heappush(heads, (lines[last], source, last))
         if source == len(headers):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import aclosing
+from itertools import islice
 
 from batchwire_server.core.catalog import Catalog, Served
-from batchwire_server.core.errors import BlobNotFoundError, UnknownModelsError
+from batchwire_server.core.errors import BlobNotFoundError, UnknownModelsError, shorten
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.ports import BlobStore, TaskQueue
 from batchwire_server.core.records import Batch, Fault, Task
@@ -17,6 +18,7 @@ from batchwire_server.core.validation import InputCheck, cannot_find_file
 log = logging.getLogger(__name__)
 
 FRESH_S = 2.0
+NAMED = 3
 
 
 class Validator:
@@ -55,7 +57,7 @@ class Validator:
             model = next(iter(check.models)) if len(check.models) == 1 else None
             await self._queue.accept(task, model, check.shards.shards)
             lines = sum(shard.lines for _, shard in check.shards.shards)
-            log.info("batch %s is in progress: %d lines for %s", batch.id, lines, ", ".join(check.models))
+            log.info("batch %s is in progress: %d lines for %s", batch.id, lines, _named(check.models))
 
     async def _reject(self, task: Task, faults: Sequence[Fault]) -> None:
         await self._queue.reject(task, faults)
@@ -86,3 +88,9 @@ class Validator:
                     break
         check.finish()
         return check
+
+
+def _named(models: Collection[str]) -> str:
+    """Returns some names of models as they may stand in a log, which callers must not write lines into."""
+    names = [repr(shorten(model)) for model in islice(models, NAMED)]
+    return ", ".join(names) + (f" and {len(models) - NAMED} more models" if len(models) > NAMED else "")

@@ -16,6 +16,9 @@ from batchwire_server.rest.multipart import Event, PartBegins, PartData, PartEnd
 from batchwire_server.rest.parse import parse_text
 
 MESSAGE_BYTES = 512 * 1024
+MAX_PIECES = 1024
+"""So many pieces that wait are made one: each by itself takes some thirty bytes more than it has."""
+
 MAX_FIELD_BYTES = 64 * 1024
 
 # What OpenAI's SDKs call content without a name; a plain field that holds the content gets it too.
@@ -94,6 +97,8 @@ class FormRelay:
             piece = data[start : start + MESSAGE_BYTES]
             self._pieces.append(piece)
             self._waiting += len(piece)
+            if len(self._pieces) > MAX_PIECES:
+                self._pieces = [b"".join(self._pieces)]
             if self._waiting >= MESSAGE_BYTES:
                 await self._write_content()
 

@@ -121,8 +121,8 @@ class Files:
             return await asyncio.shield(writing)
         except asyncio.CancelledError:
             await asyncio.wait({writing})
+            await self._store.delete_file(file.tenant, file.id)  # first: no row may be without its bytes
             await self._blobs.delete([file.blob_key])
-            await self._store.delete_file(file.tenant, file.id)
             raise
 
     async def check(self, spec: FileSpec, intake: Intake) -> None:

@@ -39,11 +39,13 @@ class Retries:
         errors = await self._error_file(batch)
         file_id = ids.file_id()
         key = f"files/{file_id}"
+        count = 0
         async with Intake(self._blobs, key, max_bytes=NO_LIMIT) as intake:
             try:
                 async with aclosing(self._lines(batch, errors)) as lines:
                     async for line in lines:
                         await intake.write(line + b"\n")
+                        count += 1
             except BlobNotFoundError:
                 raise _refused(batch, "its input is not kept any more") from None
             await intake.commit()
@@ -54,7 +56,7 @@ class Retries:
             purpose="batch",
             bytes=intake.size,
             sha256=intake.sha256,
-            line_count=intake.line_count,
+            line_count=count,
             blob_key=key,
         )
         return await self._files.add_file(made, self._limits.batch_file_lifetime)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from batchwire_server.core.records import Usage
 from batchwire_server.core.segments import FinishedLine, SegmentHeader, Slice, decode_header, encode_segment, merge
 from hypothesis import given
@@ -82,6 +83,11 @@ def test_lines_of_interleaving_segments_alternate() -> None:
         Slice(0, 1, 1, 2, ok=True),
         Slice(1, 1, 1, 2, ok=False),
     ]
+
+
+def test_a_line_that_is_in_two_places_is_an_error() -> None:
+    with pytest.raises(ValueError, match="line 2 is in two places"):
+        merge([SegmentHeader([1, 2], [1, 1], []), SegmentHeader([2, 3], [1, 1], [])], [])
 
 
 def test_nothing_merges_to_nothing() -> None:

@@ -76,11 +76,6 @@ class MemoryFiles:
                 tables.deleted_files[file_id] = tables.files.pop(file_id)
         return file is not None
 
-    async def some_blob_keys(self, limit: int) -> list[str]:
-        """See FileStore."""
-        tables, now = await self._memory.read(), self._memory.now()
-        return [file.blob_key for file in tables.files.values() if not is_past(file, now)][:limit]
-
     async def add_upload(self, upload: Upload, open_for: int) -> Upload:
         """See FileStore."""
         async with self._memory.write() as tables:

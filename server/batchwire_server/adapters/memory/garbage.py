@@ -21,6 +21,10 @@ def _ended_before(tables: Tables, instant: int) -> set[str]:
     return {batch_id for batch_id, end in ends.items() if end is not None and end <= instant}
 
 
+def _being_read(tables: Tables) -> set[str | None]:
+    return {batch.input_key for batch in tables.batches.values() if batch.status not in TERMINAL}
+
+
 class MemoryGarbage:
     """The GarbageStore in memory."""
 
@@ -29,7 +33,7 @@ class MemoryGarbage:
     async def garbage(self, limit: int, result_lifetime: int) -> Garbage:
         """See GarbageStore."""
         tables, now = await self._memory.read(), self._memory.now()
-        being_read = {batch.input_key for batch in tables.batches.values() if batch.status not in TERMINAL}
+        being_read = _being_read(tables)
         expired = [file for file in tables.files.values() if is_past(file, now)]
         files = [file for file in (*tables.deleted_files.values(), *expired) if file.blob_key not in being_read]
         open_uploads = {
@@ -75,5 +79,14 @@ class MemoryGarbage:
         tables = await self._memory.read()
         known = {file.blob_key for file in (*tables.files.values(), *tables.deleted_files.values())}
         known |= {part.blob_key for part in tables.parts.values()} | {key for _, key in tables.segments}
-        read = {batch.input_key for batch in tables.batches.values() if batch.status not in TERMINAL}
+        read = _being_read(tables)
         return {key for key in keys if key in known or key in read}
+
+    async def newest_needed(self, limit: int) -> list[str]:
+        """See GarbageStore."""
+        tables, now = await self._memory.read(), self._memory.now()
+        read = _being_read(tables)
+        gone = [*tables.deleted_files.values(), *(file for file in tables.files.values() if is_past(file, now))]
+        live = [file for file in tables.files.values() if not is_past(file, now)]
+        needed = [*live, *(file for file in gone if file.blob_key in read)]
+        return [file.blob_key for file in sorted(needed, key=lambda f: (f.created_at, f.id), reverse=True)[:limit]]

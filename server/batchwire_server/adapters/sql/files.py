@@ -84,11 +84,6 @@ class SqlFiles:
             result = await connection.execute(statement.values(deleted_at=self._db.clock))
         return result.rowcount > 0
 
-    async def some_blob_keys(self, limit: int) -> list[str]:
-        """See FileStore."""
-        async with self._db.read() as connection:
-            return list(await connection.scalars(select(FILE.c.blob_key).where(self._live()).limit(limit)))
-
     async def add_upload(self, upload: Upload, open_for: int) -> Upload:
         """See FileStore."""
         async with self._db.write() as connection:

@@ -20,6 +20,10 @@ def _ended_before(instant: ColumnElement[int]) -> ColumnElement[bool]:
     return and_(BATCH.c.status.in_(_ENDED), ended_at <= instant)
 
 
+_BEING_READ = exists().where(BATCH.c.input_key == FILE.c.blob_key, BATCH.c.status.not_in(_ENDED))
+"""Whether a batch that has not ended reads a file."""
+
+
 class SqlGarbage:
     """The GarbageStore in SQL."""
 
@@ -28,9 +32,8 @@ class SqlGarbage:
     async def garbage(self, limit: int, result_lifetime: int) -> Garbage:
         """See GarbageStore."""
         clock = self._db.clock
-        being_read = exists().where(BATCH.c.input_key == FILE.c.blob_key, BATCH.c.status.not_in(_ENDED))
         files = select(FILE.c.id, FILE.c.blob_key).where(
-            or_(FILE.c.deleted_at.is_not(None), FILE.c.expires_at <= clock), ~being_read
+            or_(FILE.c.deleted_at.is_not(None), FILE.c.expires_at <= clock), ~_BEING_READ
         )
         uploads = (
             select(UPLOAD_PART.c.upload_id)
@@ -83,3 +86,11 @@ class SqlGarbage:
         query = union_all(*(select(column).where(column.in_(keys)) for column in columns), read)
         async with self._db.read() as connection:
             return set((await connection.execute(query)).scalars())
+
+    async def newest_needed(self, limit: int) -> list[str]:
+        """See GarbageStore."""
+        live = and_(FILE.c.deleted_at.is_(None), or_(FILE.c.expires_at.is_(None), FILE.c.expires_at > self._db.clock))
+        needed = select(FILE.c.blob_key).where(or_(live, _BEING_READ))
+        newest = needed.order_by(FILE.c.created_at.desc(), FILE.c.id.desc()).limit(limit)
+        async with self._db.read() as connection:
+            return list(await connection.scalars(newest))
