@@ -56,7 +56,7 @@ tests/e2e/node/node_modules: tests/e2e/node/package-lock.json
 bench-scaling: $(READY) ## Measure how workers scale on PostgreSQL, and what a line costs it
 	@$(BIN)/python -m bench.scaling
 
-bench: $(READY) ## Measure, as ratios against baselines of the same run (within ten minutes)
+bench: $(READY) ## Measure, as ratios against baselines of the same run (some ten minutes)
 	@$(BIN)/python -m bench --json build/bench.json --plot build/bench.svg
 
 bench-full: $(READY) ## The same, with a million lines

@@ -43,7 +43,11 @@ PREFIX = "BATCHWIRE_"
 """What the names of environment variables begin with."""
 
 _CLIENTS = {f"{PREFIX}TARGET", f"{PREFIX}API_KEY"}
+"""Variables that are the client's."""
+
 _NEAR = 0.92
+"""How alike, of 1, a misspelt name is to the one that is meant."""
+
 ECHO = "echo"
 """In the place of a base URL, the built-in model."""
 

@@ -45,14 +45,18 @@ async def page_after(
     return list(rows[:limit]), len(rows) > limit
 
 
+def live(clock: ColumnElement[int]) -> ColumnElement[bool]:
+    """Returns whether a file is neither deleted nor past its time."""
+    return and_(FILE.c.deleted_at.is_(None), or_(FILE.c.expires_at.is_(None), FILE.c.expires_at > clock))
+
+
 class SqlFiles:
     """The FileStore in SQL."""
 
     _db: Database
 
     def _live(self) -> ColumnElement[bool]:
-        unexpired = or_(FILE.c.expires_at.is_(None), FILE.c.expires_at > self._db.clock)
-        return and_(FILE.c.deleted_at.is_(None), unexpired)
+        return live(self._db.clock)
 
     async def add_file(self, file: File, lifetime: int | None) -> File:
         """See FileStore."""

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, union_all
 
 from batchwire_server.adapters.sql.engine import Database
+from batchwire_server.adapters.sql.files import live
 from batchwire_server.adapters.sql.tables import BATCH, FILE, SEGMENT, UPLOAD, UPLOAD_PART
 from batchwire_server.core.lifecycle import TERMINAL
 from batchwire_server.core.ports import Garbage
@@ -89,8 +90,7 @@ class SqlGarbage:
 
     async def newest_needed(self, limit: int) -> list[str]:
         """See GarbageStore."""
-        live = and_(FILE.c.deleted_at.is_(None), or_(FILE.c.expires_at.is_(None), FILE.c.expires_at > self._db.clock))
-        needed = select(FILE.c.blob_key).where(or_(live, _BEING_READ))
+        needed = select(FILE.c.blob_key).where(or_(live(self._db.clock), _BEING_READ))
         newest = needed.order_by(FILE.c.created_at.desc(), FILE.c.id.desc()).limit(limit)
         async with self._db.read() as connection:
             return list(await connection.scalars(newest))
