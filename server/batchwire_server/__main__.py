@@ -22,6 +22,7 @@ from sqlalchemy.exc import DatabaseError
 
 from batchwire_server import app, parts
 from batchwire_server.adapters.sql import SqlStore
+from batchwire_server.adapters.sql.migrate import SchemaError
 from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.service import access
 from batchwire_server.settings import ECHO, Settings, in_force, load, misspelt, reference
@@ -104,6 +105,7 @@ def _run(settings: Settings, role: Coroutine[Any, Any, None]) -> None:
         DataDirInUseError,
         NoKeysError,
         OutOfReachError,
+        SchemaError,
         OSError,
         DatabaseError,
     ) as error:

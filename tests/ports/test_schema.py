@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from batchwire_server.adapters.sql import Database
-from batchwire_server.adapters.sql.migrate import migrate
+from batchwire_server.adapters.sql.migrate import SchemaError, migrate
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
@@ -57,3 +59,33 @@ async def test_processes_that_start_at_once_migrate_once(empty_database_url: str
         assert (await connection.exec_driver_sql("SELECT count(*) FROM task")).scalar_one() == 2
     for database in databases:
         await database.close()
+
+
+async def make_newer(database: Database, oldest_code: str | None) -> None:
+    """Give the database a schema revision that this code does not know."""
+    async with database.write() as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        if oldest_code is not None:
+            await connection.exec_driver_sql(
+                "CREATE TABLE IF NOT EXISTS schema_revision (revision VARCHAR PRIMARY KEY, oldest_code VARCHAR NOT NULL)"
+            )
+            await connection.exec_driver_sql(f"INSERT INTO schema_revision VALUES ('9999', '{oldest_code}')")
+
+
+async def test_code_starts_on_a_newer_compatible_schema_and_logs_one_line(
+    sql_stage: SqlStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await make_newer(sql_stage.database, "0001")
+    with caplog.at_level(logging.INFO, "batchwire_server"):
+        await migrate(sql_stage.database)
+    assert [record.message for record in caplog.records if "9999" in record.message] != []
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("oldest_code", [None, "9999"])
+async def test_code_refuses_a_newer_schema_that_is_not_known_to_be_compatible(
+    sql_stage: SqlStage, oldest_code: str | None
+) -> None:
+    await make_newer(sql_stage.database, oldest_code)
+    with pytest.raises(SchemaError, match=r"^the database has schema revision 9999, .* up to 0001"):
+        await migrate(sql_stage.database)
