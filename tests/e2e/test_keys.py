@@ -14,8 +14,8 @@ import pytest
 import requests
 from batchwire import v1
 from batchwire_client import Client, errors
-from batchwire_server.rest.dialects import DIALECTS, Dialect
-from batchwire_server.rest.routes import Route, Routes
+from batchwire_server.gateway.dialects import DIALECTS, Dialect
+from batchwire_server.gateway.routes import Route, Routes
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from openai import OpenAI

@@ -1,6 +1,6 @@
 """SiliconFlow's page "Create batch", followed to the letter: /siliconflow/v1/batches.
 
-Its 504 needs an api that answers too late: `tests/unit/rest/test_siliconflow.py` has it.
+Its 504 needs an api that answers too late: `tests/unit/gateway/test_siliconflow.py` has it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,85 @@
+"""OpenAI: the reference. Objects have exactly the keys that OpenAI's own have, so that strict clients find nothing else."""
+
+from typing import Any
+
+from batchwire_server.gateway.dialects.dialect import Dialect
+from batchwire_server.gateway.errors import ApiError
+from batchwire_server.gateway.transcoding.encode import Reshape, Shape
+
+_NULL = {"type": "null"}
+_NULLABLE_TEXT = {"type": ["string", "null"]}
+
+
+def _object(word: str, **more: Any) -> dict[str, Any]:
+    return {"object": word, **more}
+
+
+def _record(**properties: Any) -> dict[str, Any]:
+    """The schema of an object with just these keys."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _error_list(errors: list[Any]) -> dict[str, Any] | None:
+    return _object("list", data=errors) if errors else None
+
+
+def _or_null(value: dict[str, str]) -> dict[str, str] | None:
+    return value or None
+
+
+def _envelope(error: ApiError) -> dict[str, Any]:
+    return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+
+
+_ERROR = _record(
+    code={"type": "string"}, message={"type": "string"}, param=_NULLABLE_TEXT, line={"type": ["integer", "null"]}
+)
+_ERRORS = {"anyOf": [_record(object={"const": "list"}, data={"type": "array", "items": _ERROR}), _NULL]}
+_METADATA = {"type": ["object", "null"], "additionalProperties": {"type": "string"}}
+
+OPENAI = Dialect(
+    name="openai",
+    spellings={"/v1": "/v1"},
+    # What Cerebras' clients call, wherever they point. Nothing else has these names, so that every dialect takes them.
+    bindings={("DELETE", "/v1/batches/{batch_id}"): "CancelBatch"},
+    probes=frozenset({"/v1/tcp_warming"}),
+    shape=Shape(
+        constants={
+            "Batch": _object("batch"),
+            "DeleteFileResponse": _object("file"),
+            "File": _object("file", status_details=None),
+            "ListBatchesResponse": _object("list"),
+            "ListFilesResponse": _object("list"),
+            "ListModelsResponse": _object("list"),
+            "Model": _object("model"),
+            "Upload": _object("upload"),
+            "UploadPart": _object("upload.part"),
+            "DeleteWebhookEndpointResponse": _object("webhook_endpoint.deleted"),
+            "ListWebhookEndpointsResponse": _object("list"),
+            "ListWebhookEventTypesResponse": _object("list"),
+            "TestWebhookEndpointResponse": _object("webhook_endpoint.test"),
+            "WebhookEndpoint": _object("webhook_endpoint"),
+            "WebhookEndpointWithSecret": _object("webhook_endpoint"),
+        },
+        # Ours alone. A file's SHA-256 is the ETag of its content.
+        hidden=frozenset(
+            {
+                "Batch.input_file_name",
+                "Batch.output_expires_after",
+                "Batch.replace",
+                "Batch.retry_of",
+                "File.line_count",
+                "File.sha256",
+            }
+        ),
+        never_null=frozenset({"InputTokensDetails", "OutputTokensDetails", "RequestCounts", "Usage"}),
+        reshaped={
+            "Batch.errors": Reshape(_error_list, _ERRORS),
+            "Batch.metadata": Reshape(_or_null, _METADATA),
+        },
+    ),
+    error=_envelope,
+    error_schema=_record(
+        error=_record(message={"type": "string"}, type={"type": "string"}, param=_NULLABLE_TEXT, code=_NULLABLE_TEXT)
+    ),
+)

@@ -1,0 +1,1 @@
+"""RPCs as HTTP calls: unary, uploads, downloads, streams."""

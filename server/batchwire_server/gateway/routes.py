@@ -1,0 +1,110 @@
+"""The routes, as the protocol's google.api.http options have them: an RPC with an option has a route."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from urllib.parse import unquote
+
+from batchwire import v1
+from google.api import annotations_pb2
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+
+from batchwire_server.gateway.dialects import OPENAI, Dialect
+from batchwire_server.gateway.errors import ApiError
+
+# A path variable: one segment, or with `=**` the rest of the path.
+_VARIABLE = re.compile(r"\{(\w+)(=\*\*)?\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One verb and path of one dialect, and the method that it calls."""
+
+    verb: str
+    template: str
+    takes_body: bool
+    method: MethodDescriptor
+    dialect: Dialect
+    pattern: re.Pattern[str]
+
+    def variables(self, raw_path: str) -> dict[str, str] | None:
+        """The path's variables, percent-decoded one by one so that an encoded slash divides nothing; None when it is another's path."""
+        match = self.pattern.fullmatch(raw_path)
+        return match and {name: unquote(value) for name, value in match.groupdict().items()}
+
+
+class Routes:
+    """Every route of every dialect."""
+
+    def __init__(self, dialects: Sequence[Dialect]) -> None:
+        prefixes = [(prefix, each) for each in dialects for prefix in each.prefixes]
+        self._prefixes = sorted(prefixes, key=lambda pair: len(pair[0]), reverse=True)
+        # A variable that takes the rest of the path would also take a longer literal path.
+        self._of = {each.name: sorted(_routes(each), key=lambda route: "=**" in route.template) for each in dialects}
+
+    @property
+    def all(self) -> list[Route]:
+        """The routes, dialect by dialect."""
+        return [route for routes in self._of.values() for route in routes]
+
+    def match(self, verb: str, raw_path: str) -> tuple[Route, dict[str, str]]:
+        """The route of a request and its path variables. HEAD is served wherever GET is.
+
+        Raises:
+            ApiError: no route has this path (404), or none has it with this verb (405).
+        """
+        wanted = "GET" if verb == "HEAD" else verb
+        routes = self._of[self.dialect_of(raw_path).name]
+        here = [(route, found) for route in routes if (found := route.variables(raw_path)) is not None]
+        for route, variables in here:
+            if route.verb == wanted:
+                return route, variables
+        if not here:
+            raise ApiError(404, f"Invalid URL ({verb} {raw_path})")
+        allowed = sorted(
+            {route.verb for route, _ in here} | ({"HEAD"} if any(route.verb == "GET" for route, _ in here) else set())
+        )
+        raise ApiError(405, f"Not allowed to {verb} on {raw_path}.", headers={"allow": ", ".join(allowed)})
+
+    def dialect_of(self, raw_path: str) -> Dialect:
+        """The dialect in which even an unknown URL is answered."""
+        found = (each for prefix, each in self._prefixes if f"{raw_path}/".startswith(f"{prefix}/"))
+        return next(found, OPENAI)
+
+
+def services() -> list[ServiceDescriptor]:
+    """The services of the protocol, found in its generated modules."""
+    modules = (each for each in vars(v1).values() if isinstance(each, ModuleType) and hasattr(each, "DESCRIPTOR"))
+    return [service for module in modules for service in module.DESCRIPTOR.services_by_name.values()]
+
+
+def http_options() -> Iterator[tuple[MethodDescriptor, str, str, bool]]:
+    """Each method with an http option, with verb, path and whether its fields come in a body."""
+    for service in services():
+        for method in service.methods:
+            rule = method.GetOptions().Extensions[annotations_pb2.http]
+            for option in (rule, *rule.additional_bindings):
+                verb = option.WhichOneof("pattern")
+                if verb is not None:
+                    yield method, verb.upper(), getattr(option, verb), bool(option.body)
+
+
+def _routes(dialect: Dialect) -> Iterator[Route]:
+    options = list(http_options())
+    methods = {method.name: (method, body) for method, _, _, body in options}
+    extra = [(methods[name][0], *verb_and_path, methods[name][1]) for verb_and_path, name in dialect.bindings.items()]
+    for method, verb, path, takes_body in (*options, *extra):
+        template = dialect.spell(path)
+        if template is not None:
+            yield Route(verb, template, takes_body, method, dialect, _pattern(template))
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    """A template as an expression over the undecoded path. The closing slash is optional: redirects lose bodies and credentials."""
+    expression, end = "", 0
+    for variable in _VARIABLE.finditer(template):
+        name, rest = variable.groups()
+        expression += re.escape(template[end : variable.start()]) + f"(?P<{name}>{'.+?' if rest else '[^/]+'})"
+        end = variable.end()
+    return re.compile(f"{expression}{re.escape(template[end:])}/?")

@@ -1,0 +1,1 @@
+"""JSON, forms and query parameters to protobuf messages, and back."""

@@ -1,0 +1,1 @@
+"""HTTP itself: middleware, request bodies, forms, ranges, metrics. Knows no protobuf."""

@@ -1,0 +1,58 @@
+"""Azure's dialect: /openai/files and /openai/batches, with any api-version and the key in `api-key`."""
+
+import openai
+import pytest
+from batchwire import v1
+
+from tests.unit.gateway.conftest import Stage
+
+INPUT = b'{"custom_id": "1", "body": {"model": "m"}}\n'
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_its_own_client_goes_round(stage: Stage, strict: bool) -> None:
+    async with openai.AsyncAzureOpenAI(
+        azure_endpoint=stage.url,
+        api_key="k",
+        api_version="2025-03-01-preview",
+        max_retries=0,
+        _strict_response_validation=strict,
+    ) as sdk:
+        file = await sdk.files.create(file=("in.jsonl", INPUT), purpose="batch")
+        batch = await sdk.batches.create(
+            input_file_id=file.id,
+            endpoint="/chat/completions",  # type: ignore[arg-type]  # Azure's spelling
+            completion_window="24h",
+        )
+        assert [each.id async for each in sdk.batches.list(limit=1)] == [batch.id]
+        assert (await sdk.batches.cancel(batch.id)).status == "cancelling"
+        assert (await sdk.files.content(file.id)).content == INPUT
+        assert (await sdk.files.delete(file.id)).deleted
+    assert stage.api.metadata["authorization"] == "Bearer k"
+
+
+@pytest.mark.parametrize("endpoint", ["/chat/completions", "/v1/chat/completions"])
+async def test_an_endpoint_has_two_spellings_and_lines_need_none(stage: Stage, endpoint: str) -> None:
+    stage.api.store(INPUT)
+    body = {"input_file_id": "file-0", "endpoint": endpoint, "completion_window": "24h"}
+    batch = (await stage.http.post("/openai/batches?api-version=x", json=body)).json()
+    assert batch["endpoint"] == "/v1/chat/completions"
+    request = stage.api.requests[-1]
+    assert isinstance(request, v1.CreateBatchRequest)
+    assert request.line_rules == v1.LineRules(default_target=True, unversioned_target=True)
+
+
+@pytest.mark.parametrize("endpoint", ["chat/completions", "", 7])
+async def test_what_is_no_path_is_for_the_api_to_judge(stage: Stage, endpoint: object) -> None:
+    stage.api.store(INPUT)
+    reply = await stage.http.post("/openai/batches", json={"input_file_id": "file-0", "endpoint": endpoint})
+    if isinstance(endpoint, str):
+        assert reply.json()["endpoint"] == endpoint
+    else:
+        assert (reply.status_code, reply.json()["error"]["param"]) == (400, "endpoint")
+
+
+async def test_novitas_longer_prefix_is_not_azures(stage: Stage) -> None:
+    stage.api.batches["b"] = v1.Batch(id="b")
+    assert (await stage.http.get("/openai/v1/batches/b")).json()["errors"] == ""
+    assert (await stage.http.get("/openai/batches/b")).json()["errors"] is None

@@ -1,0 +1,123 @@
+"""Novita's dialect, as its documents have it: /openai/v1."""
+
+from pathlib import Path
+
+import grpc
+import openai
+import pytest
+import requests
+from batchwire import v1
+
+from tests.unit.gateway.conftest import Stage
+from tests.unit.gateway.fake_api import Failure
+from tests.unit.gateway.senders import curl, requested
+
+# The input file that its page prints: no method, no url.
+INPUT = (
+    b'{"custom_id": "request-1", "body": {"model": "deepseek/deepseek-v3-0324", '
+    b'"messages": [{"role": "user", "content": "Hello, world!"}], "max_tokens": 400}}\n'
+    b'{"custom_id": "request-2", "body": {"model": "deepseek/deepseek-v3-0324", "messages": '
+    b'[{"role": "system", "content": "You are a helpful assistant."},{"role": "user", "content": "Hello world!"}],'
+    b'"max_tokens": 1000}}\n'
+)
+FIFTEEN_DAYS = 15 * 86400
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "batch_input.jsonl"
+    path.write_bytes(INPUT)
+    return path
+
+
+async def test_an_upload_is_answered_with_what_the_page_lists(stage: Stage, path: Path) -> None:
+    url = f"{stage.url}/openai/v1/files"
+    code, file = await curl(url, "-H", "Authorization: Bearer k", "--form", "purpose=batch", "--form", f"file=@{path}")
+    assert code == 0
+    assert file["metadata"] == {"total_requests": 2}
+    assert (file["object"], file["bytes"], file["filename"]) == ("file", len(INPUT), "batch_input.jsonl")
+    assert (file["purpose"], file["status"]) == ("batch", "processed")
+    assert isinstance(file["created_at"], int)
+
+
+@pytest.mark.parametrize("prefix", ["/openai/v1", "/v1"])
+async def test_the_header_that_the_page_requires_does_no_harm(stage: Stage, path: Path, prefix: str) -> None:
+    url, json_header = f"{stage.url}{prefix}/files", "Content-Type: application/json"
+    code, file = await curl(url, "-H", json_header, "-F", f"file=@{path}", "-F", "purpose=batch")
+    assert (code, file["bytes"]) == (0, len(INPUT))
+    reply = await requested(
+        requests.post,
+        url,
+        headers={"Content-Type": "application/json", "Authorization": "Bearer k"},
+        files={"file": INPUT},
+        data={"purpose": "batch"},
+    )
+    assert reply.json()["bytes"] == len(INPUT)
+
+
+async def test_an_input_is_kept_for_fifteen_days_unless_told_otherwise(stage: Stage, path: Path) -> None:
+    url = f"{stage.url}/openai/v1/files"
+    await curl(url, "-F", "purpose=batch", "-F", f"file=@{path}")
+    await curl(url, "-F", "purpose=batch", "-F", "expires_after[seconds]=3600", "-F", f"file=@{path}")
+    kept = [upload.spec.expires_after for upload in stage.api.uploads]
+    assert kept == [v1.ExpiresAfter(anchor="created_at", seconds=each) for each in (FIFTEEN_DAYS, 3600)]
+
+
+async def test_a_batch_needs_no_window_and_its_lines_no_target(stage: Stage) -> None:
+    stage.api.store(INPUT)
+    body = {"input_file_id": "file-0", "endpoint": "/v1/chat/completions"}
+    reply = await stage.http.post("/openai/v1/batches", json=body)
+    assert stage.api.requests[-1] == v1.CreateBatchRequest(
+        input_file_id="file-0",
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        line_rules=v1.LineRules(default_target=True, single_model=True),
+        require_input_file=True,
+    )
+    batch = reply.json()
+    assert (batch["status"], batch["completion_window"]) == ("validating", "24h")
+    assert (batch["errors"], batch["output_file_id"], batch["error_file_id"]) == ("", "", "")
+
+
+async def test_a_window_of_its_older_pages_is_passed_on(stage: Stage) -> None:
+    stage.api.store(INPUT)
+    body = {"input_file_id": "file-0", "endpoint": "/v1/completions", "completion_window": "48h"}
+    assert (await stage.http.post("/openai/v1/batches", json=body)).json()["completion_window"] == "48h"
+
+
+async def test_faults_are_one_string(stage: Stage) -> None:
+    faults = [v1.BatchError(code="c", message="Not JSON.", line=2), v1.BatchError(code="d", message="Empty.")]
+    stage.api.batches["b"] = v1.Batch(id="b", errors=faults, output_file_id="file-9")
+    batch = (await stage.http.get("/openai/v1/batches/b")).json()
+    assert (batch["errors"], batch["output_file_id"]) == ("Line 2: Not JSON.\nEmpty.", "file-9")
+
+
+async def test_errors_are_those_of_openai(stage: Stage) -> None:
+    body = {"input_file_id": "file-x", "endpoint": "/v1/chat/completions"}
+    missing = await stage.http.post("/openai/v1/batches", json=body)
+    assert (missing.status_code, missing.json()["error"]["message"]) == (404, "No such File object: file-x")
+    words = "Incorrect API key provided: sk-…"
+    stage.api.failures["*"] = Failure(grpc.StatusCode.UNAUTHENTICATED, words, "INVALID_API_KEY")
+    refused = await stage.http.get("/openai/v1/files")
+    assert refused.status_code == 401
+    assert refused.json()["error"] == {
+        "message": words,
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "invalid_api_key",
+    }
+    unknown = await stage.http.get("/openai/v1/nothing")
+    assert (unknown.status_code, set(unknown.json()["error"])) == (404, {"message", "type", "param", "code"})
+
+
+async def test_the_openai_sdk_goes_round(stage: Stage) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{stage.url}/openai/v1", api_key="k", max_retries=0) as sdk:
+        file = await sdk.files.create(file=("in.jsonl", INPUT), purpose="batch")
+        assert getattr(file, "metadata") == {"total_requests": 2}  # noqa: B009 - a key that the type has not
+        batch = await sdk.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        assert [each.id async for each in sdk.batches.list(limit=1)] == [batch.id]
+        assert (await sdk.batches.cancel(batch.id)).status == "cancelling"
+        assert (await sdk.files.content(file.id)).content == INPUT
+        assert (await sdk.files.delete(file.id)).deleted
