@@ -13,12 +13,12 @@ import uvicorn
 from grpc import aio
 
 from batchwire_server import parts
+from batchwire_server.api.server import RpcServer, UseCases
 from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.core.ports import TaskQueue
 from batchwire_server.core.trust import Trust
 from batchwire_server.gateway.app import create_app
 from batchwire_server.gateway.options import GatewayOptions
-from batchwire_server.rpc.server import RpcServer, UseCases
 from batchwire_server.service.access import Access
 from batchwire_server.service.batches import Batches
 from batchwire_server.service.checkup import Checkup

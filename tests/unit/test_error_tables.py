@@ -9,11 +9,11 @@ from pathlib import Path
 import grpc
 import pytest
 from batchwire import v1
+from batchwire_server.api.convert import BATCH_STATUSES, UPLOAD_STATUSES
+from batchwire_server.api.errors import CODES, DOMAIN, status_details
 from batchwire_server.core.errors import BatchwireError, Reason
 from batchwire_server.core.lifecycle import STAMPS, BatchStatus
 from batchwire_server.core.records import UploadStatus
-from batchwire_server.rpc.convert import BATCH_STATUSES, UPLOAD_STATUSES
-from batchwire_server.rpc.errors import CODES, DOMAIN, status_details
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 

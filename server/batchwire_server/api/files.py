@@ -9,9 +9,9 @@ from typing import Any
 from batchwire import v1
 from grpc import aio
 
+from batchwire_server.api.auth import tenant_of
+from batchwire_server.api.convert import file_message, file_spec
 from batchwire_server.core.records import File
-from batchwire_server.rpc.convert import file_message, file_spec
-from batchwire_server.rpc.tenants import tenant_of
 from batchwire_server.service.files import Files, FileSpec
 
 Context = aio.ServicerContext[Any, Any]

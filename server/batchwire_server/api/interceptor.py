@@ -12,11 +12,11 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from batchwire_server.api.auth import act_for, key_of, said_tenant
+from batchwire_server.api.errors import CODES, DETAILS_KEY, status_details
+from batchwire_server.api.sanitize import all_sound, sound
 from batchwire_server.core.errors import BatchwireError, OutOfReachError
 from batchwire_server.core.trust import Trust
-from batchwire_server.rpc.errors import CODES, DETAILS_KEY, status_details
-from batchwire_server.rpc.tenants import act_for, key_of, said_tenant
-from batchwire_server.rpc.text import all_sound, sound
 from batchwire_server.service.access import Access
 
 log = logging.getLogger(__name__)

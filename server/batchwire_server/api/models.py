@@ -7,7 +7,7 @@ from typing import Any
 from batchwire import v1
 from grpc import aio
 
-from batchwire_server.rpc.convert import model_message
+from batchwire_server.api.convert import model_message
 from batchwire_server.service.models import Models
 
 Context = aio.ServicerContext[Any, Any]

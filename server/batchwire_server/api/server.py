@@ -11,13 +11,13 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from batchwire_server.api.batches import BatchServicer
+from batchwire_server.api.files import FileServicer
+from batchwire_server.api.interceptor import CallInterceptor
+from batchwire_server.api.models import ModelServicer
+from batchwire_server.api.uploads import UploadServicer
+from batchwire_server.api.webhooks import WebhookServicer
 from batchwire_server.core.trust import Trust
-from batchwire_server.rpc.batches import BatchServicer
-from batchwire_server.rpc.files import FileServicer
-from batchwire_server.rpc.interceptor import CallInterceptor
-from batchwire_server.rpc.models import ModelServicer
-from batchwire_server.rpc.uploads import UploadServicer
-from batchwire_server.rpc.webhooks import WebhookServicer
 from batchwire_server.service.access import Access
 from batchwire_server.service.batches import Batches
 from batchwire_server.service.checkup import Checkup

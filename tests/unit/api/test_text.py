@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from batchwire import v1
+from batchwire_server.api.sanitize import all_sound, sound
 from batchwire_server.core.errors import BatchwireError
-from batchwire_server.rpc.text import all_sound, sound
 from google.protobuf.message import Message
 
 

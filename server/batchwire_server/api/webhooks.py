@@ -7,9 +7,9 @@ from typing import Any
 from batchwire import v1
 from grpc import aio
 
+from batchwire_server.api.auth import tenant_of
+from batchwire_server.api.convert import endpoint_message, endpoint_with_secret
 from batchwire_server.core.webhooks import EVENT_TYPES
-from batchwire_server.rpc.convert import endpoint_message, endpoint_with_secret
-from batchwire_server.rpc.tenants import tenant_of
 from batchwire_server.service.webhooks import Webhooks
 
 Context = aio.ServicerContext[Any, Any]

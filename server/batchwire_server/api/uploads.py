@@ -8,9 +8,9 @@ from typing import Any
 from batchwire import v1
 from grpc import aio
 
+from batchwire_server.api.auth import tenant_of
+from batchwire_server.api.convert import lifetime, part_message, upload_message
 from batchwire_server.core.errors import missing_parameter
-from batchwire_server.rpc.convert import lifetime, part_message, upload_message
-from batchwire_server.rpc.tenants import tenant_of
 from batchwire_server.service.files import FileSpec
 from batchwire_server.service.uploads import Uploads
 

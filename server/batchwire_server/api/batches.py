@@ -9,9 +9,9 @@ from typing import Any
 from batchwire import v1
 from grpc import aio
 
+from batchwire_server.api.auth import tenant_of
+from batchwire_server.api.convert import batch_message, lifetime, line_rules
 from batchwire_server.core.records import Batch
-from batchwire_server.rpc.convert import batch_message, lifetime, line_rules
-from batchwire_server.rpc.tenants import tenant_of
 from batchwire_server.service.batches import Batches, BatchSpec
 from batchwire_server.service.results import Results
 from batchwire_server.service.watches import Watches
