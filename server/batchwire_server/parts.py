@@ -24,16 +24,16 @@ from batchwire_server.core.limits import Limits
 from batchwire_server.core.ports import BlobStore, ChangeFeed, GarbageStore
 from batchwire_server.core.records import TaskKind
 from batchwire_server.core.retry import RetryPolicy
-from batchwire_server.engine.deliverer import Deliverer
-from batchwire_server.engine.finalizer import Finalizer
-from batchwire_server.engine.isolation import Isolation
-from batchwire_server.engine.orphans import Orphans
-from batchwire_server.engine.runner import Runner
-from batchwire_server.engine.sweeper import Sweeper
-from batchwire_server.engine.validator import Validator
-from batchwire_server.engine.worker import Handler, Worker
 from batchwire_server.settings import ECHO, Settings, UpstreamSettings, secret
 from batchwire_server.startup import DataDirError
+from batchwire_server.worker.handlers.deliver import Deliverer
+from batchwire_server.worker.handlers.finalize import Finalizer
+from batchwire_server.worker.handlers.orphans import Orphans
+from batchwire_server.worker.handlers.sweep import Sweeper
+from batchwire_server.worker.handlers.validate import Validator
+from batchwire_server.worker.quarantine import Isolation
+from batchwire_server.worker.runner import Runner
+from batchwire_server.worker.worker import Handler, Worker
 
 SAMPLE = 5
 """Of how many files the bytes are looked for at the start."""

@@ -11,9 +11,9 @@ from itertools import pairwise
 from batchwire_server.adapters.sql import Database
 from batchwire_server.adapters.sql.tables import FILE, SEGMENT, TASK
 from batchwire_server.core.errors import BlobNotFoundError
-from batchwire_server.engine.orphans import PREFIXES, Orphans
 from batchwire_server.parts import World, open_world
 from batchwire_server.settings import Settings, load
+from batchwire_server.worker.handlers.orphans import PREFIXES, Orphans
 from sqlalchemy import select
 
 from tests.chaos.installation import FLUSH_S, Setup

@@ -9,7 +9,7 @@ from itertools import pairwise
 from batchwire_server.core.lines import LineSplitter, RawLine, read_model
 from batchwire_server.core.records import Shard, Task, TaskKind
 from batchwire_server.core.shards import ShardCutter
-from batchwire_server.engine.shard_run import lines_to_run
+from batchwire_server.worker.shard_run import lines_to_run
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from batchwire_server.core.ports import BlobStore, Harvest, TaskQueue
 from batchwire_server.core.records import Segment, total_usage
 from batchwire_server.core.segments import encode_segment
-from batchwire_server.engine.shard_run import ShardRun
+from batchwire_server.worker.shard_run import ShardRun
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from batchwire_server.core.records import Batch, Segment, Task, TaskKind, Usage
 from batchwire_server.core.results import Reply, answered_line
 from batchwire_server.core.segments import FinishedLine, encode_segment
 from batchwire_server.core.shards import ShardCutter
-from batchwire_server.engine import finalizer
+from batchwire_server.worker.handlers import finalize as finalizer
 
 from tests.ports.stores import RUN_KINDS, TTL
-from tests.unit.engine.world import World, line
+from tests.unit.worker.world import World, line
 
 S = BatchStatus
 

@@ -19,7 +19,7 @@ from batchwire_server.core.pacing import Pacing
 from batchwire_server.core.ports import Upstream
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply, judged
 from batchwire_server.core.retry import GATEWAY_STATUSES, RetryPolicy, decide
-from batchwire_server.engine.shard_run import Job
+from batchwire_server.worker.shard_run import Job
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from batchwire_server.core.records import Batch, TaskKind
 
 from tests.ports.stores import a_batch
 from tests.support.scripted_upstream import ScriptedUpstream
-from tests.unit.engine.world import World, body, line
+from tests.unit.worker.world import World, body, line
 
 
 def catalog(models: list[str] | None = None) -> Catalog:

@@ -15,13 +15,13 @@ from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.records import Batch, Shard, Task, TaskKind
 from batchwire_server.core.retry import RetryPolicy
-from batchwire_server.engine.finalizer import Finalizer
-from batchwire_server.engine.lanes import Lane, ModelQueue
-from batchwire_server.engine.runner import Runner
-from batchwire_server.engine.shard_run import ShardRun
-from batchwire_server.engine.sweeper import Sweeper
-from batchwire_server.engine.validator import Validator
-from batchwire_server.engine.worker import Worker
+from batchwire_server.worker.handlers.finalize import Finalizer
+from batchwire_server.worker.handlers.sweep import Sweeper
+from batchwire_server.worker.handlers.validate import Validator
+from batchwire_server.worker.lanes import Lane, ModelQueue
+from batchwire_server.worker.runner import Runner
+from batchwire_server.worker.shard_run import ShardRun
+from batchwire_server.worker.worker import Worker
 
 from tests.ports.stores import Stage, a_batch
 from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream

@@ -15,9 +15,9 @@ from batchwire_server.core.pacing import Pacing
 from batchwire_server.core.ports import BlobStore, TaskQueue
 from batchwire_server.core.records import Batch, Task
 from batchwire_server.core.retry import RetryPolicy
-from batchwire_server.engine.journal import Journal
-from batchwire_server.engine.lanes import Lane, ModelQueue
-from batchwire_server.engine.shard_run import ShardRun, load
+from batchwire_server.worker.lanes import Lane, ModelQueue
+from batchwire_server.worker.result_writer import Journal
+from batchwire_server.worker.shard_run import ShardRun, load
 
 log = logging.getLogger(__name__)
 

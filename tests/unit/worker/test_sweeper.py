@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import TaskKind
-from batchwire_server.engine.sweeper import STEP, UPLOAD_LIFETIME_S, Sweeper
+from batchwire_server.worker.handlers.sweep import STEP, UPLOAD_LIFETIME_S, Sweeper
 
 from tests.ports.stores import TTL, a_file, an_upload
-from tests.unit.engine.world import World
+from tests.unit.worker.world import World
 
 
 async def sweep(world: World, interval: float = 3600.0, batch_lifetime: int = 0) -> None:

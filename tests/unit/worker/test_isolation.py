@@ -10,11 +10,11 @@ from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import SET_ASIDE_AFTER
 from batchwire_server.core.records import Batch, TaskKind
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply
-from batchwire_server.engine.isolation import Isolation
+from batchwire_server.worker.quarantine import Isolation
 
 from tests.ports.stores import RUN_KINDS, TTL
 from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream, fine, until
-from tests.unit.engine.world import QUICK, World, line, number_of
+from tests.unit.worker.world import QUICK, World, line, number_of
 
 S = BatchStatus
 LINES = 6

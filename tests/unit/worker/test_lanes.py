@@ -11,11 +11,11 @@ from typing import Any
 from batchwire_server.core.pacing import Pacing
 from batchwire_server.core.results import NoReply, Reply
 from batchwire_server.core.retry import RetryPolicy
-from batchwire_server.engine.lanes import AHEAD_BYTES, TENANTS_AT_ONCE, Lane, ModelQueue
-from batchwire_server.engine.shard_run import ShardRun
+from batchwire_server.worker.lanes import AHEAD_BYTES, TENANTS_AT_ONCE, Lane, ModelQueue
+from batchwire_server.worker.shard_run import ShardRun
 
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until
-from tests.unit.engine.world import QUICK, a_run, finished, number_of, queue_of
+from tests.unit.worker.world import QUICK, a_run, finished, number_of, queue_of
 
 LONG = RetryPolicy(max_attempts=3, base=1000.0, cap=1000.0)
 

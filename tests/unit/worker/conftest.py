@@ -10,7 +10,7 @@ from batchwire_server.adapters.memory_blobs import MemoryBlobs
 
 from tests.ports.memory_stage import MemoryStage
 from tests.ports.stores import Stage
-from tests.unit.engine.world import World
+from tests.unit.worker.world import World
 
 
 @pytest.fixture

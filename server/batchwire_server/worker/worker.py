@@ -11,8 +11,8 @@ from contextlib import suppress
 from batchwire_server.core.errors import LeaseLostError, UnknownModelsError
 from batchwire_server.core.ports import ChangeFeed, Held, TaskQueue
 from batchwire_server.core.records import Task, TaskKind
-from batchwire_server.engine.leases import Leases
-from batchwire_server.engine.runner import Runner
+from batchwire_server.worker.leases import Leases
+from batchwire_server.worker.runner import Runner
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import Batch, Task, TaskKind
 from batchwire_server.core.results import NoReply, Reply
 from batchwire_server.core.retry import RetryPolicy
-from batchwire_server.engine.shard_run import ShardRun
+from batchwire_server.worker.shard_run import ShardRun
 
 from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream, fine, until
-from tests.unit.engine.world import World, body, line, number_of
+from tests.unit.worker.world import World, body, line, number_of
 
 S = BatchStatus
 
@@ -328,15 +328,15 @@ class TestGivingBack:
             await validate(task)
 
         monkeypatch.setattr(worker, "_handlers", {**worker._handlers, TaskKind.VALIDATE: flaky})
-        monkeypatch.setattr("batchwire_server.engine.worker.FAILURE_DELAY_S", 0.01)
+        monkeypatch.setattr("batchwire_server.worker.worker.FAILURE_DELAY_S", 0.01)
         world.start(worker)
         assert (await world.ended(await world.batch(data_of(3)))).status is S.COMPLETED
 
     async def test_a_batch_waits_while_no_upstream_tells_its_models(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("batchwire_server.engine.worker.UNKNOWN_MODELS_DELAY_S", 0.02)
-        monkeypatch.setattr("batchwire_server.engine.validator.FRESH_S", -1.0)
+        monkeypatch.setattr("batchwire_server.worker.worker.UNKNOWN_MODELS_DELAY_S", 0.02)
+        monkeypatch.setattr("batchwire_server.worker.handlers.validate.FRESH_S", -1.0)
         upstream = ScriptedUpstream(models=None)
         worker = world.worker([Route(upstream)])
         world.start(worker)

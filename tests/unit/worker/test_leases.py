@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import Held
 from batchwire_server.core.records import Task, TaskKind
-from batchwire_server.engine import leases
-from batchwire_server.engine.leases import Leases
+from batchwire_server.worker import leases
+from batchwire_server.worker.leases import Leases
 
 from tests.ports.stores import Stage
 from tests.support.scripted_upstream import until

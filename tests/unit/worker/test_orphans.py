@@ -8,11 +8,11 @@ import pytest
 from batchwire_server.core import ids
 from batchwire_server.core.ports import Harvest
 from batchwire_server.core.records import TaskKind, UploadPart
-from batchwire_server.engine.orphans import Orphans
+from batchwire_server.worker.handlers.orphans import Orphans
 
 from tests.ports.stores import TTL, a_batch, a_file, an_upload, segment
-from tests.unit.engine.test_sweeper import sweep
-from tests.unit.engine.world import World
+from tests.unit.worker.test_sweeper import sweep
+from tests.unit.worker.world import World
 
 DAY = 86400.0
 ORPHANS = [

@@ -7,10 +7,10 @@ import time
 import pytest
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply
 from batchwire_server.core.retry import RetryPolicy
-from batchwire_server.engine.lanes import FIRST_LIMIT
+from batchwire_server.worker.lanes import FIRST_LIMIT
 
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until
-from tests.unit.engine.world import a_run, finished, number_of, queue_of
+from tests.unit.worker.world import a_run, finished, number_of, queue_of
 
 LONG = RetryPolicy(max_attempts=3, base=1000.0, cap=1000.0)
 

@@ -12,12 +12,12 @@ from batchwire_server.core.ports import Harvest, TaskQueue
 from batchwire_server.core.records import Batch, Task, TaskKind, Usage
 from batchwire_server.core.results import Reply, read_usage
 from batchwire_server.core.segments import decode_header
-from batchwire_server.engine.journal import MAX_HELD_BYTES, Journal
-from batchwire_server.engine.shard_run import Job, ShardRun
+from batchwire_server.worker.result_writer import MAX_HELD_BYTES, Journal
+from batchwire_server.worker.shard_run import Job, ShardRun
 
 from tests.ports.stores import Stage, shards
 from tests.support.scripted_upstream import until
-from tests.unit.engine.world import line
+from tests.unit.worker.world import line
 
 NEVER = 3600.0
 

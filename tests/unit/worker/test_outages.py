@@ -6,10 +6,10 @@ import asyncio
 
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply
 from batchwire_server.core.retry import RetryPolicy
-from batchwire_server.engine.lanes import FIRST_LIMIT
+from batchwire_server.worker.lanes import FIRST_LIMIT
 
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until
-from tests.unit.engine.world import a_run, queue_of
+from tests.unit.worker.world import a_run, queue_of
 
 
 class TestRamp:

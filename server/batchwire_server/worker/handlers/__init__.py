@@ -1,0 +1,1 @@
+"""Handlers of the queue's task kinds, one per file."""
