@@ -16,7 +16,7 @@ from batchwire_server import parts
 from batchwire_server.api.server import RpcServer, UseCases
 from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.core.ports import TaskQueue
-from batchwire_server.core.trust import Trust
+from batchwire_server.core.trusted_header import Trust
 from batchwire_server.gateway.app import create_app
 from batchwire_server.gateway.options import GatewayOptions
 from batchwire_server.service.access import Access

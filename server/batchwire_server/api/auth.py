@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from grpc import aio
 
-from batchwire_server.core.trust import Trust
+from batchwire_server.core.trusted_header import Trust
 
 _tenant: ContextVar[str] = ContextVar("tenant")
 

@@ -17,7 +17,7 @@ from batchwire_server.api.interceptor import CallInterceptor
 from batchwire_server.api.models import ModelServicer
 from batchwire_server.api.uploads import UploadServicer
 from batchwire_server.api.webhooks import WebhookServicer
-from batchwire_server.core.trust import Trust
+from batchwire_server.core.trusted_header import Trust
 from batchwire_server.service.access import Access
 from batchwire_server.service.batches import Batches
 from batchwire_server.service.checkup import Checkup

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, fields, replace
 
 from batchwire_server.core import ids
+from batchwire_server.core.blob_writer import Intake
 from batchwire_server.core.errors import (
     content_mismatch,
     file_not_found,
@@ -18,7 +19,6 @@ from batchwire_server.core.errors import (
     range_not_satisfiable,
     shorten,
 )
-from batchwire_server.core.intake import Intake
 from batchwire_server.core.limits import UPLOAD_PURPOSES, Limits
 from batchwire_server.core.ports import BlobStore, FileStore, Page
 from batchwire_server.core.records import File

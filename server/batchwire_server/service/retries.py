@@ -8,8 +8,8 @@ from contextlib import aclosing
 import msgspec
 
 from batchwire_server.core import ids
+from batchwire_server.core.blob_writer import Intake
 from batchwire_server.core.errors import BatchwireError, BlobNotFoundError, batch_not_retryable
-from batchwire_server.core.intake import Intake
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.lines import LineSplitter

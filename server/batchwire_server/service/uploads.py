@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from batchwire_server.core import ids
+from batchwire_server.core.blob_writer import Intake
 from batchwire_server.core.errors import (
     content_mismatch,
     file_not_found,
@@ -17,7 +18,6 @@ from batchwire_server.core.errors import (
     upload_not_found,
     upload_not_pending,
 )
-from batchwire_server.core.intake import Intake
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.ports import BlobStore, FileStore
 from batchwire_server.core.records import File, Upload, UploadPart, UploadStatus

@@ -14,11 +14,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import count
 
-from batchwire_server.core.adaptive import AdaptiveLimit
-from batchwire_server.core.pacing import Pacing
 from batchwire_server.core.ports import Upstream
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply, judged
-from batchwire_server.core.retry import GATEWAY_STATUSES, RetryPolicy, decide
+from batchwire_server.core.scheduling.adaptive import AdaptiveLimit
+from batchwire_server.core.scheduling.pacing import Pacing
+from batchwire_server.core.scheduling.retry import GATEWAY_STATUSES, RetryPolicy, decide
 from batchwire_server.worker.shard_run import Job
 
 log = logging.getLogger(__name__)

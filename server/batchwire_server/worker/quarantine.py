@@ -16,7 +16,7 @@ from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import BlobStore, Held, TaskQueue, Upstream
 from batchwire_server.core.records import Task, TaskKind, Usage
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply, judged
-from batchwire_server.core.retry import GATEWAY_STATUSES, RetryPolicy, decide
+from batchwire_server.core.scheduling.retry import GATEWAY_STATUSES, RetryPolicy, decide
 from batchwire_server.worker.leases import Leases
 from batchwire_server.worker.result_writer import Journal
 from batchwire_server.worker.shard_run import Job, ShardRun, load

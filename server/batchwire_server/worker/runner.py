@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.errors import UnknownModelsError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.pacing import Pacing
 from batchwire_server.core.ports import BlobStore, TaskQueue
 from batchwire_server.core.records import Batch, Task
-from batchwire_server.core.retry import RetryPolicy
+from batchwire_server.core.scheduling.pacing import Pacing
+from batchwire_server.core.scheduling.retry import RetryPolicy
 from batchwire_server.worker.lanes import Lane, ModelQueue
 from batchwire_server.worker.result_writer import Journal
 from batchwire_server.worker.shard_run import ShardRun, load

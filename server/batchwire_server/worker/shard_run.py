@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from batchwire_server.core import ids
-from batchwire_server.core.bodies import rewritten
 from batchwire_server.core.lines import lines_of, read_call, read_model
 from batchwire_server.core.ports import BlobStore, TaskQueue
 from batchwire_server.core.records import NO_USAGE, Batch, Shard, Task, Usage
@@ -19,6 +18,7 @@ from batchwire_server.core.results import (
     unanswered_line,
     wrapped,
 )
+from batchwire_server.core.rewriting import rewritten
 from batchwire_server.core.segments import FinishedLine, decode_header
 
 

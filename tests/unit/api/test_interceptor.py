@@ -15,7 +15,7 @@ from batchwire_server.adapters.sql import Database, SqlStore
 from batchwire_server.adapters.sql.migrate import migrate
 from batchwire_server.api.interceptor import CallInterceptor
 from batchwire_server.core.errors import OutOfReachError
-from batchwire_server.core.trust import Trust
+from batchwire_server.core.trusted_header import Trust
 from batchwire_server.service.access import Access, Keys
 
 

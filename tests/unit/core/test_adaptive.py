@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchwire_server.core.adaptive import AdaptiveLimit
+from batchwire_server.core.scheduling.adaptive import AdaptiveLimit
 from hypothesis import given
 from hypothesis import strategies as st
 

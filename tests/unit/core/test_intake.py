@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 from batchwire_server.adapters.memory_blobs import MemoryBlobs
+from batchwire_server.core.blob_writer import BLOCK, Intake, LineCounter
 from batchwire_server.core.errors import BatchwireError, Reason
-from batchwire_server.core.intake import BLOCK, Intake, LineCounter
 from batchwire_server.core.lines import LineSplitter
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from batchwire_server.core.pacing import BYTES_PER_TOKEN, Bucket, Pacing
+from batchwire_server.core.scheduling.pacing import BYTES_PER_TOKEN, Bucket, Pacing
 
 
 def calls_within(pacing: Pacing, begin: float, seconds: float, tokens: int = 0) -> int:

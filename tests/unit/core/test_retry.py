@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply
-from batchwire_server.core.retry import Again, RetryPolicy, decide, is_retried
+from batchwire_server.core.scheduling.retry import Again, RetryPolicy, decide, is_retried
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 from batchwire_server.core.errors import BatchwireError
-from batchwire_server.core.trust import PEER, TOKEN, Trust
+from batchwire_server.core.trusted_header import PEER, TOKEN, Trust
 
 TRUST = Trust("x-tenant", (ip_network("10.0.0.0/24"), ip_network("fd00::/8")), "secret")
 RED = ("x-tenant", "red")

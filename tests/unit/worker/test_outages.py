@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply
-from batchwire_server.core.retry import RetryPolicy
+from batchwire_server.core.scheduling.retry import RetryPolicy
 from batchwire_server.worker.lanes import FIRST_LIMIT
 
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until

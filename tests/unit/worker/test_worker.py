@@ -11,7 +11,7 @@ from batchwire_server.core.catalog import Route
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import Batch, Task, TaskKind
 from batchwire_server.core.results import NoReply, Reply
-from batchwire_server.core.retry import RetryPolicy
+from batchwire_server.core.scheduling.retry import RetryPolicy
 from batchwire_server.worker.shard_run import ShardRun
 
 from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream, fine, until

@@ -14,7 +14,7 @@ from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.records import Batch, Shard, Task, TaskKind
-from batchwire_server.core.retry import RetryPolicy
+from batchwire_server.core.scheduling.retry import RetryPolicy
 from batchwire_server.worker.handlers.finalize import Finalizer
 from batchwire_server.worker.handlers.sweep import Sweeper
 from batchwire_server.worker.handlers.validate import Validator

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 from itertools import groupby
 
 from batchwire_server.core import ids
+from batchwire_server.core.blob_writer import Intake
 from batchwire_server.core.errors import LeaseLostError
-from batchwire_server.core.intake import Intake
 from batchwire_server.core.lifecycle import BatchStatus, outcome
 from batchwire_server.core.lines import lines_of, read_call
 from batchwire_server.core.ports import BlobStore, Leftovers, RunShard, TaskQueue

@@ -1,0 +1,1 @@
+"""Scheduling decisions: pure, with the clock handed in."""
