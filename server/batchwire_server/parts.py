@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from batchwire_server.adapters.blobs.local import LocalBlobs
 from batchwire_server.adapters.changes import NotifiedChanges, PolledChanges
-from batchwire_server.adapters.echo import EchoUpstream
-from batchwire_server.adapters.http_upstream import HttpUpstream
-from batchwire_server.adapters.http_webhooks import HttpWebhooks
-from batchwire_server.adapters.local_blobs import LocalBlobs
 from batchwire_server.adapters.sql import Database, SqlStore
 from batchwire_server.adapters.sql.engine import CHANGES, SqliteDataVersion, listen
 from batchwire_server.adapters.sql.migrate import migrate
+from batchwire_server.adapters.upstreams.echo import EchoUpstream
+from batchwire_server.adapters.upstreams.openai_http import HttpUpstream
+from batchwire_server.adapters.webhooks import HttpWebhooks
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 from batchwire_server.core.limits import Limits
@@ -112,7 +112,7 @@ async def blobs_of(settings: Settings, rows: GarbageStore) -> AsyncIterator[Blob
         await expect_known(rows, LocalBlobs(settings.blob_dir))
         yield LocalBlobs.make(settings.blob_dir)
         return
-    from batchwire_server.adapters.object_blobs import (  # noqa: PLC0415 - 5 MB that a folder does not need
+    from batchwire_server.adapters.blobs.object_store import (  # noqa: PLC0415 - 5 MB that a folder does not need
         ObjectBlobs,
         open_store,
     )

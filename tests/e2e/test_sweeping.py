@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from batchwire_client import Client
-from batchwire_server.adapters.local_blobs import LocalBlobs
-from batchwire_server.adapters.object_blobs import ObjectBlobs
+from batchwire_server.adapters.blobs.local import LocalBlobs
+from batchwire_server.adapters.blobs.object_store import ObjectBlobs
 from batchwire_server.core import ids
 
 from bench.upstream import MODEL, Answer, MockUpstream, completion

@@ -14,9 +14,9 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from batchwire_server.adapters.local_blobs import LocalBlobs
-from batchwire_server.adapters.memory_blobs import MemoryBlobs
-from batchwire_server.adapters.object_blobs import ObjectBlobs
+from batchwire_server.adapters.blobs.local import LocalBlobs
+from batchwire_server.adapters.blobs.memory import MemoryBlobs
+from batchwire_server.adapters.blobs.object_store import ObjectBlobs
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 from batchwire_server.core.ports import BlobStore
 
@@ -252,7 +252,7 @@ class TestLocalBlobs:
         script = f"""
             import asyncio, os
             from pathlib import Path
-            from batchwire_server.adapters.local_blobs import LocalBlobs
+            from batchwire_server.adapters.blobs.local import LocalBlobs
             async def write():
                 async with LocalBlobs.make(Path({str(tmp_path)!r})).writer("a") as writer:
                     await writer.write(b"x")
@@ -276,7 +276,7 @@ class TestLocalBlobs:
         script = f"""
             import asyncio, resource
             from pathlib import Path
-            from batchwire_server.adapters.local_blobs import LocalBlobs
+            from batchwire_server.adapters.blobs.local import LocalBlobs
             from batchwire_server.core.errors import OutOfReachError
             resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
             try:

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 import obstore.store
 import pytest
-from batchwire_server.adapters import object_blobs
-from batchwire_server.adapters.object_blobs import PART, ObjectBlobs, open_store
+from batchwire_server.adapters.blobs import object_store as object_blobs
+from batchwire_server.adapters.blobs.object_store import PART, ObjectBlobs, open_store
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 
 from tests.support.object_store import KEY, SECRET, ObjectStore, store_below

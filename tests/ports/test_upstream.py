@@ -13,8 +13,8 @@ from email.utils import format_datetime
 
 import pytest
 import pytest_asyncio
-from batchwire_server.adapters.echo import EchoUpstream
-from batchwire_server.adapters.http_upstream import HttpUpstream, normal_base_url, parse_retry_after
+from batchwire_server.adapters.upstreams.echo import EchoUpstream
+from batchwire_server.adapters.upstreams.openai_http import HttpUpstream, normal_base_url, parse_retry_after
 from batchwire_server.core.errors import UnknownModelsError
 from batchwire_server.core.limits import ENDPOINTS
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply, read_usage

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 import httpx
 import obstore.store
 import uvicorn
-from batchwire_server.adapters.object_blobs import open_store
+from batchwire_server.adapters.blobs.object_store import open_store
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send

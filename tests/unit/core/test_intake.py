@@ -6,7 +6,7 @@ import hashlib
 from itertools import pairwise
 
 import pytest
-from batchwire_server.adapters.memory_blobs import MemoryBlobs
+from batchwire_server.adapters.blobs.memory import MemoryBlobs
 from batchwire_server.core.blob_writer import BLOCK, Intake, LineCounter
 from batchwire_server.core.errors import BatchwireError, Reason
 from batchwire_server.core.lines import LineSplitter

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from batchwire_server.adapters.memory_blobs import MemoryBlobs
+from batchwire_server.adapters.blobs.memory import MemoryBlobs
 from batchwire_server.core.errors import BatchwireError
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.limits import Limits

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from batchwire_server.adapters.memory_blobs import MemoryBlobs
+from batchwire_server.adapters.blobs.memory import MemoryBlobs
 from batchwire_server.adapters.sql import Database, SqlStore
 from batchwire_server.adapters.sql.migrate import migrate
 from batchwire_server.core.limits import Limits

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from batchwire_server.adapters.memory_blobs import MemoryBlobs
+from batchwire_server.adapters.blobs.memory import MemoryBlobs
 
 from tests.ports.memory_stage import MemoryStage
 from tests.ports.stores import Stage

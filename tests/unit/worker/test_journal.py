@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from batchwire_server.adapters.memory_blobs import MemoryBlobs
+from batchwire_server.adapters.blobs.memory import MemoryBlobs
 from batchwire_server.core.ports import Harvest, TaskQueue
 from batchwire_server.core.records import Batch, Task, TaskKind, Usage
 from batchwire_server.core.results import Reply, read_usage

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from batchwire_server.adapters.memory_blobs import MemoryBlobs
+from batchwire_server.adapters.blobs.memory import MemoryBlobs
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
 from batchwire_server.core.limits import Limits

@@ -1,0 +1,1 @@
+"""Upstreams: an OpenAI-compatible server over HTTP, and the built-in echo."""
