@@ -24,7 +24,7 @@ from batchwire_server import app, parts
 from batchwire_server.adapters.sql import SqlStore
 from batchwire_server.adapters.sql.migrate import SchemaError
 from batchwire_server.core.errors import OutOfReachError
-from batchwire_server.service import access
+from batchwire_server.service import api_keys as access
 from batchwire_server.settings import ECHO, Settings, in_force, load, misspelt, reference
 from batchwire_server.startup import DataDirError, DataDirInUseError, ListenError, NoKeysError
 

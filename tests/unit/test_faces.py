@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from batchwire_server.faces import is_loopback, open_without_keys
 from batchwire_server.parts import open_world
-from batchwire_server.service.access import Keys
+from batchwire_server.service.api_keys import Keys
 from batchwire_server.settings import Settings
 from batchwire_server.startup import NoKeysError
 

@@ -17,7 +17,7 @@ from batchwire_server.api.errors import CODES, DETAILS_KEY, status_details
 from batchwire_server.api.sanitize import all_sound, sound
 from batchwire_server.core.errors import BatchwireError, OutOfReachError
 from batchwire_server.core.trusted_header import Trust
-from batchwire_server.service.access import Access
+from batchwire_server.service.api_keys import Access
 
 log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from batchwire_server.api.models import ModelServicer
 from batchwire_server.api.uploads import UploadServicer
 from batchwire_server.api.webhooks import WebhookServicer
 from batchwire_server.core.trusted_header import Trust
-from batchwire_server.service.access import Access
+from batchwire_server.service.api_keys import Access
 from batchwire_server.service.batches import Batches
-from batchwire_server.service.checkup import Checkup
 from batchwire_server.service.files import Files
+from batchwire_server.service.health import Checkup
 from batchwire_server.service.models import Models
 from batchwire_server.service.results import Results
 from batchwire_server.service.uploads import Uploads

@@ -16,7 +16,7 @@ from batchwire_server.adapters.sql.migrate import migrate
 from batchwire_server.api.interceptor import CallInterceptor
 from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.core.trusted_header import Trust
-from batchwire_server.service.access import Access, Keys
+from batchwire_server.service.api_keys import Access, Keys
 
 
 class Snapshots(asyncio.Queue[v1.Batch | Exception]):

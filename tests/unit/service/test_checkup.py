@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from batchwire_server.core.errors import OutOfReachError
-from batchwire_server.service import checkup
-from batchwire_server.service.checkup import Checkup
+from batchwire_server.service import health as checkup
+from batchwire_server.service.health import Checkup
 
 from tests.support.scripted_upstream import until
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from batchwire_server.service.shared import Shared
+from batchwire_server.service.single_flight import Shared
 
 
 class Oracle:

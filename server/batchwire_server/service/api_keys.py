@@ -9,7 +9,7 @@ from batchwire_server.core import ids
 from batchwire_server.core.errors import invalid_api_key, missing_api_key
 from batchwire_server.core.ports import KeyStore
 from batchwire_server.core.records import ApiKey
-from batchwire_server.service.shared import Shared
+from batchwire_server.service.single_flight import Shared
 
 DEFAULT_TENANT = "default"
 PREFIX = "bw-"
