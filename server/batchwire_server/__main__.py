@@ -20,13 +20,13 @@ import uvloop
 from pydantic import ValidationError
 from sqlalchemy.exc import DatabaseError
 
-from batchwire_server import app, parts
 from batchwire_server.adapters.sql import SqlStore
 from batchwire_server.adapters.sql.migrate import SchemaError
 from batchwire_server.core.errors import OutOfReachError
+from batchwire_server.roles import app, parts
+from batchwire_server.roles.startup import DataDirError, DataDirInUseError, ListenError, NoKeysError
 from batchwire_server.service import api_keys as access
 from batchwire_server.settings import ECHO, Settings, in_force, load, misspelt, reference
-from batchwire_server.startup import DataDirError, DataDirInUseError, ListenError, NoKeysError
 
 _OPTIONS = {
     "data_dir": click.option("--data-dir", type=click.Path(path_type=Path), help="Where SQLite and the blobs are."),

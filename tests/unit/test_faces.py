@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchwire_server.faces import is_loopback, open_without_keys
-from batchwire_server.parts import open_world
+from batchwire_server.roles.faces import is_loopback, open_without_keys
+from batchwire_server.roles.parts import open_world
+from batchwire_server.roles.startup import NoKeysError
 from batchwire_server.service.api_keys import Keys
 from batchwire_server.settings import Settings
-from batchwire_server.startup import NoKeysError
 
 HERE, ANYWHERE = "127.0.0.1:1", "0.0.0.0:1"
 

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from batchwire_server import supervisor
-from batchwire_server.supervisor import Patience, Supervisor, run_worker
+from batchwire_server.roles import supervisor
+from batchwire_server.roles.supervisor import Patience, Supervisor, run_worker
 
 
 async def test_what_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ from ipaddress import ip_address, ip_network
 import uvicorn
 from grpc import aio
 
-from batchwire_server import parts
 from batchwire_server.api.server import RpcServer, UseCases
 from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.core.ports import TaskQueue
 from batchwire_server.core.trusted_header import Trust
 from batchwire_server.gateway.app import create_app
 from batchwire_server.gateway.options import GatewayOptions
+from batchwire_server.roles import parts
+from batchwire_server.roles.startup import ListenError, NoKeysError
 from batchwire_server.service.api_keys import Access
 from batchwire_server.service.batches import Batches
 from batchwire_server.service.files import Files
@@ -30,7 +31,6 @@ from batchwire_server.service.uploads import Uploads
 from batchwire_server.service.watches import Watches
 from batchwire_server.service.webhooks import Webhooks
 from batchwire_server.settings import Settings
-from batchwire_server.startup import ListenError, NoKeysError
 
 CHANNEL_OPTIONS = (("grpc.max_receive_message_length", 64 * 1024 * 1024),)
 RPC_GRACE_S = 5.0

@@ -1,0 +1,1 @@
+"""The roles: each from settings to running and back."""
