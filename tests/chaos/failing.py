@@ -46,7 +46,7 @@ def _reached(point: str, arguments: tuple[Any, ...], result: Any) -> bool:
     if point == "shard claimed":
         return any(task.kind is TaskKind.RUN for task in result)
     if point.startswith("segment"):
-        return any(harvest.segment for harvest in arguments[1])
+        return any(report.segment for report in arguments[1])
     return True
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from batchwire_server.adapters.sql import Database
 from batchwire_server.adapters.sql.tables import FILE, SEGMENT, TASK
 from batchwire_server.core.errors import BlobNotFoundError
-from batchwire_server.roles.parts import World, open_world
+from batchwire_server.roles.parts import Adapters, open_adapters
 from batchwire_server.settings import Settings, load
 from batchwire_server.worker.handlers.orphans import PREFIXES, Orphans
 from sqlalchemy import select
@@ -83,12 +83,12 @@ class Agreement:
     unswept: set[str]
 
 
-async def _stored(world: World) -> set[str]:
+async def _stored(world: Adapters) -> set[str]:
     far = time.time() + FAR_S
     return {key for prefix in PREFIXES async for page in world.blobs.list_below(prefix, far) for key in page}
 
 
-async def _size(world: World, key: str) -> int | None:
+async def _size(world: Adapters, key: str) -> int | None:
     try:
         return sum([len(block) async for block in world.blobs.stream(key)])
     except BlobNotFoundError:
@@ -97,7 +97,7 @@ async def _size(world: World, key: str) -> int | None:
 
 async def _agreement(setup: Setup) -> Agreement:
     settings = settings_of(setup)
-    async with open_world(settings) as world:
+    async with open_adapters(settings) as world:
         database = Database(settings.database_url)
         async with database.read() as connection:
             living = select(FILE.c.blob_key, FILE.c.bytes).where(FILE.c.deleted_at.is_(None))

@@ -11,14 +11,14 @@ from typing import Any, Protocol
 from batchwire_server.core import ids
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import (
+    BatchOutputs,
     BatchStore,
     ChangeFeed,
     FileStore,
     GarbageStore,
-    Harvest,
     Held,
     KeyStore,
-    Leftovers,
+    ShardReport,
     TaskQueue,
     WebhookStore,
 )
@@ -164,9 +164,9 @@ class Stage(ABC):
             await store.cancel_batch(batch.tenant, batch.id)
         if status is BatchStatus.CANCELLING:
             return batch, task
-        await store.record([Harvest(task, None, done=True)])
+        await store.record([ShardReport(task, None, done=True)])
         task = await self.claim_one(TaskKind.FINALIZE)
         if status is not BatchStatus.FINALIZING:
-            await store.finish(task, status, Leftovers(None, None, 0), 100)
+            await store.finish(task, status, BatchOutputs(None, None, 0), 100)
             task = None
         return batch, task

@@ -10,8 +10,18 @@ from typing import Any
 import pytest
 from batchwire_server.core.errors import BatchwireError, LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import Harvest, Leftovers, Once
-from batchwire_server.core.records import Batch, Fault, File, Segment, Shard, Task, TaskKind, Usage, WebhookEndpoint
+from batchwire_server.core.ports import BatchOutputs, IdempotencyKey, ShardReport
+from batchwire_server.core.records import (
+    Batch,
+    File,
+    InputError,
+    Segment,
+    Shard,
+    Task,
+    TaskKind,
+    Usage,
+    WebhookEndpoint,
+)
 from batchwire_server.core.webhooks import EVENT_TYPES
 
 from tests.ports.memory_stage import MemoryStage
@@ -80,7 +90,7 @@ class Caller:
             [await store.get_file(file.tenant, file.id) for file in self._files],
             [sorted(await store.held(worker), key=lambda held: held.id) for worker in WORKERS],
             await store.model_shares(),
-            await store.set_aside_waits(),
+            await store.quarantine_waits(),
             await store.garbage(99, 60),
             sorted(
                 (task["id"], task["kind"], task["state"], task["epoch"], task["crashes"], task["not_before"])
@@ -95,7 +105,7 @@ class Caller:
     async def add_batch(self) -> Any:
         batch = a_batch(self._random.choice(TENANTS), window_seconds=self._random.choice([60, 3600]))
         key = self._random.choice([None, *(file.blob_key for file in self._files)])
-        once = self._random.choice([None, None, Once(self._random.choice("ab"), self._random.choice("xy"))])
+        once = self._random.choice([None, None, IdempotencyKey(self._random.choice("ab"), self._random.choice("xy"))])
         named = replace(batch, id=self._name("batch"), input_key=key)
         added = await self._store.add_batch(named, once, self._random.choice([0, 3]))
         if added.id == named.id:
@@ -116,7 +126,7 @@ class Caller:
             full_models=self._random.choice([(), (), ("m",)]) if is_run else (),
             most=self._random.choice([None, None, {"m": 1}, {"m": 2, "n": 1}]) if is_run else None,
             limit=self._random.choice([1, 1, 3]),
-            set_aside=is_run and self._random.random() < 0.3,
+            quarantined=is_run and self._random.random() < 0.3,
         )
         self._tasks += claimed
         tellings = [(task.delivery.endpoint_id, task.delivery.event.type) for task in claimed if task.delivery]
@@ -131,7 +141,7 @@ class Caller:
             return
         match task.kind:
             case TaskKind.VALIDATE if self._random.random() < 0.2:
-                await self._store.reject(task, [Fault("c", "m")])
+                await self._store.reject(task, [InputError("c", "m")])
             case TaskKind.VALIDATE:
                 shards = [
                     (self._random.choice(MODELS), Shard(number, number * 100, 100, 1, 10))
@@ -144,7 +154,7 @@ class Caller:
                 status = self._random.choice([BatchStatus.COMPLETED, BatchStatus.EXPIRED, BatchStatus.CANCELLED])
                 output = a_file(str(task.tenant), id=self._name("file"))
                 output = replace(output, blob_key=f"files/{output.id}")
-                await self._store.finish(task, status, Leftovers(output, None, self._random.choice([0, 4])), 60)
+                await self._store.finish(task, status, BatchOutputs(output, None, self._random.choice([0, 4])), 60)
                 self._files.append(output)
             case TaskKind.DELIVER:
                 await self._store.complete(task)
@@ -153,13 +163,13 @@ class Caller:
 
     async def record(self) -> Any:
         shards = {task.id: task for task in self._tasks[-8:] if task.kind is TaskKind.RUN}
-        harvests = []
+        reports = []
         for task in shards.values():
             key = f"{task.id}-{task.epoch}-{self._random.choice('abc')}"
             size = self._random.randrange(1, 50)
             made = Segment(task.id, key, 10, size, 1, self._random.choice([0, 2]), Usage(1, 2, 3, 4, size))
-            harvests.append(Harvest(task, self._random.choice([None, made]), self._random.random() < 0.4))
-        return sorted(task.id for task in await self._store.record(harvests))
+            reports.append(ShardReport(task, self._random.choice([None, made]), self._random.random() < 0.4))
+        return sorted(task.id for task in await self._store.record(reports))
 
     async def release(self) -> Any:
         if task := self._any_task():

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from batchwire_server.core.errors import BatchwireError, Reason
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
-from batchwire_server.core.ports import Harvest, Leftovers, Once
-from batchwire_server.core.records import Fault, TaskKind
+from batchwire_server.core.ports import BatchOutputs, IdempotencyKey, ShardReport
+from batchwire_server.core.records import InputError, TaskKind
 
 from tests.ports.stores import OTHER_KINDS, TTL, Stage, a_batch, a_file, segment, shards
 
@@ -32,14 +32,14 @@ class TestBatches:
         ]
 
     async def test_calls_of_one_name_that_come_at_once_create_one_batch(self, stage: Stage) -> None:
-        once = Once("mine", "the same")
+        once = IdempotencyKey("mine", "the same")
         made = await asyncio.gather(*(stage.store.add_batch(a_batch(), once) for _ in range(8)))
         assert len({batch.id for batch in made}) == 1
         with pytest.raises(BatchwireError):
-            await stage.store.add_batch(a_batch(), Once("mine", "something else"))
+            await stage.store.add_batch(a_batch(), IdempotencyKey("mine", "something else"))
 
     async def test_names_of_calls_are_each_tenants_own(self, stage: Stage) -> None:
-        once = Once("mine", "the same")
+        once = IdempotencyKey("mine", "the same")
         made = [await stage.store.add_batch(a_batch(tenant), once) for tenant in ("acme", "other")]
         assert [batch.tenant for batch in made] == ["acme", "other"]
 
@@ -47,12 +47,12 @@ class TestBatches:
         await stage.stop_the_clock()
         await stage.store.add_batch(a_batch(), per_hour=2)
         await stage.advance(1800)
-        named = await stage.store.add_batch(a_batch(), Once("mine", "f"), per_hour=2)
+        named = await stage.store.add_batch(a_batch(), IdempotencyKey("mine", "f"), per_hour=2)
         await stage.advance(1799)
         with pytest.raises(BatchwireError) as refused:
             await stage.store.add_batch(a_batch(), per_hour=2)
         assert refused.value.reason is Reason.RATE_LIMIT_EXCEEDED
-        assert await stage.store.add_batch(a_batch(), Once("mine", "f"), per_hour=2) == named
+        assert await stage.store.add_batch(a_batch(), IdempotencyKey("mine", "f"), per_hour=2) == named
         await stage.store.add_batch(a_batch("other"), per_hour=2)
         await stage.advance(1)
         await stage.store.add_batch(a_batch(), per_hour=2)
@@ -60,13 +60,13 @@ class TestBatches:
             await stage.store.add_batch(a_batch(), per_hour=2)
 
     async def test_it_is_found_by_the_key_of_its_tenants_call(self, stage: Stage) -> None:
-        once = Once("mine", "the same")
+        once = IdempotencyKey("mine", "the same")
         assert await stage.store.find_batch("acme", once) is None
         batch = await stage.store.add_batch(a_batch(), once)
         assert await stage.store.find_batch("acme", once) == batch
         assert await stage.store.find_batch("other", once) is None
         with pytest.raises(BatchwireError):
-            await stage.store.find_batch("acme", Once("mine", "something else"))
+            await stage.store.find_batch("acme", IdempotencyKey("mine", "something else"))
 
     async def test_a_cancel_and_the_end_of_validation_never_wait_for_each_other(self, stage: Stage) -> None:
         for _ in range(10):
@@ -123,11 +123,11 @@ class TestBatches:
         await stage.store.accept(await stage.claim_one(TaskKind.VALIDATE), "m", shards(1))
         await note()
         task = await stage.claim_one(TaskKind.RUN)
-        await stage.store.record([Harvest(task, segment(task), done=False)])
+        await stage.store.record([ShardReport(task, segment(task), done=False)])
         await note()
-        await stage.store.record([Harvest(task, segment(task, 1), done=True)])
+        await stage.store.record([ShardReport(task, segment(task, 1), done=True)])
         await note()
-        await stage.store.finish(await stage.claim_one(TaskKind.FINALIZE), S.COMPLETED, Leftovers(None, None, 0), 9)
+        await stage.store.finish(await stage.claim_one(TaskKind.FINALIZE), S.COMPLETED, BatchOutputs(None, None, 0), 9)
         await note()
         assert revisions == sorted(set(revisions))
 
@@ -136,9 +136,12 @@ class TestResults:
     async def test_segments_stand_one_after_the_other_in_the_order_of_their_recording(self, stage: Stage) -> None:
         batch = await stage.started(parts=shards(2))
         first, second = await stage.store.claim("w1", [TaskKind.RUN], ttl=TTL, limit=2)
-        await stage.store.record([Harvest(second, segment(second, size=30), done=False)])
+        await stage.store.record([ShardReport(second, segment(second, size=30), done=False)])
         await stage.store.record(
-            [Harvest(first, segment(first, size=50), done=False), Harvest(second, segment(second, 1), done=False)]
+            [
+                ShardReport(first, segment(first, size=50), done=False),
+                ShardReport(second, segment(second, 1), done=False),
+            ]
         )
         found = await stage.store.segments_from(batch.id, 0, 10)
         assert [(one.start, one.bytes) for one in found] == [(0, 30), (30, 50), (80, 20)]
@@ -153,7 +156,7 @@ class TestResults:
         batch = await stage.started()
         task = await stage.claim_one(TaskKind.RUN)
         for number in range(3):
-            await stage.store.record([Harvest(task, segment(task, number), done=False)])
+            await stage.store.record([ShardReport(task, segment(task, number), done=False)])
         assert [one.start for one in await stage.store.segments_from(batch.id, offset, 2)] == starts
 
 
@@ -196,9 +199,9 @@ class TestCancelling:
         assert found
         assert found.open_shards == 2
         assert await stage.store.claim("w2", [TaskKind.FINALIZE], ttl=TTL) == []
-        await stage.store.record([Harvest(first, segment(first), done=True)])
+        await stage.store.record([ShardReport(first, segment(first), done=True)])
         assert await stage.store.claim("w2", [TaskKind.FINALIZE], ttl=TTL) == []
-        await stage.store.record([Harvest(second, None, done=True)])
+        await stage.store.record([ShardReport(second, None, done=True)])
         assert len(await stage.store.claim("w2", [TaskKind.FINALIZE], ttl=TTL)) == 1
         assert await stage.status(batch) is S.CANCELLING
 
@@ -208,7 +211,7 @@ class TestCancelling:
         await stage.store.cancel_batch("acme", batch.id)
         await stage.let_lease_lapse(task)
         again = await stage.claim_one(TaskKind.RUN, "w2")
-        await stage.store.record([Harvest(again, None, done=True)])
+        await stage.store.record([ShardReport(again, None, done=True)])
         assert (await stage.claim_one(TaskKind.FINALIZE)).batch_id == batch.id
 
     async def test_a_batch_that_nothing_runs_of_goes_straight_to_its_end(self, stage: Stage) -> None:
@@ -262,7 +265,7 @@ class TestExpiring:
         task = await stage.claim_one(TaskKind.RUN)
         await self.expire(stage)
         assert await stage.tasks(batch, TaskKind.FINALIZE) == []
-        await stage.store.record([Harvest(task, segment(task), done=True)])
+        await stage.store.record([ShardReport(task, segment(task), done=True)])
         assert len(await stage.tasks(batch, TaskKind.FINALIZE)) == 1
         assert await stage.status(batch) is S.FINALIZING
 
@@ -270,7 +273,7 @@ class TestExpiring:
 class TestEnding:
     async def test_a_rejected_batch_has_failed_with_its_faults_and_counts_nothing(self, stage: Stage) -> None:
         batch = await stage.store.add_batch(a_batch())
-        faults = [Fault("a", "ü", "p", 3), Fault("b", "m")]
+        faults = [InputError("a", "ü", "p", 3), InputError("b", "m")]
         await stage.store.reject(await stage.claim_one(TaskKind.VALIDATE), faults)
         found = await stage.store.get_batch("acme", batch.id)
         assert found
@@ -284,7 +287,7 @@ class TestEnding:
         batch, task = await stage.at(S.FINALIZING)
         assert task
         output, error = a_file(purpose="batch_output"), a_file(purpose="batch_output")
-        await stage.store.finish(task, S.EXPIRED, Leftovers(output, error, 4), 60)
+        await stage.store.finish(task, S.EXPIRED, BatchOutputs(output, error, 4), 60)
         found = await stage.store.get_batch("acme", batch.id)
         assert found
         assert (found.status, found.output_file_id, found.error_file_id) == (S.EXPIRED, output.id, error.id)
@@ -299,6 +302,6 @@ class TestEnding:
         batch, task = await stage.at(S.FINALIZING)
         assert task
         with pytest.raises(Exception):  # noqa: B017 - what matters is that nothing of it stays
-            await stage.store.finish(task, S.CANCELLED, Leftovers(None, None, 0), 60)
+            await stage.store.finish(task, S.CANCELLED, BatchOutputs(None, None, 0), 60)
         assert await stage.status(batch) is S.FINALIZING
         assert [held.id for held in await stage.store.held("w1")] == [task.id]

@@ -14,7 +14,7 @@ from batchwire_server.adapters.changes import PolledChanges
 from batchwire_server.adapters.sql.engine import WORK
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import ChangeFeed, Harvest, Leftovers
+from batchwire_server.core.ports import BatchOutputs, ChangeFeed, ShardReport
 from batchwire_server.core.records import TaskKind
 from batchwire_server.roles.parts import changes_of
 
@@ -64,7 +64,7 @@ async def test_who_waits_for_work_is_not_told_of_results(sql_stage: SqlStage) ->
     task = await sql_stage.claim_one(TaskKind.RUN)
     async with changes_of(sql_stage.database, WORK) as feed:
         seen = await feed.wait(1, PATIENCE_S)
-        await sql_stage.store.record([Harvest(task, segment(task), done=False)])
+        await sql_stage.store.record([ShardReport(task, segment(task), done=False)])
         await sql_stage.claim_one(TaskKind.RUN)
         assert await feed.wait(seen, SOON_S) == seen
         await sql_stage.store.release(task)
@@ -98,7 +98,7 @@ async def test_a_report_that_is_refused_halfway_is_no_change(stage: Stage, chang
     assert task
     seen = await changes.wait(0, PATIENCE_S)
     with pytest.raises(LeaseLostError):
-        await stage.store.finish(task, BatchStatus.CANCELLED, Leftovers(a_file(), None, 0), 60)
+        await stage.store.finish(task, BatchStatus.CANCELLED, BatchOutputs(a_file(), None, 0), 60)
     assert await changes.wait(seen, SOON_S) == seen
 
 

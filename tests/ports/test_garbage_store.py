@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
-from batchwire_server.core.ports import Garbage, Harvest, Leftovers, Once
+from batchwire_server.core.ports import BatchOutputs, Garbage, IdempotencyKey, ShardReport
 from batchwire_server.core.records import TaskKind, UploadPart
 
 from tests.ports.stores import Stage, a_batch, a_file, an_upload, segment
@@ -112,10 +112,10 @@ class TestSegments:
         task = await stage.claim_one(TaskKind.RUN)
         if status is BatchStatus.CANCELLED:
             await stage.store.cancel_batch("acme", batch.id)
-        await stage.store.record([Harvest(task, segment(task), done=True)])
+        await stage.store.record([ShardReport(task, segment(task), done=True)])
         assert await garbage(stage) == NOTHING
         finalize = await stage.claim_one(TaskKind.FINALIZE)
-        await stage.store.finish(finalize, status, Leftovers(None, None, 0), 60)
+        await stage.store.finish(finalize, status, BatchOutputs(None, None, 0), 60)
         assert await garbage(stage, result_lifetime=60) == NOTHING
         await stage.advance(61)
         found = await garbage(stage, result_lifetime=60)
@@ -169,21 +169,21 @@ class TestPruning:
         assert await stage.status(batch) is BatchStatus.COMPLETED
 
     async def test_a_name_can_be_used_again_once_its_batch_is_gone(self, stage: Stage) -> None:
-        once = Once("name", "these words")
+        once = IdempotencyKey("name", "these words")
         first = await stage.store.add_batch(a_batch(), once)
         await stage.store.reject(await stage.claim_one(TaskKind.VALIDATE), [])
         assert (await stage.store.add_batch(a_batch(), once)).id == first.id
         await stage.advance(61)
         await self.prune(stage)
-        second = await stage.store.add_batch(a_batch(), Once("name", "other words"))
+        second = await stage.store.add_batch(a_batch(), IdempotencyKey("name", "other words"))
         assert second.id != first.id
 
     async def test_segments_of_a_batch_that_is_gone_are_garbage(self, stage: Stage) -> None:
         batch = await stage.started()
         task = await stage.claim_one(TaskKind.RUN)
-        await stage.store.record([Harvest(task, segment(task), done=True)])
+        await stage.store.record([ShardReport(task, segment(task), done=True)])
         finalize = await stage.claim_one(TaskKind.FINALIZE)
-        await stage.store.finish(finalize, BatchStatus.COMPLETED, Leftovers(None, None, 0), 60)
+        await stage.store.finish(finalize, BatchStatus.COMPLETED, BatchOutputs(None, None, 0), 60)
         await stage.advance(61)
         await self.prune(stage)
         assert await garbage(stage, result_lifetime=10**6) == Garbage({}, [], [batch.id])
@@ -204,7 +204,7 @@ class TestReferences:
         await stage.started()
         task = await stage.claim_one(TaskKind.RUN)
         mine = segment(task)
-        await stage.store.record([Harvest(task, mine, done=False)])
+        await stage.store.record([ShardReport(task, mine, done=False)])
         known = {file.blob_key, "uploads/u/part_1", mine.blob_key}
         others = {"files/other", "uploads/u/other", "segments/b/other"}
         assert await stage.store.referenced(known | others) == known

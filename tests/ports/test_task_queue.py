@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import SET_ASIDE_AFTER, Harvest
+from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES, ShardReport
 from batchwire_server.core.records import TaskKind
 
 from tests.ports.sql_stage import SqlStage, over_sql
@@ -48,7 +48,7 @@ class TestClaiming:
         for worker in "abc":
             task = await stage.claim_one(TaskKind.RUN, worker)
             order.append(task.batch_id)
-            await stage.store.record([Harvest(task, None, done=True)])
+            await stage.store.record([ShardReport(task, None, done=True)])
         assert order == [soon.id, middle.id, late.id]
 
     async def test_work_without_a_deadline_comes_last(self, stage: Stage) -> None:
@@ -269,31 +269,31 @@ class TestCrashes:
     async def test_a_shard_whose_holders_crash_is_set_aside(self, stage: Stage) -> None:
         await stage.started()
         await self.crash(stage, 2)
-        assert not await stage.store.set_aside_waits()
+        assert not await stage.store.quarantine_waits()
         await self.crash(stage, 1)
-        assert await stage.store.set_aside_waits()
+        assert await stage.store.quarantine_waits()
         assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL) == []
-        (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, set_aside=True)
-        assert (task.crashes, task.suspect) == (SET_ASIDE_AFTER, None)
-        assert not await stage.store.set_aside_waits()
+        (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, quarantined=True)
+        assert (task.crashes, task.suspect) == (QUARANTINE_AFTER_CRASHES, None)
+        assert not await stage.store.quarantine_waits()
 
     async def test_other_shards_are_not_set_aside(self, stage: Stage) -> None:
         await stage.started()
-        assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL, set_aside=True) == []
+        assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL, quarantined=True) == []
 
     async def test_a_lease_that_runs_out_is_a_crash(self, stage: Stage) -> None:
         await stage.started()
-        for crashes in range(SET_ASIDE_AFTER):
+        for crashes in range(QUARANTINE_AFTER_CRASHES):
             task = await stage.claim_one(TaskKind.RUN)
             assert task.crashes == crashes
             await stage.let_lease_lapse(task)
-        assert await stage.store.set_aside_waits()
-        (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, set_aside=True)
-        assert task.crashes == SET_ASIDE_AFTER
+        assert await stage.store.quarantine_waits()
+        (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, quarantined=True)
+        assert task.crashes == QUARANTINE_AFTER_CRASHES
 
     async def test_giving_back_is_no_crash(self, stage: Stage) -> None:
         await stage.started()
-        for _ in range(SET_ASIDE_AFTER):
+        for _ in range(QUARANTINE_AFTER_CRASHES):
             await stage.store.release(await stage.claim_one(TaskKind.RUN))
             await stage.claim_one(TaskKind.RUN, "node/0")
             await stage.store.release_worker("node", crashed=False)
@@ -303,40 +303,40 @@ class TestCrashes:
         await stage.started()
         await self.crash(stage, 2)
         task = await stage.claim_one(TaskKind.RUN, "node/0")
-        await stage.store.record([Harvest(task, None, done=False)])
+        await stage.store.record([ShardReport(task, None, done=False)])
         await stage.store.release(task)
         assert (await stage.claim_one(TaskKind.RUN)).crashes == 2
         await stage.store.release_worker("w1", crashed=False)
         task = await stage.claim_one(TaskKind.RUN, "node/0")
-        await stage.store.record([Harvest(task, segment(task), done=False)])
+        await stage.store.record([ShardReport(task, segment(task), done=False)])
         await stage.store.release_worker("node", crashed=True)
         assert (await stage.claim_one(TaskKind.RUN)).crashes == 1
 
     async def test_what_is_set_aside_stays_so_though_lines_are_recorded(self, stage: Stage) -> None:
         await stage.started()
-        await self.crash(stage, SET_ASIDE_AFTER)
-        (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, set_aside=True)
-        await stage.store.record([Harvest(task, segment(task), done=False)])
+        await self.crash(stage, QUARANTINE_AFTER_CRASHES)
+        (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, quarantined=True)
+        await stage.store.record([ShardReport(task, segment(task), done=False)])
         await stage.store.release(task)
-        (again,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, set_aside=True)
-        assert again.crashes == SET_ASIDE_AFTER
+        (again,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, quarantined=True)
+        assert again.crashes == QUARANTINE_AFTER_CRASHES
 
     async def test_a_suspect_outlives_a_crash_and_nothing_else(self, stage: Stage) -> None:
         await stage.started()
-        await self.crash(stage, SET_ASIDE_AFTER)
+        await self.crash(stage, QUARANTINE_AFTER_CRASHES)
         for crashed, expected in ((True, 7), (False, None)):
-            (task,) = await stage.store.claim("node/0", RUN_KINDS, ttl=TTL, set_aside=True)
+            (task,) = await stage.store.claim("node/0", RUN_KINDS, ttl=TTL, quarantined=True)
             await stage.store.suspect(task, 7)
             await stage.store.release_worker("node", crashed=crashed)
-            (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, set_aside=True)
+            (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, quarantined=True)
             assert task.suspect == expected
             await stage.store.release(task)
 
     async def test_work_that_is_no_shard_waits_a_while_after_some_crashes(self, stage: Stage) -> None:
         await stage.store.add_batch(a_batch())
-        for _ in range(SET_ASIDE_AFTER):
+        for _ in range(QUARANTINE_AFTER_CRASHES):
             await stage.claim_one(TaskKind.VALIDATE, "node/0")
             await stage.store.release_worker("node", crashed=True)
         assert await stage.store.claim("w1", [TaskKind.VALIDATE], ttl=TTL) == []
         await stage.advance(3600)
-        assert (await stage.claim_one(TaskKind.VALIDATE)).crashes == SET_ASIDE_AFTER
+        assert (await stage.claim_one(TaskKind.VALIDATE)).crashes == QUARANTINE_AFTER_CRASHES

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import Harvest, Leftovers, TaskQueue
-from batchwire_server.core.records import Batch, Fault, Task, TaskKind, Usage
+from batchwire_server.core.ports import BatchOutputs, ShardReport, TaskQueue
+from batchwire_server.core.records import Batch, InputError, Task, TaskKind, Usage
 
 from tests.ports.stores import RUN_KINDS, TTL, Stage, a_batch, a_file, segment, shards
 
@@ -22,11 +22,11 @@ FENCED: dict[str, tuple[TaskKind, Fenced]] = {
     "release": (TaskKind.RUN, lambda store, task: store.release(task)),
     "complete": (TaskKind.RUN, lambda store, task: store.complete(task)),
     "accept": (TaskKind.VALIDATE, lambda store, task: store.accept(task, "m", shards(2))),
-    "reject": (TaskKind.VALIDATE, lambda store, task: store.reject(task, [Fault("c", "m")])),
+    "reject": (TaskKind.VALIDATE, lambda store, task: store.reject(task, [InputError("c", "m")])),
     "expire": (TaskKind.EXPIRE, lambda store, task: store.expire(task)),
     "finish": (
         TaskKind.FINALIZE,
-        lambda store, task: store.finish(task, S.COMPLETED, Leftovers(a_file(), None, 0), 60),
+        lambda store, task: store.finish(task, S.COMPLETED, BatchOutputs(a_file(), None, 0), 60),
     ),
 }
 
@@ -83,7 +83,7 @@ class TestFencing:
         await stage.let_lease_lapse(task)
         await stage.claim_one(TaskKind.RUN, "w2")
         before = await stage.kept_of(batch), await stage.tasks(batch)
-        assert await stage.store.record([Harvest(task, segment(task), done=done)]) == {task}
+        assert await stage.store.record([ShardReport(task, segment(task), done=done)]) == {task}
         assert (await stage.kept_of(batch), await stage.tasks(batch)) == before
         assert await stage.all_segments() == []
 
@@ -118,8 +118,8 @@ class TestRecording:
     async def test_segments_add_to_the_counts_and_the_usage(self, stage: Stage) -> None:
         batch = await stage.started()
         task = await stage.claim_one(TaskKind.RUN)
-        await stage.store.record([Harvest(task, segment(task, 0, completed=3, failed=1), done=False)])
-        await stage.store.record([Harvest(task, segment(task, 1, completed=2, failed=4, size=5), done=False)])
+        await stage.store.record([ShardReport(task, segment(task, 0, completed=3, failed=1), done=False)])
+        await stage.store.record([ShardReport(task, segment(task, 1, completed=2, failed=4, size=5), done=False)])
         assert await self.counts(stage, batch) == (5, 5, 25, Usage(2, 4, 6, 8, 10))
         recorded = await stage.store.segments_of(task)
         assert [one.blob_key for one in recorded] == [segment(task, 0).blob_key, segment(task, 1).blob_key]
@@ -128,26 +128,26 @@ class TestRecording:
     async def test_recording_the_same_segment_again_changes_nothing(self, stage: Stage) -> None:
         batch = await stage.started()
         task = await stage.claim_one(TaskKind.RUN)
-        harvest = Harvest(task, segment(task, completed=3), done=False)
+        report = ShardReport(task, segment(task, completed=3), done=False)
         for _ in range(3):
-            assert await stage.store.record([harvest]) == set()
+            assert await stage.store.record([report]) == set()
         assert await self.counts(stage, batch) == (3, 0, 20, Usage(1, 2, 3, 4, 5))
         assert len(await stage.store.segments_of(task)) == 1
 
     async def test_the_same_segment_may_come_again_with_the_word_that_the_shard_is_done(self, stage: Stage) -> None:
         batch = await stage.started()
         task = await stage.claim_one(TaskKind.RUN)
-        await stage.store.record([Harvest(task, segment(task, completed=3), done=False)])
-        assert await stage.store.record([Harvest(task, segment(task, completed=3), done=True)]) == set()
+        await stage.store.record([ShardReport(task, segment(task, completed=3), done=False)])
+        assert await stage.store.record([ShardReport(task, segment(task, completed=3), done=True)]) == set()
         assert await self.counts(stage, batch) == (3, 0, 20, Usage(1, 2, 3, 4, 5))
         assert await stage.status(batch) is S.FINALIZING
 
     async def test_a_shard_that_is_done_counts_down_once(self, stage: Stage) -> None:
         batch = await stage.started(parts=shards(2))
         task = await stage.claim_one(TaskKind.RUN)
-        harvest = Harvest(task, segment(task), done=True)
-        assert await stage.store.record([harvest]) == set()
-        assert await stage.store.record([harvest]) == {task}
+        report = ShardReport(task, segment(task), done=True)
+        assert await stage.store.record([report]) == set()
+        assert await stage.store.record([report]) == {task}
         found = await stage.store.get_batch("acme", batch.id)
         assert found
         assert (found.open_shards, found.completed, found.status) == (1, 1, S.IN_PROGRESS)
@@ -155,7 +155,7 @@ class TestRecording:
     async def test_the_last_shard_takes_the_batch_to_its_finalizing_once(self, stage: Stage) -> None:
         batch = await stage.started(parts=shards(3))
         tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
-        await stage.store.record([Harvest(task, segment(task), done=True) for task in tasks])
+        await stage.store.record([ShardReport(task, segment(task), done=True) for task in tasks])
         assert await stage.status(batch) is S.FINALIZING
         assert len(await stage.tasks(batch, TaskKind.FINALIZE)) == 1
 
@@ -164,7 +164,7 @@ class TestRecording:
         tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
         await stage.let_lease_lapse(tasks[0])
         await stage.claim_one(TaskKind.RUN, "w2")
-        lost = await stage.store.record([Harvest(task, segment(task), done=False) for task in tasks])
+        lost = await stage.store.record([ShardReport(task, segment(task), done=False) for task in tasks])
         assert lost == {tasks[0]}
         recorded = {one.task_id for one in await stage.all_segments()}
         assert recorded == {task.id for task in tasks[1:]}
@@ -173,7 +173,7 @@ class TestRecording:
     async def test_many_workers_record_at_once_and_nothing_is_lost(self, stage: Stage) -> None:
         batch = await stage.started(parts=shards(12))
         tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=12)
-        await asyncio.gather(*(stage.store.record([Harvest(task, segment(task), done=True)]) for task in tasks))
+        await asyncio.gather(*(stage.store.record([ShardReport(task, segment(task), done=True)]) for task in tasks))
         assert (await self.counts(stage, batch))[:3] == (12, 0, 240)
         assert len(await stage.tasks(batch, TaskKind.FINALIZE)) == 1
         starts = [one.start for one in await stage.store.segments_from(batch.id, 0, 99)]
@@ -184,7 +184,7 @@ class TestRecording:
         other = ("n", first[1])
         batch = await stage.started(parts=[first, second, other])
         tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
-        await stage.store.record([Harvest(tasks[2], segment(tasks[2]), done=True)])
+        await stage.store.record([ShardReport(tasks[2], segment(tasks[2]), done=True)])
         found = await stage.store.shards_of(batch.id)
         assert [(run.shard.window, run.model, len(run.segments)) for run in found] == [
             (0, "m", 0),
@@ -196,5 +196,5 @@ class TestRecording:
         batch = await stage.started()
         task = await stage.claim_one(TaskKind.RUN)
         big = replace(segment(task), usage=Usage(total_tokens=1 << 50))
-        await stage.store.record([Harvest(task, big, done=False)])
+        await stage.store.record([ShardReport(task, big, done=False)])
         assert (await self.counts(stage, batch))[3] == Usage(total_tokens=1 << 50)

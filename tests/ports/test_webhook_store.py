@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from batchwire_server.core import ids
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
-from batchwire_server.core.records import Fault, Task, TaskKind, WebhookEndpoint
+from batchwire_server.core.records import InputError, Task, TaskKind, WebhookEndpoint
 
 from tests.ports.stores import TTL, Stage, a_batch
 
@@ -100,7 +100,7 @@ async def test_what_did_not_happen_is_not_delivered(stage: Stage) -> None:
 async def test_a_delivery_that_is_complete_leaves_nothing(stage: Stage) -> None:
     await stage.store.add_webhook_endpoint(an_endpoint())
     added = await stage.store.add_batch(a_batch())
-    await stage.store.reject(await stage.claim_one(TaskKind.VALIDATE), [Fault("c", "m")])
+    await stage.store.reject(await stage.claim_one(TaskKind.VALIDATE), [InputError("c", "m")])
     (task,) = await deliveries(stage)
     await stage.store.release(task)
     (again,) = await deliveries(stage)

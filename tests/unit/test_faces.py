@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from batchwire_server.roles.faces import is_loopback, open_without_keys
-from batchwire_server.roles.parts import open_world
+from batchwire_server.roles.parts import open_adapters
 from batchwire_server.roles.startup import NoKeysError
 from batchwire_server.service.api_keys import Keys
 from batchwire_server.settings import Settings
@@ -54,7 +54,7 @@ async def test_it_is_open_on_loopback_or_where_that_is_asked_for_by_name(
 ) -> None:
     """Open means: as long as there never was a key, which each call asks again. None: the server is not started."""
     chosen = Settings(data_dir=tmp_path, **settings)
-    async with open_world(chosen) as world:
+    async with open_adapters(chosen) as world:
         if keyed:
             await Keys(world.store).create("red", "")
         answer = expected[keyed]

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from batchwire_server.core.errors import shorten
-from batchwire_server.core.records import Fault, LineRules, Shard
+from batchwire_server.core.records import InputError, LineRules, Shard
 
 BOM = b"\xef\xbb\xbf"
 _NESTING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')  # strings are matched to be passed over
@@ -153,7 +153,7 @@ CHAT = "/v1/chat/completions"
 
 def check_line(
     line: RawLine, endpoint: str, max_bytes: int, rules: LineRules = STRICT, *, needs_model: bool = True
-) -> CheckedLine | list[Fault]:
+) -> CheckedLine | list[InputError]:
     """Returns the line's fields, or all that is wrong with it.
 
     Args:
@@ -165,7 +165,7 @@ def check_line(
     """
     if line.text is None:
         message = f"This line is larger than the {max_bytes} byte maximum."
-        return [Fault("invalid_request", message, line=line.number)]
+        return [InputError("invalid_request", message, line=line.number)]
     if too_deep(line.text):
         return [_unparseable(line)]
     try:
@@ -203,8 +203,8 @@ def too_deep(text: bytes) -> bool:
     return False
 
 
-def _unparseable(line: RawLine) -> Fault:
-    return Fault("invalid_json_line", "This line is not parseable as valid JSON.", line=line.number)
+def _unparseable(line: RawLine) -> InputError:
+    return InputError("invalid_json_line", "This line is not parseable as valid JSON.", line=line.number)
 
 
 def _missing(param: str) -> tuple[str, str, str]:
@@ -216,7 +216,7 @@ def _wrong_type(param: str, wanted: str, value: object) -> tuple[str, str, str]:
     return "invalid_type", message, param
 
 
-def _explain(line: RawLine, endpoint: str, rules: LineRules, *, needs_model: bool) -> list[Fault]:
+def _explain(line: RawLine, endpoint: str, rules: LineRules, *, needs_model: bool) -> list[InputError]:
     """Finds all that is wrong with a line that is not as it should be."""
     try:
         value = _anything.decode(line.text or b"")
@@ -230,7 +230,7 @@ def _explain(line: RawLine, endpoint: str, rules: LineRules, *, needs_model: boo
         *_body_faults(value, endpoint, rules, needs_model=needs_model),
     ]
     # A key that is there twice, once of a wrong type, is the one thing that the decoders see differently.
-    return [Fault(code, message, param, line.number) for code, message, param in found] or [_unparseable(line)]
+    return [InputError(code, message, param, line.number) for code, message, param in found] or [_unparseable(line)]
 
 
 def _reaches(url: object, endpoint: str, rules: LineRules) -> bool:

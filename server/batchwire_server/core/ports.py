@@ -15,8 +15,8 @@ from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import (
     ApiKey,
     Batch,
-    Fault,
     File,
+    InputError,
     Model,
     Segment,
     Shard,
@@ -120,7 +120,7 @@ class FileStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
+class IdempotencyKey:
     """A name for a call, and what tells the call from others."""
 
     key: str
@@ -130,7 +130,7 @@ class Once:
 class BatchStore(Protocol):
     """Batches, as callers see them."""
 
-    async def add_batch(self, batch: Batch, once: Once | None = None, per_hour: int = 0) -> Batch:
+    async def add_batch(self, batch: Batch, once: IdempotencyKey | None = None, per_hour: int = 0) -> Batch:
         """Stores a batch with the tasks that start it and that end it in time; returns it with its times.
 
         Raises BatchwireError when its tenant has stored `per_hour` batches, if that is not 0, within the last hour.
@@ -138,7 +138,7 @@ class BatchStore(Protocol):
         With `once`, a batch that was stored under the same key before is returned in its place. Raises BatchwireError when that one was another call's.
         """
 
-    async def find_batch(self, tenant: str, once: Once) -> Batch | None:
+    async def find_batch(self, tenant: str, once: IdempotencyKey) -> Batch | None:
         """Returns the batch that was stored under a key before. Raises BatchwireError when it was another call's."""
 
     async def get_batch(self, tenant: str, batch_id: str) -> Batch | None:
@@ -167,7 +167,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Harvest:
+class ShardReport:
     """What a worker has to report of one shard: perhaps a segment, perhaps that it is done."""
 
     task: Task
@@ -176,7 +176,7 @@ class Harvest:
 
 
 @dataclass(frozen=True, slots=True)
-class RunShard:
+class CompletedShard:
     """A shard that nobody runs any more, and what was recorded of it."""
 
     model: str
@@ -185,7 +185,7 @@ class RunShard:
 
 
 @dataclass(frozen=True, slots=True)
-class Leftovers:
+class BatchOutputs:
     """What a batch leaves: its files, where there is something to leave, and how many of its lines never ran."""
 
     output: File | None
@@ -196,7 +196,7 @@ class Leftovers:
 SOON = (TaskKind.VALIDATE, TaskKind.EXPIRE, TaskKind.FINALIZE)
 """What any worker does soon, however busy upstreams are."""
 
-SET_ASIDE_AFTER = 3
+QUARANTINE_AFTER_CRASHES = 3
 """A shard is set aside after so many crashes in a row: it is run apart from all other work, line by line."""
 
 CRASH_DELAY_MS = 10_000
@@ -216,7 +216,7 @@ class TaskQueue(Protocol):
         fed: Collection[tuple[str, str]] = (),
         most: Mapping[str, int] | None = None,
         limit: int = 1,
-        set_aside: bool = False,
+        quarantined: bool = False,
         expired_before: int | None = None,
     ) -> list[Task]:
         """Leases up to `limit` tasks that are due for `ttl` seconds, the most urgent first.
@@ -227,7 +227,7 @@ class TaskQueue(Protocol):
         lease has run out; so are shards that were set aside, unless it is just those that are wanted.
         """
 
-    async def set_aside_waits(self) -> bool:
+    async def quarantine_waits(self) -> bool:
         """Tells whether a shard that was set aside could be claimed."""
 
     async def overdue(self, seconds: float) -> bool:
@@ -263,13 +263,13 @@ class TaskQueue(Protocol):
     async def accept(self, task: Task, model: str | None, shards: Sequence[tuple[str, Shard]]) -> None:
         """Ends validation well: the batch is in progress, its shards are in the queue."""
 
-    async def reject(self, task: Task, faults: Sequence[Fault]) -> None:
+    async def reject(self, task: Task, faults: Sequence[InputError]) -> None:
         """Ends validation badly: the batch has failed."""
 
     async def segments_of(self, task: Task) -> list[Segment]:
         """Returns what was recorded of a shard."""
 
-    async def record(self, harvests: Sequence[Harvest]) -> set[Task]:
+    async def record(self, reports: Sequence[ShardReport]) -> set[Task]:
         """Records finished lines and shards in one step; returns the tasks whose lease was lost, of which nothing is recorded.
 
         When the last shard of a batch is done, the batch goes on to its finalizing. Recording the same segment again changes nothing.
@@ -278,10 +278,10 @@ class TaskQueue(Protocol):
     async def expire(self, task: Task) -> None:
         """Ends a batch's time: what has not started will not."""
 
-    async def shards_of(self, batch_id: str) -> list[RunShard]:
+    async def shards_of(self, batch_id: str) -> list[CompletedShard]:
         """Returns the shards of a batch by window."""
 
-    async def finish(self, task: Task, status: BatchStatus, leftovers: Leftovers, lifetime: int) -> None:
+    async def finish(self, task: Task, status: BatchStatus, outputs: BatchOutputs, lifetime: int) -> None:
         """Ends a batch: its files and its last state appear in one step."""
 
 

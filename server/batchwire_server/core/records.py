@@ -94,7 +94,7 @@ def total_usage(usages: Iterable[Usage]) -> Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class InputError:
     """One thing wrong with a batch's input. `line` counts from 1."""
 
     code: str
@@ -154,7 +154,7 @@ class Batch:
     line_rules: LineRules = LineRules()
     status: BatchStatus = BatchStatus.VALIDATING
     model: str | None = None
-    errors: tuple[Fault, ...] = ()
+    errors: tuple[InputError, ...] = ()
     output_file_id: str | None = None
     error_file_id: str | None = None
     created_at: int = 0

@@ -8,17 +8,17 @@ from batchwire_server.core.catalog import Served
 from batchwire_server.core.errors import shorten
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.lines import STRICT, CheckedLine, LineSplitter, RawLine, check_line, inputs_of
-from batchwire_server.core.records import Fault, LineRules
+from batchwire_server.core.records import InputError, LineRules
 from batchwire_server.core.shards import ShardCutter
 
 MAX_FAULTS = 100
 EMBEDDINGS = "/v1/embeddings"
 
 
-def cannot_find_file(file_id: str, tenant: str) -> Fault:
+def cannot_find_file(file_id: str, tenant: str) -> InputError:
     """The fault of a batch whose input does not exist."""
     message = f"Cannot find file {shorten(file_id)}, or organization {tenant} does not have access to it."
-    return Fault("invalid_request", message, "file_id")
+    return InputError("invalid_request", message, "file_id")
 
 
 class InputCheck:
@@ -50,7 +50,7 @@ class InputCheck:
         self._splitter = LineSplitter(limits.max_line_bytes)
         self._cutter = ShardCutter(input_bytes)
         self._seen: set[int] = set()
-        self._faults: list[Fault] = []
+        self._faults: list[InputError] = []
         self._fault_count = 0
         self._lines = 0
         self._inputs = 0
@@ -72,18 +72,18 @@ class InputCheck:
         self._cutter.close()
         if not self._lines:
             message = "The input file is empty. Please ensure that the batch contains at least one request."
-            self._add([Fault("empty_file", message)])
+            self._add([InputError("empty_file", message)])
         elif self._lines > self._limits.max_lines:
             message = f"The input file contains more than the {self._limits.max_lines} requests that a batch may have."
-            self._add([Fault("too_many_tasks", message)])
+            self._add([InputError("too_many_tasks", message)])
         elif self._lines < self._limits.min_lines:
             message = (
                 f"The input file contains fewer than the {self._limits.min_lines} requests that a batch must have."
             )
-            self._add([Fault("too_few_tasks", message)])
+            self._add([InputError("too_few_tasks", message)])
         elif self._inputs > self._limits.max_embedding_inputs:
             message = f"The input file contains more than the {self._limits.max_embedding_inputs} inputs that a batch may have embedded."
-            self._add([Fault("too_many_tasks", message)])
+            self._add([InputError("too_many_tasks", message)])
 
     @property
     def shards(self) -> ShardCutter:
@@ -91,15 +91,15 @@ class InputCheck:
         return self._cutter
 
     @property
-    def faults(self) -> list[Fault]:
+    def faults(self) -> list[InputError]:
         """What is wrong: the first hundred faults, and one more that counts the rest."""
         rest = self._fault_count - len(self._faults)
         if not rest:
             return self._faults
-        summary = Fault("more_errors", f"{rest} more errors were found, {self._fault_count} in all.")
+        summary = InputError("more_errors", f"{rest} more errors were found, {self._fault_count} in all.")
         return [*self._faults, summary]
 
-    def _add(self, faults: Iterable[Fault]) -> None:
+    def _add(self, faults: Iterable[InputError]) -> None:
         for fault in faults:
             self._fault_count += 1
             if len(self._faults) < MAX_FAULTS:
@@ -133,7 +133,7 @@ class InputCheck:
                 f"The custom_id '{shorten(checked.custom_id)}' for this request is a duplicate of another request. "
                 "The custom_id parameter must be unique for each request in a batch."
             )
-            self._add([Fault("duplicate_custom_id", message, "custom_id", line.number)])
+            self._add([InputError("duplicate_custom_id", message, "custom_id", line.number)])
         self._seen.add(digest)
 
     def _meet(self, line: RawLine, model: str) -> None:
@@ -142,7 +142,7 @@ class InputCheck:
                 f"The model '{shorten(model)}' for this request does not match the rest of the batch. "
                 "Each batch must contain requests for a single model."
             )
-            self._add([Fault("mismatched_model", message, "body.model", line.number)])
+            self._add([InputError("mismatched_model", message, "body.model", line.number)])
             return
         self.models[model] = None
         if model not in self._served.models and not self._served.any_model:
@@ -154,4 +154,4 @@ class InputCheck:
             self.undecided.add(model)
             return
         message = f"The provided model '{shorten(model)}' is not supported by the Batch API."
-        self._add([Fault("model_not_found", message, "body.model", line.number)])
+        self._add([InputError("model_not_found", message, "body.model", line.number)])

@@ -76,7 +76,7 @@ async def serve(settings: Settings) -> None:
     stop = stop_on_signals()
     async with AsyncExitStack() as stack:
         node = stack.enter_context(only_serve_of(settings.data_dir))
-        world = await stack.enter_async_context(parts.open_world(settings))
+        world = await stack.enter_async_context(parts.open_adapters(settings))
         # Workers of a `serve` that was killed may still hold leases; nobody else goes by this name.
         await world.store.release_worker(node, crashed=True)
         if not settings.blobs:  # nobody else writes there
@@ -92,7 +92,7 @@ async def serve(settings: Settings) -> None:
         said, release = settings.model_dump_json(), partial(world.store.release_worker, crashed=True)
         supervising = asyncio.create_task(Supervisor(names, said, release, times).run(stop))
         isolating = asyncio.create_task(
-            keep_isolation(f"{node}/isolated", said, world.store.set_aside_waits, release, stop, times)
+            keep_isolation(f"{node}/isolated", said, world.store.quarantine_waits, release, stop, times)
         )
         announce(grpc=grpc_address, http=http_address)
         stopping = asyncio.create_task(stop.wait())
@@ -108,7 +108,10 @@ async def api(settings: Settings) -> None:
     from batchwire_server.roles import faces  # noqa: PLC0415 - a worker is spared what this brings with it
 
     stop = stop_on_signals()
-    async with parts.open_world(settings) as world, faces.running_api(settings, world, settings.grpc_listen) as address:
+    async with (
+        parts.open_adapters(settings) as world,
+        faces.running_api(settings, world, settings.grpc_listen) as address,
+    ):
         announce(grpc=address)
         await stop.wait()
 
@@ -141,7 +144,7 @@ async def worker(settings: Settings, name: str | None, *, until_stdin_ends: bool
         if until_stdin_ends:
             living = asyncio.create_task(give_signs_of_life())
             stack.callback(living.cancel)
-        world = await stack.enter_async_context(parts.open_world(settings, WORK))
+        world = await stack.enter_async_context(parts.open_adapters(settings, WORK))
         if isolated:
             await parts.isolation(settings, world, own_name).run(stop)
             return
@@ -152,5 +155,5 @@ async def worker(settings: Settings, name: str | None, *, until_stdin_ends: bool
         announce(worker=own_name)
         release = partial(world.store.release_worker, crashed=True)
         times = Patience(settings.work.drain_grace + RPC_GRACE_S, settings.work.lease_ttl * 2)
-        said, waits = settings.model_dump_json(), world.store.set_aside_waits
+        said, waits = settings.model_dump_json(), world.store.quarantine_waits
         await asyncio.gather(working, keep_isolation(f"{own_name}/isolated", said, waits, release, stop, times))

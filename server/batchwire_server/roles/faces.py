@@ -55,7 +55,7 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-async def open_without_keys(settings: Settings, world: parts.World, *addresses: str) -> bool:
+async def open_without_keys(settings: Settings, world: parts.Adapters, *addresses: str) -> bool:
     """Decides whether callers need no key as long as there never was one.
 
     Raises NoKeysError when others than this machine could reach a server that nobody holds a key for.
@@ -73,7 +73,9 @@ async def open_without_keys(settings: Settings, world: parts.World, *addresses: 
     return False
 
 
-def use_cases(settings: Settings, world: parts.World, *, open_without_keys: bool, gateway_token: str = "") -> UseCases:
+def use_cases(
+    settings: Settings, world: parts.Adapters, *, open_without_keys: bool, gateway_token: str = ""
+) -> UseCases:
     """Builds what the role api stands in front of.
 
     Args:
@@ -113,7 +115,7 @@ async def worked_on(queue: TaskQueue) -> None:
 
 @asynccontextmanager
 async def running_api(
-    settings: Settings, world: parts.World, *addresses: str, gateway_token: str = ""
+    settings: Settings, world: parts.Adapters, *addresses: str, gateway_token: str = ""
 ) -> AsyncIterator[str]:
     """Runs the gRPC face; yields its address. `addresses` are all at which callers come in."""
     is_open = await open_without_keys(settings, world, *addresses)

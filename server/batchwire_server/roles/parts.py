@@ -31,7 +31,7 @@ from batchwire_server.worker.handlers.finalize import Finalizer
 from batchwire_server.worker.handlers.orphans import Orphans
 from batchwire_server.worker.handlers.sweep import Sweeper
 from batchwire_server.worker.handlers.validate import Validator
-from batchwire_server.worker.quarantine import Isolation
+from batchwire_server.worker.quarantine import QuarantineRunner
 from batchwire_server.worker.runner import Runner
 from batchwire_server.worker.worker import Handler, Worker
 
@@ -40,7 +40,7 @@ SAMPLE = 5
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Adapters:
     """The adapters, opened."""
 
     store: SqlStore
@@ -147,7 +147,7 @@ async def database_of(settings: Settings) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def open_world(settings: Settings, channel: str = CHANGES) -> AsyncIterator[World]:
+async def open_adapters(settings: Settings, channel: str = CHANGES) -> AsyncIterator[Adapters]:
     """Opens the adapters."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(database_of(settings))
@@ -160,7 +160,7 @@ async def open_world(settings: Settings, channel: str = CHANGES) -> AsyncIterato
             stack.push_async_callback(upstream.close)
             bounds = (said.max_concurrency, said.requests_per_minute, said.tokens_per_minute)
             routes.append(Route(upstream, said.models, *bounds))
-        yield World(store, blobs, changes, Catalog(routes))
+        yield Adapters(store, blobs, changes, Catalog(routes))
 
 
 def webhook_sender(settings: Settings) -> HttpWebhooks:
@@ -173,9 +173,9 @@ def retry_policy(settings: Settings) -> RetryPolicy:
     return RetryPolicy(settings.work.max_attempts, settings.work.retry_base, settings.work.retry_cap)
 
 
-def isolation(settings: Settings, world: World, name: str) -> Isolation:
+def isolation(settings: Settings, world: Adapters, name: str) -> QuarantineRunner:
     """Builds what runs the shards that were set aside."""
-    return Isolation(
+    return QuarantineRunner(
         name,
         world.store,
         world.blobs,
@@ -186,7 +186,7 @@ def isolation(settings: Settings, world: World, name: str) -> Isolation:
     )
 
 
-def worker(settings: Settings, world: World, name: str) -> Worker:
+def worker(settings: Settings, world: Adapters, name: str) -> Worker:
     """Builds the role worker."""
     work, allowed = settings.work, limits(settings)
     store, blobs = world.store, world.blobs

@@ -20,7 +20,7 @@ from batchwire_server.core.errors import (
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.lines import STRICT
-from batchwire_server.core.ports import BatchStore, FileStore, Once, Page
+from batchwire_server.core.ports import BatchStore, FileStore, IdempotencyKey, Page
 from batchwire_server.core.records import Batch, File, LineRules
 from batchwire_server.core.windows import parse_window
 from batchwire_server.service.files import check_limit, unknown_after
@@ -105,7 +105,7 @@ class Batches:
 
         Raises BatchwireError; a file that does not exist fails the batch later instead, unless the spec says otherwise.
         """
-        once = Once(idempotency_key, spec.fingerprint) if idempotency_key else None
+        once = IdempotencyKey(idempotency_key, spec.fingerprint) if idempotency_key else None
         source = await self.get(tenant, spec.retry_of) if spec.retry_of else None
         asked = _completed(spec, source) if source else spec
         self._check(asked, idempotency_key)
@@ -147,7 +147,7 @@ class Batches:
             raise invalid_value("input_file_id", message)
         return file
 
-    async def _add(self, tenant: str, spec: BatchSpec, file: File | None, once: Once | None) -> Batch:
+    async def _add(self, tenant: str, spec: BatchSpec, file: File | None, once: IdempotencyKey | None) -> Batch:
         batch = Batch(
             id=ids.batch_id(),
             tenant=tenant,

@@ -19,7 +19,7 @@ from batchwire_server.core.results import NoReply, NoReplyKind, Reply, judged
 from batchwire_server.core.scheduling.adaptive import AdaptiveLimit
 from batchwire_server.core.scheduling.pacing import Pacing
 from batchwire_server.core.scheduling.retry import GATEWAY_STATUSES, RetryPolicy, decide
-from batchwire_server.worker.shard_run import Job
+from batchwire_server.worker.shard_run import LineCall
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,9 @@ class Lane:
         if self._pacing:
             self._pacing.share(workers, time.monotonic())
 
-    def _judge(self, call: asyncio.Task[None], job: Job, result: Reply | NoReply, era: int, expected: float) -> None:
+    def _judge(
+        self, call: asyncio.Task[None], job: LineCall, result: Reply | NoReply, era: int, expected: float
+    ) -> None:
         """Makes a result final, or has its line called again. `expected` is what pacing has counted the call with."""
         result, usage = judged(result)
         if self._pacing:
@@ -209,7 +211,7 @@ class Lane:
         """Whether the upstream seems to be gone."""
         return self._failed_dials > 0
 
-    def _sit_out(self, call: asyncio.Task[None], job: Job) -> None:
+    def _sit_out(self, call: asyncio.Task[None], job: LineCall) -> None:
         """Lets an upstream that is gone alone for a while; the line has not had its attempt, and any lane may have it at once."""
         if time.monotonic() >= self._paused_until:  # of the calls that one outage failed, the first speaks for all
             policy = self._queue.policy
@@ -254,9 +256,9 @@ class ModelQueue:
         self._low = 0
         self.may_call = may_call
         self._on_hunger = on_hunger
-        self._tenants: dict[str, deque[Job]] = {}
+        self._tenants: dict[str, deque[LineCall]] = {}
         self._turns: deque[str] = deque()
-        self._delayed: list[tuple[float, int, Job]] = []
+        self._delayed: list[tuple[float, int, LineCall]] = []
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
         self._rate = 0.0
@@ -264,7 +266,7 @@ class ModelQueue:
         self._shard_lines = FIRST_SHARD_LINES
         self._measured = (time.monotonic(), 0)
 
-    def push(self, jobs: Iterable[Job]) -> None:
+    def push(self, jobs: Iterable[LineCall]) -> None:
         """Adds lines at the end."""
         before, size = self.ready, 0
         for job in jobs:
@@ -278,17 +280,17 @@ class ModelQueue:
             self.measure()
         self.pump()
 
-    def put_back(self, job: Job) -> None:
+    def put_back(self, job: LineCall) -> None:
         """Adds a line at the front."""
         self._tenant(job).appendleft(job)
         self.ready += 1
 
-    def delay(self, job: Job, seconds: float) -> None:
+    def delay(self, job: LineCall, seconds: float) -> None:
         """Adds a line that comes to the front after some seconds."""
         heapq.heappush(self._delayed, (time.monotonic() + seconds, next(self._order), job))
         self._set_timer()
 
-    def pop(self) -> Job | None:
+    def pop(self) -> LineCall | None:
         """Takes the next line whose run is still fed."""
         while self._turns and self.may_call():
             tenant = self._turns[0]
@@ -350,7 +352,7 @@ class ModelQueue:
             self._rate = (self.finished - before) / (now - then)
             self._measured = (now, self.finished)
 
-    def _tenant(self, job: Job) -> deque[Job]:
+    def _tenant(self, job: LineCall) -> deque[LineCall]:
         tenant = job.run.batch.tenant
         if tenant not in self._tenants:
             self._tenants[tenant] = deque()

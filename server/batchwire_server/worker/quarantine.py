@@ -18,8 +18,8 @@ from batchwire_server.core.records import Task, TaskKind, Usage
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply, judged
 from batchwire_server.core.scheduling.retry import GATEWAY_STATUSES, RetryPolicy, decide
 from batchwire_server.worker.leases import Leases
-from batchwire_server.worker.result_writer import Journal
-from batchwire_server.worker.shard_run import Job, ShardRun, load
+from batchwire_server.worker.result_writer import ResultWriter
+from batchwire_server.worker.shard_run import LineCall, ShardRun, load
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ FAILURE_DELAY_S = 5.0
 GIVE_BACK_S = 0.5
 
 
-class Isolation:
+class QuarantineRunner:
     """Does the work that was set aside, until there is none.
 
     Args:
@@ -54,7 +54,7 @@ class Isolation:
         self._catalog = catalog
         self._policy = policy
         self._ttl = ttl
-        self._journal = Journal(queue, blobs, 0.0, lambda _: None)
+        self._journal = ResultWriter(queue, blobs, 0.0, lambda _: None)
         self._run: ShardRun | None = None
         self._working: asyncio.Task[None] | None = None
         self._leases = Leases(
@@ -81,7 +81,7 @@ class Isolation:
             await asyncio.gather(renewing, stopping, return_exceptions=True)
 
     async def _claim(self) -> Task | None:
-        claimed = await self._queue.claim(self._name, [TaskKind.RUN], ttl=self._ttl, set_aside=True)
+        claimed = await self._queue.claim(self._name, [TaskKind.RUN], ttl=self._ttl, quarantined=True)
         return claimed[0] if claimed else None
 
     async def _work(self, task: Task, stopping: asyncio.Task[bool]) -> None:
@@ -151,7 +151,7 @@ class Isolation:
                 await self._call(job, [route.upstream for route in routes], -job.number if again else job.number)
             await self._journal.write()
 
-    async def _call(self, job: Job, upstreams: list[Upstream], note: int) -> None:
+    async def _call(self, job: LineCall, upstreams: list[Upstream], note: int) -> None:
         """Calls a line until its result is final; `note` is what to find when this process ends meanwhile."""
         task = job.run.task
         while True:
@@ -168,7 +168,7 @@ class Isolation:
             job.refusals += not counted
             await asyncio.sleep(again.delay)
 
-    def _land(self, job: Job, result: Reply | NoReply, usage: Usage | None) -> None:
+    def _land(self, job: LineCall, result: Reply | NoReply, usage: Usage | None) -> None:
         me = asyncio.current_task()
         assert me is not None
         job.run.take_off(me)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from batchwire_server.core.ports import BlobStore, Harvest, TaskQueue
+from batchwire_server.core.ports import BlobStore, ShardReport, TaskQueue
 from batchwire_server.core.records import Segment, total_usage
 from batchwire_server.core.segments import encode_segment
 from batchwire_server.worker.shard_run import ShardRun
@@ -29,12 +29,12 @@ class _Entry:
     """What is being recorded of a run: the same, under the same key, however often it takes."""
 
     run: ShardRun
-    harvest: Harvest
+    report: ShardReport
     lines: int
     over: bool
 
 
-class Journal:
+class ResultWriter:
     """Writes segments of all runs together, bytes first, then one transaction.
 
     Args:
@@ -101,9 +101,9 @@ class Journal:
             due = [run for run in self._runs if run.finished or run.settled]
             prepared = await asyncio.gather(*(self._prepare(run) for run in due), return_exceptions=True)
             entries = [entry for entry in prepared if isinstance(entry, _Entry)]
-            lost = await self._queue.record([entry.harvest for entry in entries]) if entries else set()
+            lost = await self._queue.record([entry.report for entry in entries]) if entries else set()
             for entry in entries:
-                self._recorded(entry, lost=entry.harvest.task in lost)
+                self._recorded(entry, lost=entry.report.task in lost)
             for error in prepared:
                 if isinstance(error, BaseException):
                     raise error
@@ -129,7 +129,7 @@ class Journal:
         if run in self._pending:
             return self._pending[run]
         lines = list(run.finished)
-        entry = _Entry(run, Harvest(task, None, run.done), len(lines), over=run.settled)
+        entry = _Entry(run, ShardReport(task, None, run.done), len(lines), over=run.settled)
         if lines:
             number, run.segments = run.segments, run.segments + 1
             header, data = encode_segment(lines)
@@ -144,7 +144,7 @@ class Journal:
                 usage=total_usage(line.usage for line in lines),
             )
             await self._blobs.put(segment.blob_key, header + data)
-            entry.harvest = Harvest(task, segment, entry.harvest.done)
+            entry.report = ShardReport(task, segment, entry.report.done)
         self._pending[run] = entry
         return entry
 

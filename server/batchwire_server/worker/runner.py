@@ -16,7 +16,7 @@ from batchwire_server.core.records import Batch, Task
 from batchwire_server.core.scheduling.pacing import Pacing
 from batchwire_server.core.scheduling.retry import RetryPolicy
 from batchwire_server.worker.lanes import Lane, ModelQueue
-from batchwire_server.worker.result_writer import Journal
+from batchwire_server.worker.result_writer import ResultWriter
 from batchwire_server.worker.shard_run import ShardRun, load
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Runner:
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._models: dict[str, ModelQueue] = {}
         self._routes: dict[Lane, Route] = {}
-        self.journal = Journal(queue, blobs, flush_interval, self._closed)
+        self.journal = ResultWriter(queue, blobs, flush_interval, self._closed)
         self.runs: dict[int, ShardRun] = {}
         self._joined: dict[str, float] = {}
         self._looking: set[asyncio.Task[None]] = set()

@@ -22,7 +22,7 @@ from batchwire_server.core.rewriting import rewritten
 from batchwire_server.core.segments import FinishedLine, decode_header
 
 
-class Job(msgspec.Struct, eq=False, gc=False):
+class LineCall(msgspec.Struct, eq=False, gc=False):
     """One line on its way."""
 
     run: ShardRun
@@ -69,12 +69,12 @@ class ShardRun:
         """Whether the shard is over for everybody, not only for this worker."""
         return self.settled and not (self.handed_over and self.waiting)
 
-    def jobs(self, lines: Iterable[tuple[int, bytes]]) -> list[Job]:
+    def jobs(self, lines: Iterable[tuple[int, bytes]]) -> list[LineCall]:
         """Makes jobs of lines: their numbers and texts."""
         model, rules = self.batch.replace_model, self.batch.line_rules
         calls = [(number, read_call(text)) for number, text in lines]
         made = [
-            Job(self, number, bytes(call.custom_id), rewritten(bytes(call.body), model, rules))
+            LineCall(self, number, bytes(call.custom_id), rewritten(bytes(call.body), model, rules))
             for number, call in calls
         ]
         self.waiting += len(made)
@@ -92,7 +92,7 @@ class ShardRun:
         if self.stopped:
             self._on_progress(self)
 
-    def land(self, call: asyncio.Task[None], job: Job, result: Reply | NoReply, usage: Usage | None) -> None:
+    def land(self, call: asyncio.Task[None], job: LineCall, result: Reply | NoReply, usage: Usage | None) -> None:
         """Takes a line's final result. `usage` is None when a reply is no JSON."""
         self.flying.discard(call)
         if self.aborted:
@@ -148,7 +148,7 @@ class ShardRun:
         self.cut()
 
 
-async def load(run: ShardRun, queue: TaskQueue, blobs: BlobStore) -> list[Job]:
+async def load(run: ShardRun, queue: TaskQueue, blobs: BlobStore) -> list[LineCall]:
     """Returns the lines of a run that have no result yet."""
     task, shard, key = run.task, run.task.shard, run.batch.input_key
     assert shard

@@ -35,7 +35,7 @@ def abort(
 
 
 @dataclass
-class Fault:
+class InputError:
     """What a call does instead, once `after` messages of its stream went out."""
 
     code: grpc.StatusCode | None = None  # None ends the stream as if all were well
@@ -72,7 +72,7 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
         self.metadata: dict[str, str | bytes] = {}
         self.message_sizes: list[int] = []
         self.download_bytes = 4
-        self.faults: dict[str, deque[Fault]] = defaultdict(deque)
+        self.faults: dict[str, deque[InputError]] = defaultdict(deque)
         self.ended = threading.Semaphore(0)
         self._lock = threading.Lock()
         self._ids = 0
@@ -92,13 +92,13 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
     ) -> None:
         self._server.stop(grace=0).wait()
 
-    def fail(self, method: str, *faults: Fault) -> None:
+    def fail(self, method: str, *faults: InputError) -> None:
         """Makes the next calls of a method fail, one after the other."""
         self.faults[method].extend(faults)
 
     def unavailable(self, method: str, times: int = 1, after: int = 0) -> None:
         """Makes the next calls of a method break."""
-        self.fail(method, *(Fault(grpc.StatusCode.UNAVAILABLE, after) for _ in range(times)))
+        self.fail(method, *(InputError(grpc.StatusCode.UNAVAILABLE, after) for _ in range(times)))
 
     def store(self, content: bytes, filename: str = "f.jsonl", purpose: str = "batch") -> v1.File:
         """Keeps a file."""
@@ -294,7 +294,7 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
         if fault is not None:
             fault.strike(context)
 
-    def _begin(self, method: str, context: grpc.ServicerContext, request: object) -> Fault | None:
+    def _begin(self, method: str, context: grpc.ServicerContext, request: object) -> InputError | None:
         with self._lock:
             self.calls.append(method)
             if request is not None:

@@ -8,7 +8,7 @@ import pytest
 from batchwire import v1
 from batchwire_client import Backoff, Client, Conflict, DeadlineExceeded, NotFound, Patience, ServerUnavailable
 
-from tests.unit.client.fake_server import FakeServer, Fault
+from tests.unit.client.fake_server import FakeServer, InputError
 from tests.unit.client.plans import Step, completes, snapshot, waits_for
 
 LINES = b'{"custom_id":"a"}\n{"custom_id":"b"}\n{"custom_id":"c"}\n'
@@ -108,15 +108,15 @@ def test_repeats_are_skipped_unless_asked_for(client: Client, server: FakeServer
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(grpc.StatusCode.UNAVAILABLE, after=2),
-        Fault(grpc.StatusCode.CANCELLED, after=2),
-        Fault(grpc.StatusCode.INTERNAL, after=2, message="Received RST_STREAM with error code 2"),
-        Fault(None, after=2),
+        InputError(grpc.StatusCode.UNAVAILABLE, after=2),
+        InputError(grpc.StatusCode.CANCELLED, after=2),
+        InputError(grpc.StatusCode.INTERNAL, after=2, message="Received RST_STREAM with error code 2"),
+        InputError(None, after=2),
     ],
     ids=["unavailable", "cancelled", "reset", "ended early"],
 )
 def test_a_broken_watch_is_dialled_again_and_nothing_is_lost(
-    connect: Callable[..., Client], server: FakeServer, fault: Fault
+    connect: Callable[..., Client], server: FakeServer, fault: InputError
 ) -> None:
     server.fail("WatchBatch", fault)
     watched = list(connect(server.target).batches.watch(server.start(LINES).id))
@@ -138,7 +138,7 @@ def test_a_watch_survives_a_server_that_restarts(connect: Callable[..., Client])
 
 def test_a_silent_watch_is_dialled_again(connect: Callable[..., Client], server: FakeServer) -> None:
     client = connect(server.target, patience=Patience(Backoff(0.01), Backoff(0.01), silence=0.1))
-    server.fail("WatchBatch", Fault(silent=True, after=1))
+    server.fail("WatchBatch", InputError(silent=True, after=1))
     assert statuses(list(client.batches.watch(server.start(LINES).id)))[-1] == "COMPLETED"
     assert server.calls == ["WatchBatch"] * 2
 
@@ -208,7 +208,7 @@ def test_results_come_parsed_in_the_order_in_which_they_finished(client: Client,
 def test_results_go_on_after_the_last_offset(client: Client, server: FakeServer, code: grpc.StatusCode) -> None:
     batch = server.start(LINES)
     results_of(server, batch)
-    server.fail("StreamResults", Fault(code, after=1), Fault(code, after=1))
+    server.fail("StreamResults", InputError(code, after=1), InputError(code, after=1))
     assert [line["custom_id"] for line in client.batches.results(batch.id)] == ["c", "a", "b"]
     asked = [r.offset for r in server.requests["StreamResults"] if isinstance(r, v1.StreamResultsRequest)]
     assert asked == [0, 10, 12]
@@ -223,7 +223,7 @@ def test_raw_results_tell_where_to_go_on(client: Client, server: FakeServer) -> 
 def test_outdated_results_are_a_conflict(client: Client, server: FakeServer) -> None:
     batch = server.start(LINES)
     results_of(server, batch)
-    server.fail("StreamResults", Fault(grpc.StatusCode.FAILED_PRECONDITION, reason="RESULTS_NOT_STREAMABLE"))
+    server.fail("StreamResults", InputError(grpc.StatusCode.FAILED_PRECONDITION, reason="RESULTS_NOT_STREAMABLE"))
     with pytest.raises(Conflict):
         list(client.batches.results(batch.id))
 

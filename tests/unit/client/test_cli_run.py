@@ -5,7 +5,7 @@ import pytest
 from batchwire import v1
 
 from tests.unit.client.commands import LINES, Batchwire, json_lines, names_in
-from tests.unit.client.fake_server import FakeServer, Fault
+from tests.unit.client.fake_server import FakeServer, InputError
 from tests.unit.client.plans import Step, completes, snapshot
 
 
@@ -110,7 +110,7 @@ def test_run_touches_no_file_that_exists_unless_forced(
 def test_run_leaves_no_half_file_when_the_download_fails(
     batchwire: Batchwire, server: FakeServer, requests: Path, out: Path
 ) -> None:
-    server.fail("DownloadFile", Fault(grpc.StatusCode.INTERNAL, after=3))
+    server.fail("DownloadFile", InputError(grpc.StatusCode.INTERNAL, after=3))
     out.write_text("before")
     result = batchwire("run", requests, "-o", out, "--force")
     assert result.exit_code == 3

@@ -18,7 +18,7 @@ from batchwire_client import (
 )
 from batchwire_client._sources import Source
 
-from tests.unit.client.fake_server import FakeServer, Fault
+from tests.unit.client.fake_server import FakeServer, InputError
 
 LINES = b'{"custom_id":"a"}\n{"custom_id":"b"}\n'
 
@@ -106,7 +106,7 @@ def test_an_upload_that_breaks_is_not_repeated(client: Client, server: FakeServe
 
 
 def test_a_refusal_in_the_middle_of_an_upload_is_told(client: Client, server: FakeServer) -> None:
-    server.fail("UploadFile", Fault(grpc.StatusCode.INVALID_ARGUMENT, reason="FILE_TOO_LARGE"))
+    server.fail("UploadFile", InputError(grpc.StatusCode.INVALID_ARGUMENT, reason="FILE_TOO_LARGE"))
     with pytest.raises(InvalidRequest, match="made to fail") as caught:
         client.files.upload(bytes(1024 * 1024) for _ in range(64))
     assert caught.value.reason == "FILE_TOO_LARGE"
@@ -165,7 +165,7 @@ def test_a_read_is_given_up_when_patience_ends(client: Client, server: FakeServe
 
 
 def test_a_servers_own_failure_is_not_repeated(client: Client, server: FakeServer) -> None:
-    server.fail("GetFile", Fault(grpc.StatusCode.INTERNAL))
+    server.fail("GetFile", InputError(grpc.StatusCode.INTERNAL))
     with pytest.raises(ServerError):
         client.files.get("file_x")
     assert server.calls == ["GetFile"]
@@ -215,7 +215,7 @@ def test_a_download_that_breaks_goes_on_where_it_broke(
     client: Client, server: FakeServer, code: grpc.StatusCode | None
 ) -> None:
     file = server.store(LINES)
-    server.fail("DownloadFile", Fault(code, after=3), Fault(code), Fault(code, after=2))
+    server.fail("DownloadFile", InputError(code, after=3), InputError(code), InputError(code, after=2))
     assert b"".join(client.files.download(file.id)) == LINES
     asked = [r.offset for r in server.requests["DownloadFile"] if isinstance(r, v1.DownloadFileRequest)]
     assert asked == [0, 8, 8, 12]
@@ -230,7 +230,7 @@ def test_a_download_beyond_the_end_is_refused(client: Client, server: FakeServer
 def test_a_download_that_goes_silent_is_dialled_again(connect: Callable[..., Client], server: FakeServer) -> None:
     client = connect(server.target, patience=Patience(Backoff(0.01), Backoff(0.01), silence=0.1))
     file = server.store(LINES)
-    server.fail("DownloadFile", Fault(silent=True, after=2))
+    server.fail("DownloadFile", InputError(silent=True, after=2))
     assert b"".join(client.files.download(file.id)) == LINES
     assert server.calls == ["DownloadFile"] * 2
 

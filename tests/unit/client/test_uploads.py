@@ -6,7 +6,7 @@ import pytest
 from batchwire import v1
 from batchwire_client import Client, Conflict, InvalidRequest, NotFound, ServerUnavailable
 
-from tests.unit.client.fake_server import FakeServer, Fault
+from tests.unit.client.fake_server import FakeServer, InputError
 
 CONTENT = bytes(range(256)) * 40
 
@@ -98,7 +98,7 @@ def test_a_part_that_breaks_is_sent_again(client: Client, server: FakeServer, pa
 
 
 def test_a_refused_part_gives_the_upload_up(client: Client, server: FakeServer, path: Path) -> None:
-    server.fail("AddUploadPart", Fault(grpc.StatusCode.INVALID_ARGUMENT, reason="FILE_TOO_LARGE"))
+    server.fail("AddUploadPart", InputError(grpc.StatusCode.INVALID_ARGUMENT, reason="FILE_TOO_LARGE"))
     with pytest.raises(InvalidRequest):
         client.uploads.upload_in_parts(path, 4000)
     assert [u.status for u in server.uploads.values()] == [v1.UPLOAD_STATUS_CANCELLED]

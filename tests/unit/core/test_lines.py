@@ -17,7 +17,7 @@ from batchwire_server.core.lines import (
     read_call,
     read_model,
 )
-from batchwire_server.core.records import Fault, LineRules
+from batchwire_server.core.records import InputError, LineRules
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -39,7 +39,7 @@ def request(
     return f'{{"custom_id":{custom_id},"method":{method},"url":{url},"body":{body}}}'.encode()
 
 
-def check(text: bytes) -> CheckedLine | list[Fault]:
+def check(text: bytes) -> CheckedLine | list[InputError]:
     return check_line(RawLine(7, 0, len(text), text), URL, ANY_SIZE)
 
 
@@ -152,11 +152,11 @@ class TestFaults:
         ],
     )
     def test_what_is_no_json_object_in_utf8_is_an_invalid_json_line(self, text: bytes) -> None:
-        assert check(text) == [Fault("invalid_json_line", "This line is not parseable as valid JSON.", line=7)]
+        assert check(text) == [InputError("invalid_json_line", "This line is not parseable as valid JSON.", line=7)]
 
     def test_each_missing_field_is_named(self) -> None:
         assert check(b"{}") == [
-            Fault("missing_required_parameter", f"Missing required parameter: '{name}'.", name, 7)
+            InputError("missing_required_parameter", f"Missing required parameter: '{name}'.", name, 7)
             for name in ("custom_id", "method", "url", "body")
         ]
 
@@ -195,7 +195,7 @@ class TestFaults:
 
     def test_a_chat_needs_messages(self) -> None:
         text = request(body='{"model":"m"}').replace(b"/v1/completions", b"/v1/chat/completions")
-        fault = Fault("invalid_request", "Messages parameter is required.", "body.messages", 1)
+        fault = InputError("invalid_request", "Messages parameter is required.", "body.messages", 1)
         assert check_line(RawLine(1, 0, len(text), text), "/v1/chat/completions", 1 << 20) == [fault]
         whole = text.replace(b'"m"', b'"m","messages":[]')
         assert isinstance(check_line(RawLine(1, 0, len(whole), whole), "/v1/chat/completions", 1 << 20), CheckedLine)
@@ -222,7 +222,7 @@ class TestFaults:
 
     def test_a_line_that_was_too_long_to_keep_is_told_so(self) -> None:
         assert check_line(RawLine(3, 0, 99, None), URL, 50) == [
-            Fault("invalid_request", "This line is larger than the 50 byte maximum.", line=3)
+            InputError("invalid_request", "This line is larger than the 50 byte maximum.", line=3)
         ]
 
     @pytest.mark.parametrize(

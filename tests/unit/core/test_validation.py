@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from batchwire_server.core.catalog import Route, Served
 from batchwire_server.core.limits import Limits
-from batchwire_server.core.records import Fault, Model
+from batchwire_server.core.records import InputError, Model
 from batchwire_server.core.validation import MAX_FAULTS, InputCheck, cannot_find_file
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,7 +72,7 @@ def test_what_is_found_does_not_depend_on_how_the_stream_was_cut(parts: list[byt
 @pytest.mark.parametrize("data", [b"", b"\n \r\n", b"\xef\xbb\xbf"])
 def test_an_input_without_a_request_is_an_empty_file(data: bytes) -> None:
     message = "The input file is empty. Please ensure that the batch contains at least one request."
-    assert checked(data).faults == [Fault("empty_file", message)]
+    assert checked(data).faults == [InputError("empty_file", message)]
 
 
 def test_every_bad_line_is_told_by_its_number_in_the_file() -> None:
@@ -207,6 +207,6 @@ def test_every_line_is_in_a_shard_or_told_to_be_wrong() -> None:
 
 
 def test_a_file_that_does_not_exist_has_openais_fault() -> None:
-    assert cannot_find_file("file-1", "acme") == Fault(
+    assert cannot_find_file("file-1", "acme") == InputError(
         "invalid_request", "Cannot find file file-1, or organization acme does not have access to it.", "file_id"
     )

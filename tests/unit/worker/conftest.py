@@ -10,7 +10,7 @@ from batchwire_server.adapters.blobs.memory import MemoryBlobs
 
 from tests.ports.memory_stage import MemoryStage
 from tests.ports.stores import Stage
-from tests.unit.worker.world import World
+from tests.unit.worker.world import Adapters
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def stage() -> Stage:
 
 
 @pytest_asyncio.fixture
-async def world(stage: Stage) -> AsyncIterator[World]:
-    made = World(stage, MemoryBlobs())
+async def world(stage: Stage) -> AsyncIterator[Adapters]:
+    made = Adapters(stage, MemoryBlobs())
     yield made
     await made.close()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import Harvest
+from batchwire_server.core.ports import ShardReport
 from batchwire_server.core.records import Batch, Segment, Task, TaskKind, Usage
 from batchwire_server.core.results import Reply, answered_line
 from batchwire_server.core.segments import FinishedLine, encode_segment
@@ -15,7 +15,7 @@ from batchwire_server.core.shards import ShardCutter
 from batchwire_server.worker.handlers import finalize as finalizer
 
 from tests.ports.stores import RUN_KINDS, TTL
-from tests.unit.worker.world import World, line
+from tests.unit.worker.world import Adapters, line
 
 S = BatchStatus
 
@@ -23,7 +23,7 @@ S = BatchStatus
 class Scene:
     """A batch whose lines are recorded by hand."""
 
-    def __init__(self, world: World, models: str, window: int) -> None:
+    def __init__(self, world: Adapters, models: str, window: int) -> None:
         self.world = world
         self.models = models
         self.window = window
@@ -75,11 +75,11 @@ class Scene:
         segment = Segment(
             task.id, blob_key, len(header), len(data), len(finished) - len(bad), len(bad), Usage(len(finished))
         )
-        await self.world.store.record([Harvest(task, segment, done=False)])
+        await self.world.store.record([ShardReport(task, segment, done=False)])
 
     async def finish(self) -> Batch:
         """Says that all shards are done, and finalizes."""
-        await self.world.store.record([Harvest(task, None, done=True) for task in self.tasks])
+        await self.world.store.record([ShardReport(task, None, done=True) for task in self.tasks])
         await self.world.finalizer()(await self.world.stage.claim_one(TaskKind.FINALIZE))
         return await self.world.see(self.batch)
 
@@ -88,7 +88,7 @@ def numbers(entries: list[dict[str, object]]) -> list[int]:
     return [int(str(entry["custom_id"]).removeprefix("id-")) for entry in entries]
 
 
-async def test_lines_stand_in_the_order_of_the_input_whatever_the_segments(world: World) -> None:
+async def test_lines_stand_in_the_order_of_the_input_whatever_the_segments(world: Adapters) -> None:
     scene = Scene(world, "mmmmmmmmmm", window=5)
     await scene.start()
     await scene.record([9, 7], "a", failed=[9])
@@ -102,7 +102,7 @@ async def test_lines_stand_in_the_order_of_the_input_whatever_the_segments(world
     assert numbers(errors) == [3, 6, 9]
 
 
-async def test_lines_of_several_models_in_one_window_interleave_as_in_the_input(world: World) -> None:
+async def test_lines_of_several_models_in_one_window_interleave_as_in_the_input(world: Adapters) -> None:
     scene = Scene(world, "mnmnnmom", window=4)
     await scene.start()
     for key, chosen in (("a", [1, 3]), ("b", [2, 4]), ("c", [5]), ("d", [6, 8]), ("e", [7])):
@@ -113,7 +113,7 @@ async def test_lines_of_several_models_in_one_window_interleave_as_in_the_input(
     assert numbers(errors) == [2]
 
 
-async def test_without_a_failure_there_is_no_error_file_and_without_a_success_no_output_file(world: World) -> None:
+async def test_without_a_failure_there_is_no_error_file_and_without_a_success_no_output_file(world: Adapters) -> None:
     fine = Scene(world, "mm", window=5)
     await fine.start()
     await fine.record([1, 2], "a")
@@ -128,7 +128,7 @@ async def test_without_a_failure_there_is_no_error_file_and_without_a_success_no
 
 
 @pytest.mark.parametrize("models", ["mmmmmm", "mnmnmn"])
-async def test_lines_that_never_ran_before_a_cancel_are_told_so(world: World, models: str) -> None:
+async def test_lines_that_never_ran_before_a_cancel_are_told_so(world: Adapters, models: str) -> None:
     scene = Scene(world, models, window=4)
     await scene.start()
     await scene.record([3], "a")
@@ -143,7 +143,7 @@ async def test_lines_that_never_ran_before_a_cancel_are_told_so(world: World, mo
     assert all((entry["response"] is None) == (entry["error"] is not None) for entry in errors)
 
 
-async def test_lines_that_never_ran_in_time_are_told_so(world: World) -> None:
+async def test_lines_that_never_ran_in_time_are_told_so(world: Adapters) -> None:
     scene = Scene(world, "mnm", window=4)
     await scene.start()
     await scene.record([2], "a")
@@ -156,7 +156,7 @@ async def test_lines_that_never_ran_in_time_are_told_so(world: World) -> None:
     assert [entry["error"]["code"] for entry in errors] == ["batch_expired"] * 2
 
 
-async def test_a_batch_that_was_cancelled_before_it_was_validated_leaves_no_files(world: World) -> None:
+async def test_a_batch_that_was_cancelled_before_it_was_validated_leaves_no_files(world: Adapters) -> None:
     batch = await world.batch(line(1))
     await world.store.cancel_batch("acme", batch.id)
     await world.finalizer()(await world.stage.claim_one(TaskKind.FINALIZE))
@@ -164,7 +164,7 @@ async def test_a_batch_that_was_cancelled_before_it_was_validated_leaves_no_file
     assert (found.status, found.output_file_id, found.error_file_id) == (S.CANCELLED, None, None)
 
 
-async def test_large_segments_are_read_slice_by_slice(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_segments_are_read_slice_by_slice(world: Adapters, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finalizer, "SMALL_SEGMENT", 1000)
     most = 0
     read = world.blobs.read
@@ -185,11 +185,11 @@ async def test_large_segments_are_read_slice_by_slice(world: World, monkeypatch:
     assert most < 1500
 
 
-async def test_whoever_lost_the_lease_leaves_no_file_behind(world: World) -> None:
+async def test_whoever_lost_the_lease_leaves_no_file_behind(world: Adapters) -> None:
     scene = Scene(world, "mm", window=5)
     await scene.start()
     await scene.record([1, 2], "a", failed=[2])
-    await world.store.record([Harvest(task, None, done=True) for task in scene.tasks])
+    await world.store.record([ShardReport(task, None, done=True) for task in scene.tasks])
     task = await world.stage.claim_one(TaskKind.FINALIZE)
     await world.stage.let_lease_lapse(task)
     again = await world.stage.claim_one(TaskKind.FINALIZE, "w2")
@@ -201,7 +201,7 @@ async def test_whoever_lost_the_lease_leaves_no_file_behind(world: World) -> Non
     await world.files(scene.batch)
 
 
-async def test_files_are_named_after_the_batch_and_live_as_long_as_it_says(world: World) -> None:
+async def test_files_are_named_after_the_batch_and_live_as_long_as_it_says(world: Adapters) -> None:
     scene = Scene(world, "mm", window=5)
     await scene.start()
     await scene.record([1, 2], "a", failed=[2])

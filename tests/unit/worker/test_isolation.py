@@ -7,43 +7,43 @@ from collections.abc import Callable
 
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import SET_ASIDE_AFTER
+from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES
 from batchwire_server.core.records import Batch, TaskKind
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply
-from batchwire_server.worker.quarantine import Isolation
+from batchwire_server.worker.quarantine import QuarantineRunner
 
 from tests.ports.stores import RUN_KINDS, TTL
 from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream, fine, until
-from tests.unit.worker.world import QUICK, World, line, number_of
+from tests.unit.worker.world import QUICK, Adapters, line, number_of
 
 S = BatchStatus
 LINES = 6
 
 
-def isolation(world: World, upstream: ScriptedUpstream, name: str = "apart") -> Isolation:
+def isolation(world: Adapters, upstream: ScriptedUpstream, name: str = "apart") -> QuarantineRunner:
     """Returns what runs the shards that were set aside."""
     catalog = Catalog([Route(upstream)])
-    return Isolation(name, world.store, world.blobs, catalog, policy=QUICK, ttl=TTL, beat=TTL / 3)
+    return QuarantineRunner(name, world.store, world.blobs, catalog, policy=QUICK, ttl=TTL, beat=TTL / 3)
 
 
-async def set_aside(world: World, **more: object) -> Batch:
+async def quarantined(world: Adapters, **more: object) -> Batch:
     """Returns a batch in progress whose shard has crashed as often as it takes."""
     batch = await world.batch(b"".join(line(number) for number in range(1, LINES + 1)), **more)
     task = await world.stage.claim_one(TaskKind.VALIDATE)
     await world.validator(Catalog([Route(ScriptedUpstream())]))(task)
-    for _ in range(SET_ASIDE_AFTER):
+    for _ in range(QUARANTINE_AFTER_CRASHES):
         await world.stage.claim_one(TaskKind.RUN, "node/0")
         await world.store.release_worker("node", crashed=True)
     return batch
 
 
-async def go(isolated: Isolation, stop: asyncio.Event | None = None) -> None:
+async def go(isolated: QuarantineRunner, stop: asyncio.Event | None = None) -> None:
     """Runs until nothing that was set aside is left."""
     async with asyncio.timeout(PATIENCE_S):
         await isolated.run(stop or asyncio.Event())
 
 
-async def crash(world: World, isolated: Isolation, when: Callable[[], object]) -> None:
+async def crash(world: Adapters, isolated: QuarantineRunner, when: Callable[[], object]) -> None:
     """Lets it run until a moment, then ends it as a kill does: with nothing given back."""
     running = asyncio.create_task(isolated.run(asyncio.Event()))
     await until(when)
@@ -52,7 +52,7 @@ async def crash(world: World, isolated: Isolation, when: Callable[[], object]) -
     await world.store.release_worker("apart", crashed=True)
 
 
-async def finalized(world: World, batch: Batch) -> tuple[list[int], list[tuple[int, str]]]:
+async def finalized(world: Adapters, batch: Batch) -> tuple[list[int], list[tuple[int, str]]]:
     """Ends a batch; returns the numbers of its lines, and for the errors their codes."""
     await world.finalizer()(await world.stage.claim_one(TaskKind.FINALIZE))
     output, errors = await world.files(batch)
@@ -60,8 +60,8 @@ async def finalized(world: World, batch: Batch) -> tuple[list[int], list[tuple[i
     return answered, [(int(entry["custom_id"].removeprefix("id-")), entry["error"]["code"]) for entry in errors]
 
 
-async def test_lines_run_one_at_a_time_and_in_order(world: World) -> None:
-    batch = await set_aside(world)
+async def test_lines_run_one_at_a_time_and_in_order(world: Adapters) -> None:
+    batch = await quarantined(world)
     upstream = ScriptedUpstream()
     await go(isolation(world, upstream))
     assert [number_of(call) for call in upstream.calls] == list(range(1, LINES + 1))
@@ -69,8 +69,8 @@ async def test_lines_run_one_at_a_time_and_in_order(world: World) -> None:
     assert await finalized(world, batch) == (list(range(1, LINES + 1)), [])
 
 
-async def test_the_line_that_ran_when_it_crashed_gets_an_error_and_the_rest_completes(world: World) -> None:
-    batch = await set_aside(world)
+async def test_the_line_that_ran_when_it_crashed_gets_an_error_and_the_rest_completes(world: Adapters) -> None:
+    batch = await quarantined(world)
     upstream = ScriptedUpstream()
 
     async def hangs_at_three(body: bytes, nth: int) -> Reply | NoReply:
@@ -86,8 +86,8 @@ async def test_the_line_that_ran_when_it_crashed_gets_an_error_and_the_rest_comp
     assert await finalized(world, batch) == ([1, 2, 4, 5, 6], [(3, "server_error")])
 
 
-async def test_a_line_whose_process_was_ended_once_may_still_succeed(world: World) -> None:
-    batch = await set_aside(world)
+async def test_a_line_whose_process_was_ended_once_may_still_succeed(world: Adapters) -> None:
+    batch = await quarantined(world)
     upstream = ScriptedUpstream()
 
     async def hangs_once_at_three(body: bytes, nth: int) -> Reply | NoReply:
@@ -101,8 +101,8 @@ async def test_a_line_whose_process_was_ended_once_may_still_succeed(world: Worl
     assert await finalized(world, batch) == ([1, 2, 3, 4, 5, 6], [])
 
 
-async def test_a_line_that_waits_to_be_called_again_is_no_suspect(world: World) -> None:
-    batch = await set_aside(world)
+async def test_a_line_that_waits_to_be_called_again_is_no_suspect(world: Adapters) -> None:
+    batch = await quarantined(world)
     upstream = ScriptedUpstream()
     gone = True
 
@@ -129,8 +129,8 @@ async def test_a_line_that_waits_to_be_called_again_is_no_suspect(world: World) 
     assert await finalized(world, batch) == (list(range(1, LINES + 1)), [])
 
 
-async def test_an_upstream_that_is_gone_fails_no_line(world: World) -> None:
-    batch = await set_aside(world)
+async def test_an_upstream_that_is_gone_fails_no_line(world: Adapters) -> None:
+    batch = await quarantined(world)
 
     async def comes_back(body: bytes, nth: int) -> Reply | NoReply:
         return Reply(502, b"{}") if nth <= 2 * QUICK.max_attempts else await fine(body, nth)
@@ -139,8 +139,8 @@ async def test_an_upstream_that_is_gone_fails_no_line(world: World) -> None:
     assert await finalized(world, batch) == (list(range(1, LINES + 1)), [])
 
 
-async def test_told_to_end_it_gives_back_and_suspects_nothing(world: World) -> None:
-    batch = await set_aside(world)
+async def test_told_to_end_it_gives_back_and_suspects_nothing(world: Adapters) -> None:
+    batch = await quarantined(world)
     upstream = ScriptedUpstream()
     upstream.open.clear()
     stop = asyncio.Event()
@@ -149,15 +149,15 @@ async def test_told_to_end_it_gives_back_and_suspects_nothing(world: World) -> N
     stop.set()
     await running
     upstream.open.set()
-    (task,) = await world.store.claim("other", RUN_KINDS, ttl=TTL, set_aside=True)
+    (task,) = await world.store.claim("other", RUN_KINDS, ttl=TTL, quarantined=True)
     assert task.suspect is None
     await world.store.release(task)
     await go(isolation(world, upstream))
     assert await finalized(world, batch) == (list(range(1, LINES + 1)), [])
 
 
-async def test_a_cancelled_batch_ends_it(world: World) -> None:
-    batch = await set_aside(world)
+async def test_a_cancelled_batch_ends_it(world: Adapters) -> None:
+    batch = await quarantined(world)
     upstream = ScriptedUpstream()
     upstream.open.clear()
     running = asyncio.create_task(go(isolation(world, upstream)))
@@ -167,14 +167,14 @@ async def test_a_cancelled_batch_ends_it(world: World) -> None:
     assert await finalized(world, batch) == ([], [(number, "batch_cancelled") for number in range(1, LINES + 1)])
 
 
-async def test_what_another_took_over_is_left_to_it(world: World) -> None:
-    await set_aside(world)
+async def test_what_another_took_over_is_left_to_it(world: Adapters) -> None:
+    await quarantined(world)
     upstream = ScriptedUpstream()
     upstream.open.clear()
     running = asyncio.create_task(go(isolation(world, upstream)))
     await until(lambda: upstream.in_flight)
     await world.store.release_worker("apart", crashed=False)
-    (task,) = await world.store.claim("other", RUN_KINDS, ttl=TTL, set_aside=True)
+    (task,) = await world.store.claim("other", RUN_KINDS, ttl=TTL, quarantined=True)
     await running
     assert upstream.cut == 1
     assert await world.store.segments_of(task) == []

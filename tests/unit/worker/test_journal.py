@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 from batchwire_server.adapters.blobs.memory import MemoryBlobs
-from batchwire_server.core.ports import Harvest, TaskQueue
+from batchwire_server.core.ports import ShardReport, TaskQueue
 from batchwire_server.core.records import Batch, Task, TaskKind, Usage
 from batchwire_server.core.results import Reply, read_usage
 from batchwire_server.core.segments import decode_header
-from batchwire_server.worker.result_writer import MAX_HELD_BYTES, Journal
-from batchwire_server.worker.shard_run import Job, ShardRun
+from batchwire_server.worker.result_writer import MAX_HELD_BYTES, ResultWriter
+from batchwire_server.worker.shard_run import LineCall, ShardRun
 
 from tests.ports.stores import Stage, shards
 from tests.support.scripted_upstream import until
@@ -45,11 +45,11 @@ class FlakyQueue:
         self.failures_after = 0
         self.then: Callable[[], None] = lambda: None  # what happens while it records
 
-    async def record(self, harvests: Sequence[Harvest]) -> set[Task]:
+    async def record(self, reports: Sequence[ShardReport]) -> set[Task]:
         if self.failures_before:
             self.failures_before -= 1
             raise ConnectionError("the store is gone")
-        lost = await self._queue.record(harvests)
+        lost = await self._queue.record(reports)
         then, self.then = self.then, lambda: None
         then()
         if self.failures_after:
@@ -68,20 +68,20 @@ class Scene:
         self.closed: list[ShardRun] = []
         self.journal = self.make_journal(NEVER)
 
-    def make_journal(self, interval: float) -> Journal:
-        self.journal = Journal(self.queue, self.blobs, interval, self.closed.append)  # type: ignore[arg-type]
+    def make_journal(self, interval: float) -> ResultWriter:
+        self.journal = ResultWriter(self.queue, self.blobs, interval, self.closed.append)  # type: ignore[arg-type]
         return self.journal
 
     def note(self, run: ShardRun) -> None:
         self.journal.note(run)
 
-    async def run(self, parts: int = 1) -> tuple[Batch, ShardRun, list[Job]]:
+    async def run(self, parts: int = 1) -> tuple[Batch, ShardRun, list[LineCall]]:
         batch = await self.stage.started(parts=shards(parts))
         task = await self.stage.claim_one(TaskKind.RUN)
         run, jobs = self.run_of(task, batch)
         return batch, run, jobs
 
-    def run_of(self, task: Task, batch: Batch) -> tuple[ShardRun, list[Job]]:
+    def run_of(self, task: Task, batch: Batch) -> tuple[ShardRun, list[LineCall]]:
         run = ShardRun(task, batch, self.note)
         jobs = run.jobs((number, line(number)) for number in range(1, 11))
         self.journal.add(run)
@@ -102,7 +102,7 @@ class Scene:
         return sorted(numbers)
 
 
-def land(run: ShardRun, jobs: Sequence[Job], *, status: int = 200, body: bytes = b"{}") -> None:
+def land(run: ShardRun, jobs: Sequence[LineCall], *, status: int = 200, body: bytes = b"{}") -> None:
     call = asyncio.current_task()
     assert call
     for job in jobs:

@@ -6,13 +6,13 @@ import logging
 
 import pytest
 from batchwire_server.core import ids
-from batchwire_server.core.ports import Harvest
+from batchwire_server.core.ports import ShardReport
 from batchwire_server.core.records import TaskKind, UploadPart
 from batchwire_server.worker.handlers.orphans import Orphans
 
 from tests.ports.stores import TTL, a_batch, a_file, an_upload, segment
 from tests.unit.worker.test_sweeper import sweep
-from tests.unit.worker.world import World
+from tests.unit.worker.world import Adapters
 
 DAY = 86400.0
 ORPHANS = [
@@ -22,19 +22,19 @@ ORPHANS = [
 ]
 
 
-async def look(world: World, interval: float = 3600.0) -> None:
+async def look(world: Adapters, interval: float = 3600.0) -> None:
     task = await world.stage.claim_one(TaskKind.ORPHANS)
     await Orphans(world.store, world.store, world.blobs, interval=interval, age=DAY)(task)
 
 
-async def store(world: World, *keys: str, age: float = DAY + 60) -> None:
+async def store(world: Adapters, *keys: str, age: float = DAY + 60) -> None:
     """Stores blobs some seconds ago."""
     for key in keys:
         await world.blobs.put(key, b"x")
         world.blobs.stored_at[key] -= age
 
 
-async def test_bytes_without_a_row_go_once_they_are_old(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_bytes_without_a_row_go_once_they_are_old(world: Adapters, caplog: pytest.LogCaptureFixture) -> None:
     young = [f"files/{ids.file_id()}", f"segments/{ids.batch_id()}/1-1-0"]
     await store(world, *ORPHANS)
     await store(world, *young, age=DAY - 60)
@@ -44,7 +44,7 @@ async def test_bytes_without_a_row_go_once_they_are_old(world: World, caplog: py
     assert "1 blobs below segments had no row" in caplog.text
 
 
-async def test_a_file_whose_row_is_just_being_written_stays(world: World) -> None:
+async def test_a_file_whose_row_is_just_being_written_stays(world: Adapters) -> None:
     file = a_file()
     await world.blobs.put(file.blob_key, b"x")
     await look(world)
@@ -52,7 +52,7 @@ async def test_a_file_whose_row_is_just_being_written_stays(world: World) -> Non
     assert await world.blobs.read(file.blob_key, 0, 9) == b"x"
 
 
-async def test_what_files_and_uploads_have_stays(world: World) -> None:
+async def test_what_files_and_uploads_have_stays(world: Adapters) -> None:
     file = await world.store.add_file(a_file(), None)
     upload = await world.store.add_upload(an_upload(), 60)
     part = UploadPart(ids.part_id(), upload.id, 1, f"uploads/{upload.id}/part_{'0' * 24}")
@@ -62,7 +62,7 @@ async def test_what_files_and_uploads_have_stays(world: World) -> None:
     assert sorted(world.blobs.blobs) == sorted([file.blob_key, part.blob_key])
 
 
-async def test_the_input_of_a_running_batch_stays_though_its_file_is_deleted(world: World) -> None:
+async def test_the_input_of_a_running_batch_stays_though_its_file_is_deleted(world: Adapters) -> None:
     file = await world.store.add_file(a_file(), None)
     await world.stage.started(a_batch(input_key=file.blob_key))
     await store(world, file.blob_key)
@@ -72,31 +72,31 @@ async def test_the_input_of_a_running_batch_stays_though_its_file_is_deleted(wor
     assert list(world.blobs.blobs) == [file.blob_key]
 
 
-async def test_segments_of_a_running_batch_stay_and_those_that_were_never_recorded_go(world: World) -> None:
+async def test_segments_of_a_running_batch_stay_and_those_that_were_never_recorded_go(world: Adapters) -> None:
     await world.stage.started()
     task = await world.stage.claim_one(TaskKind.RUN)
     recorded, lost = segment(task), segment(task, 1)
-    await world.store.record([Harvest(task, recorded, done=False)])
+    await world.store.record([ShardReport(task, recorded, done=False)])
     await store(world, recorded.blob_key, lost.blob_key)
     await look(world)
     assert list(world.blobs.blobs) == [recorded.blob_key]
 
 
-async def test_what_is_not_named_as_ours_is_never_touched(world: World) -> None:
+async def test_what_is_not_named_as_ours_is_never_touched(world: Adapters) -> None:
     foreign = ["files/holiday.jpg", "segments/b1/1", "elsewhere/x", f"files/{ids.file_id()}/more"]
     await store(world, *foreign)
     await look(world)
     assert sorted(world.blobs.blobs) == sorted(foreign)
 
 
-async def test_the_next_look_waits_for_its_time(world: World) -> None:
+async def test_the_next_look_waits_for_its_time(world: Adapters) -> None:
     await look(world)
     assert await world.store.claim("w1", [TaskKind.ORPHANS], ttl=TTL) == []
     await world.stage.advance(3601)
     await look(world)
 
 
-async def test_an_interval_of_0_looks_never(world: World) -> None:
+async def test_an_interval_of_0_looks_never(world: Adapters) -> None:
     await store(world, *ORPHANS)
     await look(world, interval=0)
     assert sorted(world.blobs.blobs) == sorted(ORPHANS)
@@ -104,7 +104,7 @@ async def test_an_interval_of_0_looks_never(world: World) -> None:
 
 
 async def test_a_clock_of_this_machine_that_is_ahead_makes_nothing_old(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: Adapters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store(world, *ORPHANS, age=0)
     task = await world.stage.claim_one(TaskKind.ORPHANS)

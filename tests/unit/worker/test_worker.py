@@ -15,7 +15,7 @@ from batchwire_server.core.scheduling.retry import RetryPolicy
 from batchwire_server.worker.shard_run import ShardRun
 
 from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream, fine, until
-from tests.unit.worker.world import World, body, line, number_of
+from tests.unit.worker.world import Adapters, body, line, number_of
 
 S = BatchStatus
 
@@ -28,7 +28,7 @@ def numbers(entries: list[dict[str, object]]) -> list[int]:
     return [int(str(entry["custom_id"]).removeprefix("id-")) for entry in entries]
 
 
-async def test_a_batch_runs_from_its_creation_to_its_files(world: World) -> None:
+async def test_a_batch_runs_from_its_creation_to_its_files(world: Adapters) -> None:
     upstream = ScriptedUpstream()
     world.start(world.worker([Route(upstream)]))
     batch = await world.ended(await world.batch(data_of(700)))
@@ -41,7 +41,7 @@ async def test_a_batch_runs_from_its_creation_to_its_files(world: World) -> None
     assert batch.created_at <= (batch.in_progress_at or 0) <= (batch.finalizing_at or 0) <= (batch.completed_at or 0)
 
 
-async def test_bodies_pass_through_byte_for_byte(world: World) -> None:
+async def test_bodies_pass_through_byte_for_byte(world: Adapters) -> None:
     bodies = [
         b'{"model":"m","n":1,"x":1e400,"y":0.10,"z":' + b"7" * 60 + b"}",
         '{ "model":"m", "n":2, "x":"\\u00fc ü \\ud83d\\ude00", "x":2 }'.encode(),
@@ -57,7 +57,7 @@ async def test_bodies_pass_through_byte_for_byte(world: World) -> None:
     assert all(b'"body":{"asked":%b,' % one in written for one in bodies)
 
 
-async def test_failures_go_to_the_error_file_with_the_upstreams_words(world: World) -> None:
+async def test_failures_go_to_the_error_file_with_the_upstreams_words(world: Adapters) -> None:
     async def picky(asked: bytes, nth: int) -> Reply | NoReply:
         return Reply(400, b'{"error":{"message":"no"}}') if number_of(asked) % 3 == 0 else await fine(asked, nth)
 
@@ -71,7 +71,7 @@ async def test_failures_go_to_the_error_file_with_the_upstreams_words(world: Wor
     assert all(entry["error"] is None for entry in errors)
 
 
-async def test_a_model_that_hangs_does_not_hold_up_another_of_the_same_batch(world: World) -> None:
+async def test_a_model_that_hangs_does_not_hold_up_another_of_the_same_batch(world: Adapters) -> None:
     stuck, quick = ScriptedUpstream(name="1", models=["m"]), ScriptedUpstream(name="2", models=["n"])
     stuck.open.clear()
     world.start(world.worker([Route(stuck), Route(quick)]))
@@ -85,7 +85,7 @@ async def test_a_model_that_hangs_does_not_hold_up_another_of_the_same_batch(wor
     assert numbers(output) == list(range(1, 1001))
 
 
-async def test_a_small_batch_of_one_tenant_ends_while_anothers_huge_one_runs(world: World) -> None:
+async def test_a_small_batch_of_one_tenant_ends_while_anothers_huge_one_runs(world: Adapters) -> None:
     async def slow(asked: bytes, nth: int) -> Reply | NoReply:
         await asyncio.sleep(0.01)
         return await fine(asked, nth)
@@ -100,7 +100,7 @@ async def test_a_small_batch_of_one_tenant_ends_while_anothers_huge_one_runs(wor
     await world.files(await world.ended(huge))
 
 
-async def test_a_small_batch_does_not_wait_for_the_lines_that_were_claimed_for_another_tenant(world: World) -> None:
+async def test_a_small_batch_does_not_wait_for_the_lines_that_were_claimed_for_another_tenant(world: Adapters) -> None:
     upstream = ScriptedUpstream()
     upstream.open.clear()
     worker = world.worker([Route(upstream, max_concurrency=4)])
@@ -116,7 +116,7 @@ async def test_a_small_batch_does_not_wait_for_the_lines_that_were_claimed_for_a
 
 
 class TestEndingEarly:
-    async def test_a_cancel_lets_calls_in_flight_finish_and_starts_no_more(self, world: World) -> None:
+    async def test_a_cancel_lets_calls_in_flight_finish_and_starts_no_more(self, world: Adapters) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         world.start(world.worker([Route(upstream, max_concurrency=4)]))
@@ -131,7 +131,7 @@ class TestEndingEarly:
         assert (len(output), len(errors), len(upstream.calls)) == (4, 96, 4)
         assert {entry["error"]["code"] for entry in errors} == {"batch_cancelled"}
 
-    async def test_calls_in_flight_are_cut_off_after_the_grace_of_a_cancel(self, world: World) -> None:
+    async def test_calls_in_flight_are_cut_off_after_the_grace_of_a_cancel(self, world: Adapters) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         world.start(world.worker([Route(upstream, max_concurrency=4)], cancel_grace=0.05))
@@ -142,7 +142,7 @@ class TestEndingEarly:
         output, errors = await world.files(batch)
         assert (batch.status, len(output), len(errors), upstream.cut) == (S.CANCELLED, 0, 10, 4)
 
-    async def test_at_the_deadline_calls_are_cut_off_and_what_is_done_is_kept(self, world: World) -> None:
+    async def test_at_the_deadline_calls_are_cut_off_and_what_is_done_is_kept(self, world: Adapters) -> None:
         async def half(asked: bytes, nth: int) -> Reply | NoReply:
             if number_of(asked) > 5:
                 await asyncio.Event().wait()
@@ -156,12 +156,12 @@ class TestEndingEarly:
         assert {entry["error"]["code"] for entry in errors} == {"batch_expired"}
 
 
-def runs_of(world: World) -> list[ShardRun]:
+def runs_of(world: Adapters) -> list[ShardRun]:
     return [run for worker in world.workers for run in worker._runner.runs.values()]
 
 
 class TestStopping:
-    async def test_a_worker_that_is_stopped_gives_all_back_and_another_goes_on(self, world: World) -> None:
+    async def test_a_worker_that_is_stopped_gives_all_back_and_another_goes_on(self, world: Adapters) -> None:
         async def slow(asked: bytes, nth: int) -> Reply | NoReply:
             await asyncio.sleep(0.005)
             return await fine(asked, nth)
@@ -179,7 +179,7 @@ class TestStopping:
         assert numbers(output) == list(range(1, 401))
         assert set(upstream.times.values()) == {1}, "a clean stop repeats no call"
 
-    async def test_lines_that_were_cut_off_by_a_stop_are_run_by_the_next_worker(self, world: World) -> None:
+    async def test_lines_that_were_cut_off_by_a_stop_are_run_by_the_next_worker(self, world: Adapters) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         stop, running = world.start(world.worker([Route(upstream)]), grace=0.05)
@@ -193,7 +193,7 @@ class TestStopping:
         output, errors = await world.files(batch)
         assert (batch.status, numbers(output), errors) == (S.COMPLETED, [1, 2, 3, 4, 5, 6], [])
 
-    async def test_a_worker_that_comes_back_takes_up_what_its_name_held(self, world: World) -> None:
+    async def test_a_worker_that_comes_back_takes_up_what_its_name_held(self, world: Adapters) -> None:
         batch = await world.batch(data_of(5))
         await world.stage.claim_one(TaskKind.VALIDATE, "w1")
         world.start(world.worker([Route(ScriptedUpstream())]))
@@ -201,7 +201,7 @@ class TestStopping:
 
 
 class TestTakingOver:
-    async def test_the_lines_that_a_dead_worker_recorded_are_not_run_again(self, world: World) -> None:
+    async def test_the_lines_that_a_dead_worker_recorded_are_not_run_again(self, world: Adapters) -> None:
         first = ScriptedUpstream()
 
         async def half(asked: bytes, nth: int) -> Reply | NoReply:
@@ -223,7 +223,9 @@ class TestTakingOver:
         assert numbers(output) == list(range(1, 101))
         assert sorted(map(number_of, second.calls)) == list(range(51, 101))
 
-    async def test_a_worker_whose_shard_was_taken_over_stops_its_calls_and_records_nothing(self, world: World) -> None:
+    async def test_a_worker_whose_shard_was_taken_over_stops_its_calls_and_records_nothing(
+        self, world: Adapters
+    ) -> None:
         hung, quick = ScriptedUpstream(), ScriptedUpstream()
         hung.open.clear()
         _, running = world.start(world.worker([Route(hung, max_concurrency=2)]))
@@ -242,7 +244,7 @@ class TestTakingOver:
         assert numbers(output) == [1, 2, 3, 4, 5]
         assert (len(hung.calls), len(quick.calls)) == (2, 5)
 
-    async def test_a_leap_of_the_clock_takes_no_shard_from_who_works_on_it(self, world: World) -> None:
+    async def test_a_leap_of_the_clock_takes_no_shard_from_who_works_on_it(self, world: Adapters) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         world.start(world.worker([Route(upstream)]))
@@ -258,7 +260,7 @@ class TestTakingOver:
         assert (await world.ended(batch)).completed == 5
         assert sorted(map(number_of, upstream.calls)) == [1, 2, 3, 4, 5]
 
-    async def test_workers_that_join_at_once_take_no_more_than_the_upstream_bears(self, world: World) -> None:
+    async def test_workers_that_join_at_once_take_no_more_than_the_upstream_bears(self, world: Adapters) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         for number in range(4):
@@ -268,7 +270,7 @@ class TestTakingOver:
         await asyncio.sleep(0.5)  # there would be time for more
         assert upstream.most_in_flight == 8
 
-    async def test_without_the_store_a_worker_stops_its_calls_before_its_leases_end(self, world: World) -> None:
+    async def test_without_the_store_a_worker_stops_its_calls_before_its_leases_end(self, world: Adapters) -> None:
         queue = Unreachable(world)
         upstream = ScriptedUpstream()
         upstream.open.clear()
@@ -282,7 +284,7 @@ class TestTakingOver:
         queue.reachable = True
         assert (await world.ended(batch)).completed == 5
 
-    async def test_what_has_finished_while_the_store_was_away_is_kept(self, world: World) -> None:
+    async def test_what_has_finished_while_the_store_was_away_is_kept(self, world: Adapters) -> None:
         queue = Unreachable(world)
         upstream = ScriptedUpstream()
 
@@ -304,7 +306,7 @@ class TestTakingOver:
 class Unreachable:
     """A queue that is out of reach at times."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Adapters) -> None:
         self._store = world.store
         self.reachable = True
 
@@ -315,7 +317,7 @@ class Unreachable:
 
 
 class TestGivingBack:
-    async def test_a_handler_that_fails_is_tried_again(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_handler_that_fails_is_tried_again(self, world: Adapters, monkeypatch: pytest.MonkeyPatch) -> None:
         worker = world.worker([Route(ScriptedUpstream())])
         validate = worker._handlers[TaskKind.VALIDATE]
         failures = 2
@@ -333,7 +335,7 @@ class TestGivingBack:
         assert (await world.ended(await world.batch(data_of(3)))).status is S.COMPLETED
 
     async def test_a_batch_waits_while_no_upstream_tells_its_models(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self, world: Adapters, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("batchwire_server.worker.worker.UNKNOWN_MODELS_DELAY_S", 0.02)
         monkeypatch.setattr("batchwire_server.worker.handlers.validate.FRESH_S", -1.0)
@@ -346,7 +348,7 @@ class TestGivingBack:
         upstream.served = ["m"]
         await world.wait_for(batch, lambda found: found.status is not S.VALIDATING)
 
-    async def test_one_worker_does_not_take_in_every_shard_while_its_upstream_is_busy(self, world: World) -> None:
+    async def test_one_worker_does_not_take_in_every_shard_while_its_upstream_is_busy(self, world: Adapters) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         world.start(world.worker([Route(upstream, max_concurrency=4)], policy=RetryPolicy(3, 0.01, 0.01)))
@@ -358,7 +360,7 @@ class TestGivingBack:
         await world.ended(batch)
 
 
-async def test_two_workers_share_a_batch_and_every_line_is_called_once(world: World) -> None:
+async def test_two_workers_share_a_batch_and_every_line_is_called_once(world: Adapters) -> None:
     first, second = ScriptedUpstream(), ScriptedUpstream()
     for upstream, name in ((first, "w1"), (second, "w2")):
         world.start(world.worker([Route(upstream, max_concurrency=2)], name))

@@ -61,7 +61,7 @@ def a_run(
     return run, run.jobs((number, line(number)) for number in numbers)
 
 
-class World:
+class Adapters:
     """Workers, and all that they work on."""
 
     def __init__(self, stage: Stage, blobs: MemoryBlobs) -> None:

@@ -10,7 +10,7 @@ from batchwire_server.adapters.memory.tables import Memory, Tables, insert, page
 from batchwire_server.core.errors import idempotency_key_reused, too_many_batches
 from batchwire_server.core.lifecycle import STAMPS, TERMINAL, BatchStatus, predecessors
 from batchwire_server.core.limits import HOUR_MS, wait_for_room
-from batchwire_server.core.ports import Once, Page
+from batchwire_server.core.ports import IdempotencyKey, Page
 from batchwire_server.core.records import Batch, Segment, TaskKind
 from batchwire_server.core.webhooks import LIFETIME_S, deliveries
 
@@ -54,7 +54,7 @@ def wind_down(tables: Tables, batch_id: str | None, status: BatchStatus, now: in
         tables.add_task(TaskKind.FINALIZE, batch, now)
 
 
-def _created_before(tables: Tables, tenant: str, once: Once) -> Batch | None:
+def _created_before(tables: Tables, tenant: str, once: IdempotencyKey) -> Batch | None:
     fingerprint, batch_id = tables.calls.get((tenant, once.key), ("", ""))
     if batch_id and fingerprint != once.fingerprint:
         raise idempotency_key_reused(batch_id)
@@ -79,7 +79,7 @@ class MemoryBatches:
 
     _memory: Memory
 
-    async def add_batch(self, batch: Batch, once: Once | None = None, per_hour: int = 0) -> Batch:
+    async def add_batch(self, batch: Batch, once: IdempotencyKey | None = None, per_hour: int = 0) -> Batch:
         """See BatchStore."""
         async with self._memory.write() as tables:
             if once and (known := _created_before(tables, batch.tenant, once)):
@@ -95,7 +95,7 @@ class MemoryBatches:
             tables.add_task(TaskKind.EXPIRE, stored, stored.expires_at)
         return stored
 
-    async def find_batch(self, tenant: str, once: Once) -> Batch | None:
+    async def find_batch(self, tenant: str, once: IdempotencyKey) -> Batch | None:
         """See BatchStore."""
         return _created_before(await self._memory.read(), tenant, once)
 

@@ -11,20 +11,20 @@ from batchwire_server.adapters.memory.files import add_file
 from batchwire_server.adapters.memory.tables import Memory, Tables
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import SET_ASIDE_AFTER, Harvest, Leftovers, RunShard
-from batchwire_server.core.records import Batch, Fault, Segment, Shard, Task, TaskKind, total_usage
+from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES, BatchOutputs, CompletedShard, ShardReport
+from batchwire_server.core.records import Batch, InputError, Segment, Shard, Task, TaskKind, total_usage
 
 
-def _record_batch(tables: Tables, batch_id: str, harvests: Sequence[Harvest], now: int) -> None:
+def _record_batch(tables: Tables, batch_id: str, reports: Sequence[ShardReport], now: int) -> None:
     batch = tables.batches[batch_id]
-    segments = [harvest.segment for harvest in harvests if harvest.segment]
+    segments = [report.segment for report in reports if report.segment]
     # A segment that is known was recorded by a commit whose answer was lost.
     new = [segment for segment in segments if (batch_id, segment.blob_key) not in tables.segments]
     start = batch.result_bytes
     for segment in new:
         tables.segments[batch_id, segment.blob_key] = replace(segment, start=start)
         start += segment.bytes
-    done = [harvest.task for harvest in harvests if harvest.done]
+    done = [report.task for report in reports if report.done]
     for task in done:
         tables.end_task(task)
     batch = replace(
@@ -71,7 +71,7 @@ class MemoryOutcomes:
             for shard_model, shard in shards:
                 tables.add_task(TaskKind.RUN, batch, now, model=shard_model, shard=shard)
 
-    async def reject(self, task: Task, faults: Sequence[Fault]) -> None:
+    async def reject(self, task: Task, faults: Sequence[InputError]) -> None:
         """See TaskQueue."""
         async with self._memory.write() as tables:
             tables.end_task(task)
@@ -83,20 +83,20 @@ class MemoryOutcomes:
         """See TaskQueue."""
         return _segments_of(await self._memory.read(), task)
 
-    async def record(self, harvests: Sequence[Harvest]) -> set[Task]:
+    async def record(self, reports: Sequence[ShardReport]) -> set[Task]:
         """See TaskQueue."""
-        of_batch: dict[str, list[Harvest]] = defaultdict(list)
+        of_batch: dict[str, list[ShardReport]] = defaultdict(list)
         lost = set()
         async with self._memory.write() as tables:
-            for harvest in harvests:
+            for report in reports:
                 try:
-                    queued = tables.held(harvest.task)
+                    queued = tables.held(report.task)
                 except LeaseLostError:
-                    lost.add(harvest.task)
+                    lost.add(report.task)
                     continue
-                of_batch[str(harvest.task.batch_id)].append(harvest)
+                of_batch[str(report.task.batch_id)].append(report)
                 if (
-                    harvest.segment and queued.task.crashes < SET_ASIDE_AFTER
+                    report.segment and queued.task.crashes < QUARANTINE_AFTER_CRASHES
                 ):  # it gets on, whatever ended its last holders
                     tables.tasks[queued.task.id] = replace(queued, task=replace(queued.task, crashes=0))
             for batch_id, group in of_batch.items():
@@ -109,18 +109,20 @@ class MemoryOutcomes:
             tables.end_task(task)
             wind_down(tables, task.batch_id, BatchStatus.FINALIZING, self._memory.now())
 
-    async def shards_of(self, batch_id: str) -> list[RunShard]:
+    async def shards_of(self, batch_id: str) -> list[CompletedShard]:
         """See TaskQueue."""
         tables = await self._memory.read()
         tasks = [queued.task for queued in tables.tasks_of(batch_id)]
         shards = [
-            RunShard(task.model, task.shard, _segments_of(tables, task)) for task in tasks if task.shard and task.model
+            CompletedShard(task.model, task.shard, _segments_of(tables, task))
+            for task in tasks
+            if task.shard and task.model
         ]
         return sorted(shards, key=lambda run: run.shard.window)
 
-    async def finish(self, task: Task, status: BatchStatus, leftovers: Leftovers, lifetime: int) -> None:
+    async def finish(self, task: Task, status: BatchStatus, outputs: BatchOutputs, lifetime: int) -> None:
         """See TaskQueue."""
-        output, error = leftovers.output, leftovers.error
+        output, error = outputs.output, outputs.error
         async with self._memory.write() as tables:
             now = self._memory.now()
             tables.end_task(task)
@@ -137,5 +139,5 @@ class MemoryOutcomes:
             )
             if batch is None:
                 raise LeaseLostError
-            tables.batches[batch.id] = replace(batch, failed=batch.failed + leftovers.unrun)
+            tables.batches[batch.id] = replace(batch, failed=batch.failed + outputs.unrun)
             tables.drop_tasks(task.batch_id)

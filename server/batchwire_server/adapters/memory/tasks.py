@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from batchwire_server.adapters.memory.tables import Memory, Queued, Tables
-from batchwire_server.core.ports import CRASH_DELAY_MS, SET_ASIDE_AFTER, SOON, Held
+from batchwire_server.core.ports import CRASH_DELAY_MS, QUARANTINE_AFTER_CRASHES, SOON, Held
 from batchwire_server.core.records import Task, TaskKind
 
 
@@ -34,7 +34,7 @@ def _soonest(tables: Tables) -> dict[tuple[str, str], int]:
 
 
 def _is_set_aside(queued: Queued) -> bool:
-    return queued.is_shard and queued.crashes >= SET_ASIDE_AFTER
+    return queued.is_shard and queued.crashes >= QUARANTINE_AFTER_CRASHES
 
 
 def _held_by(tables: Tables, worker: str) -> list[Queued]:
@@ -56,7 +56,7 @@ class MemoryTasks:
         fed: Collection[tuple[str, str]] = (),
         most: Mapping[str, int] | None = None,
         limit: int = 1,
-        set_aside: bool = False,
+        quarantined: bool = False,
         expired_before: int | None = None,
     ) -> list[Task]:
         """See TaskQueue."""
@@ -79,7 +79,7 @@ class MemoryTasks:
                 and queued.is_due(now, expired_before)
                 and queued.task.model not in full_models
                 and (queued.task.model, queued.task.tenant) not in fed
-                and _is_set_aside(queued) == set_aside
+                and _is_set_aside(queued) == quarantined
             ]
             claimed: list[Task] = []
             of_model: Counter[str | None] = Counter()
@@ -103,7 +103,7 @@ class MemoryTasks:
                 claimed.append(task)
         return sorted(claimed, key=lambda task: task.id)
 
-    async def set_aside_waits(self) -> bool:
+    async def quarantine_waits(self) -> bool:
         """See TaskQueue."""
         tables, now = await self._memory.read(), self._memory.now()
         return any(_is_set_aside(queued) and queued.is_due(now) for queued in tables.tasks.values())
@@ -153,7 +153,7 @@ class MemoryTasks:
                 if queued.state != "leased" or (owner != worker and not owner.startswith(f"{worker}/")):
                     continue
                 if crashed:
-                    often = not queued.is_shard and queued.crashes >= SET_ASIDE_AFTER
+                    often = not queued.is_shard and queued.crashes >= QUARANTINE_AFTER_CRASHES
                     freed = Queued(replace(queued.task, crashes=queued.crashes), now + (CRASH_DELAY_MS if often else 0))
                 else:
                     freed = Queued(replace(queued.task, suspect=None), queued.not_before)

@@ -18,7 +18,7 @@ from batchwire_server.adapters.sql.webhooks import deliveries_of
 from batchwire_server.core.errors import idempotency_key_reused, too_many_batches
 from batchwire_server.core.lifecycle import STAMPS, TERMINAL, BatchStatus, predecessors
 from batchwire_server.core.limits import HOUR_MS, wait_for_room
-from batchwire_server.core.ports import Once, Page
+from batchwire_server.core.ports import IdempotencyKey, Page
 from batchwire_server.core.records import Batch, Segment, TaskKind
 from batchwire_server.core.webhooks import LIFETIME_S
 
@@ -101,7 +101,7 @@ class SqlBatches:
 
     _db: Database
 
-    async def add_batch(self, batch: Batch, once: Once | None = None, per_hour: int = 0) -> Batch:
+    async def add_batch(self, batch: Batch, once: IdempotencyKey | None = None, per_hour: int = 0) -> Batch:
         """See BatchStore."""
         try:
             return await self._add_batch(batch, once, per_hour)
@@ -110,7 +110,7 @@ class SqlBatches:
                 raise
             return await self._add_batch(batch, once, per_hour)  # another call of the same name was a moment faster
 
-    async def _add_batch(self, batch: Batch, once: Once | None, per_hour: int) -> Batch:
+    async def _add_batch(self, batch: Batch, once: IdempotencyKey | None, per_hour: int) -> Batch:
         async with self._db.write(work=True) as connection:
             if once and (known := await self._created_before(connection, batch.tenant, once)):
                 return known
@@ -135,7 +135,7 @@ class SqlBatches:
         if oldest is not None:
             raise too_many_batches(per_hour, wait_for_room(oldest, now))
 
-    async def _created_before(self, connection: AsyncConnection, tenant: str, once: Once) -> Batch | None:
+    async def _created_before(self, connection: AsyncConnection, tenant: str, once: IdempotencyKey) -> Batch | None:
         query = select(BATCH).where(BATCH.c.tenant == tenant, BATCH.c.idempotency_key == once.key)
         row = (await connection.execute(query)).first()
         if row is None:
@@ -144,7 +144,7 @@ class SqlBatches:
             raise idempotency_key_reused(row.id)
         return batch_record(row)
 
-    async def find_batch(self, tenant: str, once: Once) -> Batch | None:
+    async def find_batch(self, tenant: str, once: IdempotencyKey) -> Batch | None:
         """See BatchStore."""
         async with self._db.read() as connection:
             return await self._created_before(connection, tenant, once)

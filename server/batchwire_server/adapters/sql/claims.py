@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from batchwire_server.adapters.sql.tables import BIG, TASK
-from batchwire_server.core.ports import SET_ASIDE_AFTER
+from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES
 from batchwire_server.core.records import TaskKind
 
 
@@ -41,7 +41,7 @@ RUN = _written(TaskKind.RUN)
 CRASHES = TASK.c.crashes + case((TASK.c.state == LEASED, 1), else_=0)
 
 IS_SHARD = TASK.c.kind == RUN
-IS_APART = and_(IS_SHARD, CRASHES >= SET_ASIDE_AFTER)
+IS_APART = and_(IS_SHARD, CRASHES >= QUARANTINE_AFTER_CRASHES)
 
 Statement = TypeVar("Statement", Select[Any], ReturningUpdate[Any])
 
@@ -67,11 +67,11 @@ class ClaimStatements:
             ("others", *names, lapsed), lambda: self._take(*wanted, self._lapsed if lapsed else self._ready)
         )
 
-    def shards(self, *, lapsed: bool, set_aside: bool, but_models: bool, but_fed: bool) -> ReturningUpdate[Any]:
+    def shards(self, *, lapsed: bool, quarantined: bool, but_models: bool, but_fed: bool) -> ReturningUpdate[Any]:
         """Takes shards. Parameters: those of `_take`; `expired_before` where `lapsed`, `of_tenant` and `of_model` otherwise; `full_models` and `fed` where there are any."""
 
         def made() -> ReturningUpdate[Any]:
-            wanted = [IS_SHARD, IS_APART if set_aside else ~IS_APART]
+            wanted = [IS_SHARD, IS_APART if quarantined else ~IS_APART]
             if but_models:
                 wanted.append(TASK.c.model.not_in(bindparam("full_models", expanding=True)))
             if but_fed:
@@ -82,7 +82,7 @@ class ClaimStatements:
                 wanted += [self._ready, TASK.c.tenant == bindparam("of_tenant"), TASK.c.model == bindparam("of_model")]
             return self._take(*wanted)
 
-        return self._once(("shards", lapsed, set_aside, but_models, but_fed), made)
+        return self._once(("shards", lapsed, quarantined, but_models, but_fed), made)
 
     def groups(self) -> Select[Any]:
         """Selects tenants and models with shards that are ready: the tenant with the fewest shards at work first, then whoever has the least time."""

@@ -19,8 +19,8 @@ from batchwire_server.adapters.sql.tables import BATCH, SEGMENT, TASK
 from batchwire_server.adapters.sql.tasks import end_task
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import SET_ASIDE_AFTER, Harvest, Leftovers, RunShard
-from batchwire_server.core.records import Batch, Fault, Segment, Shard, Task, TaskKind, total_usage
+from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES, BatchOutputs, CompletedShard, ShardReport
+from batchwire_server.core.records import Batch, InputError, Segment, Shard, Task, TaskKind, total_usage
 
 
 class SqlOutcomes:
@@ -52,7 +52,7 @@ class SqlOutcomes:
             ]
             await connection.execute(insert(TASK), rows)
 
-    async def reject(self, task: Task, faults: Sequence[Fault]) -> None:
+    async def reject(self, task: Task, faults: Sequence[InputError]) -> None:
         """See TaskQueue."""
         errors = [asdict(fault) for fault in faults]
         async with self._db.write(work=True) as connection:
@@ -69,38 +69,38 @@ class SqlOutcomes:
             rows = await connection.execute(select(SEGMENT).where(mine))
             return [segment_record(row) for row in rows]
 
-    async def record(self, harvests: Sequence[Harvest]) -> set[Task]:
+    async def record(self, reports: Sequence[ShardReport]) -> set[Task]:
         """See TaskQueue."""
-        async with self._db.write(work=any(harvest.done for harvest in harvests)) as connection:
-            ids = [harvest.task.id for harvest in harvests]
+        async with self._db.write(work=any(report.done for report in reports)) as connection:
+            ids = [report.task.id for report in reports]
             leased = select(TASK.c.id, TASK.c.epoch, TASK.c.crashes).where(TASK.c.id.in_(ids), TASK.c.state == "leased")
             held = {row.id: row for row in await connection.execute(leased.with_for_update())}
-            of_batch: dict[str, list[Harvest]] = defaultdict(list)
-            for harvest in harvests:
-                row = held.get(harvest.task.id)
-                if row is None or row.epoch != harvest.task.epoch:
+            of_batch: dict[str, list[ShardReport]] = defaultdict(list)
+            for report in reports:
+                row = held.get(report.task.id)
+                if row is None or row.epoch != report.task.epoch:
                     continue
-                of_batch[str(harvest.task.batch_id)].append(harvest)
-                if harvest.segment and 0 < row.crashes < SET_ASIDE_AFTER:  # it gets on, whatever ended its last holders
+                of_batch[str(report.task.batch_id)].append(report)
+                if (
+                    report.segment and 0 < row.crashes < QUARANTINE_AFTER_CRASHES
+                ):  # it gets on, whatever ended its last holders
                     await connection.execute(update(TASK).where(TASK.c.id == row.id).values(crashes=0))
-            keys = [harvest.segment.blob_key for harvest in harvests if harvest.segment]
+            keys = [report.segment.blob_key for report in reports if report.segment]
             known = set(
                 (await connection.execute(select(SEGMENT.c.blob_key).where(SEGMENT.c.blob_key.in_(keys)))).scalars()
             )
             # In one order everywhere, so that two workers never wait for each other.
             for batch_id in sorted(of_batch):
                 await self._record_batch(connection, batch_id, of_batch[batch_id], known)
-        kept = {harvest.task for group in of_batch.values() for harvest in group}
-        return {harvest.task for harvest in harvests} - kept
+        kept = {report.task for group in of_batch.values() for report in group}
+        return {report.task for report in reports} - kept
 
     async def _record_batch(
-        self, connection: AsyncConnection, batch_id: str, harvests: list[Harvest], known: set[str]
+        self, connection: AsyncConnection, batch_id: str, reports: list[ShardReport], known: set[str]
     ) -> None:
         # A segment that is known was recorded by a commit whose answer was lost.
-        segments = [
-            harvest.segment for harvest in harvests if harvest.segment and harvest.segment.blob_key not in known
-        ]
-        done = [harvest.task.id for harvest in harvests if harvest.done]
+        segments = [report.segment for report in reports if report.segment and report.segment.blob_key not in known]
+        done = [report.task.id for report in reports if report.done]
         usage = total_usage(segment.usage for segment in segments)
         size = sum(segment.bytes for segment in segments)
         added = {
@@ -138,7 +138,7 @@ class SqlOutcomes:
             now = await self._db.now(connection)
             await wind_down(connection, str(task.batch_id), BatchStatus.FINALIZING, now)
 
-    async def shards_of(self, batch_id: str) -> list[RunShard]:
+    async def shards_of(self, batch_id: str) -> list[CompletedShard]:
         """See TaskQueue."""
         async with self._db.read() as connection:
             segments: dict[int, list[Segment]] = defaultdict(list)
@@ -146,15 +146,17 @@ class SqlOutcomes:
                 segments[row.task_id].append(segment_record(row))
             query = select(TASK).where(TASK.c.batch_id == batch_id, TASK.c.kind == str(TaskKind.RUN))
             tasks = [task_record(row, 0) for row in await connection.execute(query.order_by(TASK.c.id))]
-        shards = [RunShard(task.model, task.shard, segments[task.id]) for task in tasks if task.shard and task.model]
+        shards = [
+            CompletedShard(task.model, task.shard, segments[task.id]) for task in tasks if task.shard and task.model
+        ]
         return sorted(shards, key=lambda run: run.shard.window)
 
-    async def finish(self, task: Task, status: BatchStatus, leftovers: Leftovers, lifetime: int) -> None:
+    async def finish(self, task: Task, status: BatchStatus, outputs: BatchOutputs, lifetime: int) -> None:
         """See TaskQueue."""
         async with self._db.write(work=True) as connection:
             await end_task(connection, task)
             now = await self._db.now(connection)
-            for file in (leftovers.output, leftovers.error):
+            for file in (outputs.output, outputs.error):
                 if file:
                     await insert_file(connection, file, now, lifetime)
             batch = await enter(
@@ -162,9 +164,9 @@ class SqlOutcomes:
                 str(task.batch_id),
                 status,
                 now,
-                output_file_id=leftovers.output and leftovers.output.id,
-                error_file_id=leftovers.error and leftovers.error.id,
-                failed=BATCH.c.failed + leftovers.unrun,
+                output_file_id=outputs.output and outputs.output.id,
+                error_file_id=outputs.error and outputs.error.id,
+                failed=BATCH.c.failed + outputs.unrun,
             )
             if batch is None:
                 raise LeaseLostError

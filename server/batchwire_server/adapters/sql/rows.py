@@ -14,8 +14,8 @@ from batchwire_server.core.records import (
     Batch,
     Delivery,
     Event,
-    Fault,
     File,
+    InputError,
     LineRules,
     Segment,
     Shard,
@@ -67,7 +67,7 @@ def batch_record(row: Row[Any]) -> Batch:
     return Batch(
         **_pick(row, _BATCH),
         metadata=more["metadata"],
-        errors=tuple(Fault(**fault) for fault in more["errors"]),
+        errors=tuple(InputError(**fault) for fault in more["errors"]),
         line_rules=LineRules(**more["line_rules"]),
         status=BatchStatus(more["status"]),
         usage=Usage(**_pick(row, USAGE)),

@@ -15,7 +15,7 @@ from batchwire_server.adapters.sql.rows import task_record
 from batchwire_server.adapters.sql.tables import BATCH, TASK
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import CRASH_DELAY_MS, SET_ASIDE_AFTER, SOON, Held
+from batchwire_server.core.ports import CRASH_DELAY_MS, QUARANTINE_AFTER_CRASHES, SOON, Held
 from batchwire_server.core.records import Task, TaskKind
 
 
@@ -45,7 +45,7 @@ class SqlTasks:
         fed: Collection[tuple[str, str]] = (),
         most: Mapping[str, int] | None = None,
         limit: int = 1,
-        set_aside: bool = False,
+        quarantined: bool = False,
         expired_before: int | None = None,
     ) -> list[Task]:
         """See TaskQueue."""
@@ -60,11 +60,11 @@ class SqlTasks:
                 if (most := min(most, limit - len(rows))) > 0:
                     rows.extend(await connection.execute(statement, {**known, **more, "most": most}))
 
-            if others and not set_aside:
+            if others and not quarantined:
                 for lapsed in (True, False):
                     await take(statements.others(others, lapsed=lapsed))
             if TaskKind.RUN in kinds:
-                shape = {"set_aside": set_aside, "but_models": bool(full), "but_fed": bool(busy)}
+                shape = {"set_aside": quarantined, "but_models": bool(full), "but_fed": bool(busy)}
                 but: dict[str, Any] = {"full_models": full, "fed": busy}
                 await take(statements.shards(lapsed=True, **shape), **but)
                 groups = (await connection.execute(statements.groups())).all() if len(rows) < limit else ()
@@ -75,7 +75,7 @@ class SqlTasks:
                         await take(statement, most=room, **but, of_tenant=tenant, of_model=model)
         return sorted((task_record(row, row.now) for row in rows), key=lambda task: task.id)
 
-    async def set_aside_waits(self) -> bool:
+    async def quarantine_waits(self) -> bool:
         """See TaskQueue."""
         few = text("crashes > 0")  # in the words of the index
         clock = self._db.clock
@@ -134,7 +134,7 @@ class SqlTasks:
         statement = update(TASK).where(TASK.c.state == LEASED, owned)
         freed: dict[str, Any] = {"state": "ready", "lease_owner": None, "lease_until": None}
         if crashed:
-            often = and_(TASK.c.kind != str(TaskKind.RUN), CRASHES >= SET_ASIDE_AFTER)
+            often = and_(TASK.c.kind != str(TaskKind.RUN), CRASHES >= QUARANTINE_AFTER_CRASHES)
             freed |= {"crashes": CRASHES, "not_before": self._db.clock + case((often, CRASH_DELAY_MS), else_=0)}
         else:
             freed |= {"suspect": None}

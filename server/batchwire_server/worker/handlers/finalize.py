@@ -13,7 +13,7 @@ from batchwire_server.core.blob_writer import Intake
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus, outcome
 from batchwire_server.core.lines import lines_of, read_call
-from batchwire_server.core.ports import BlobStore, Leftovers, RunShard, TaskQueue
+from batchwire_server.core.ports import BatchOutputs, BlobStore, CompletedShard, TaskQueue
 from batchwire_server.core.records import Batch, File, Segment, Task
 from batchwire_server.core.results import Unanswered, unanswered_line
 from batchwire_server.core.segments import SegmentHeader, Slice, decode_header, merge
@@ -112,10 +112,10 @@ class Finalizer:
             shards = await self._queue.shards_of(batch.id)
             for _, window in groupby(shards, key=lambda run: run.shard.window):
                 unrun += await self._merge_window(batch, list(window), output, errors)
-            leftovers = Leftovers(await output.commit(), await errors.commit(), unrun)
+            outputs = BatchOutputs(await output.commit(), await errors.commit(), unrun)
         status = outcome(batch.status, unrun, validated=batch.in_progress_at is not None)
         lifetime = batch.output_lifetime or self._default_lifetime
-        finishing = asyncio.ensure_future(self._queue.finish(task, status, leftovers, lifetime))
+        finishing = asyncio.ensure_future(self._queue.finish(task, status, outputs, lifetime))
         try:
             await asyncio.shield(finishing)
         except asyncio.CancelledError:
@@ -123,8 +123,8 @@ class Finalizer:
             raise
         finally:
             if finishing.done() and isinstance(finishing.exception(), LeaseLostError):
-                await self._blobs.delete([file.blob_key for file in (leftovers.output, leftovers.error) if file])
-        answered, failed = (file.line_count if file else 0 for file in (leftovers.output, leftovers.error))
+                await self._blobs.delete([file.blob_key for file in (outputs.output, outputs.error) if file])
+        answered, failed = (file.line_count if file else 0 for file in (outputs.output, outputs.error))
         log.info(
             "batch %s is %s: %d lines answered, %d failed, %d of these not run",
             batch.id,
@@ -135,7 +135,7 @@ class Finalizer:
         )
 
     async def _merge_window(
-        self, batch: Batch, shards: Sequence[RunShard], output: _ResultFile, errors: _ResultFile
+        self, batch: Batch, shards: Sequence[CompletedShard], output: _ResultFile, errors: _ResultFile
     ) -> int:
         """Writes the lines of one piece of the input; returns how many of them never ran."""
         sources = [_Source(segment, self._blobs) for run in shards for segment in run.segments]
@@ -153,7 +153,7 @@ class Finalizer:
                 await errors.write(unrun[step], 1)
         return len(unrun)
 
-    async def _unrun_lines(self, batch: Batch, shards: Iterable[RunShard], ran: set[int]) -> dict[int, bytes]:
+    async def _unrun_lines(self, batch: Batch, shards: Iterable[CompletedShard], ran: set[int]) -> dict[int, bytes]:
         """Returns the error lines of those lines of a piece that never ran."""
         code: Unanswered = "batch_cancelled" if batch.status is BatchStatus.CANCELLING else "batch_expired"
         shard = next(iter(shards)).shard

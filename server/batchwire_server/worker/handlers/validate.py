@@ -12,7 +12,7 @@ from batchwire_server.core.catalog import Catalog, Served
 from batchwire_server.core.errors import BlobNotFoundError, UnknownModelsError, shorten
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.ports import BlobStore, TaskQueue
-from batchwire_server.core.records import Batch, Fault, Task
+from batchwire_server.core.records import Batch, InputError, Task
 from batchwire_server.core.validation import InputCheck, cannot_find_file
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Validator:
             lines = sum(shard.lines for _, shard in check.shards.shards)
             log.info("batch %s is in progress: %d lines for %s", batch.id, lines, _named(check.models))
 
-    async def _reject(self, task: Task, faults: Sequence[Fault]) -> None:
+    async def _reject(self, task: Task, faults: Sequence[InputError]) -> None:
         await self._queue.reject(task, faults)
         log.info("batch %s is failed: %s", task.batch_id, ", ".join(sorted({fault.code for fault in faults})))
 
