@@ -266,7 +266,7 @@ class TestCrashes:
             await stage.claim_one(TaskKind.RUN, "node/0")
             assert await stage.store.release_worker("node", crashed=True) == 1
 
-    async def test_a_shard_whose_holders_crash_is_set_aside(self, stage: Stage) -> None:
+    async def test_a_shard_whose_holders_crash_is_quarantined(self, stage: Stage) -> None:
         await stage.started()
         await self.crash(stage, 2)
         assert not await stage.store.quarantine_waits()
@@ -277,7 +277,7 @@ class TestCrashes:
         assert (task.crashes, task.suspect) == (QUARANTINE_AFTER_CRASHES, None)
         assert not await stage.store.quarantine_waits()
 
-    async def test_other_shards_are_not_set_aside(self, stage: Stage) -> None:
+    async def test_other_shards_are_not_quarantined(self, stage: Stage) -> None:
         await stage.started()
         assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL, quarantined=True) == []
 
@@ -312,7 +312,7 @@ class TestCrashes:
         await stage.store.release_worker("node", crashed=True)
         assert (await stage.claim_one(TaskKind.RUN)).crashes == 1
 
-    async def test_what_is_set_aside_stays_so_though_lines_are_recorded(self, stage: Stage) -> None:
+    async def test_what_is_quarantined_stays_so_though_lines_are_recorded(self, stage: Stage) -> None:
         await stage.started()
         await self.crash(stage, QUARANTINE_AFTER_CRASHES)
         (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, quarantined=True)

@@ -33,7 +33,7 @@ def _soonest(tables: Tables) -> dict[tuple[str, str], int]:
     return found
 
 
-def _is_set_aside(queued: Queued) -> bool:
+def _is_quarantined(queued: Queued) -> bool:
     return queued.is_shard and queued.crashes >= QUARANTINE_AFTER_CRASHES
 
 
@@ -79,7 +79,7 @@ class MemoryTasks:
                 and queued.is_due(now, expired_before)
                 and queued.task.model not in full_models
                 and (queued.task.model, queued.task.tenant) not in fed
-                and _is_set_aside(queued) == quarantined
+                and _is_quarantined(queued) == quarantined
             ]
             claimed: list[Task] = []
             of_model: Counter[str | None] = Counter()
@@ -106,7 +106,7 @@ class MemoryTasks:
     async def quarantine_waits(self) -> bool:
         """See TaskQueue."""
         tables, now = await self._memory.read(), self._memory.now()
-        return any(_is_set_aside(queued) and queued.is_due(now) for queued in tables.tasks.values())
+        return any(_is_quarantined(queued) and queued.is_due(now) for queued in tables.tasks.values())
 
     async def overdue(self, seconds: float) -> bool:
         """See TaskQueue."""

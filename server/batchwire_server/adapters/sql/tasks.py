@@ -64,7 +64,7 @@ class SqlTasks:
                 for lapsed in (True, False):
                     await take(statements.others(others, lapsed=lapsed))
             if TaskKind.RUN in kinds:
-                shape = {"set_aside": quarantined, "but_models": bool(full), "but_fed": bool(busy)}
+                shape = {"quarantined": quarantined, "but_models": bool(full), "but_fed": bool(busy)}
                 but: dict[str, Any] = {"full_models": full, "fed": busy}
                 await take(statements.shards(lapsed=True, **shape), **but)
                 groups = (await connection.execute(statements.groups())).all() if len(rows) < limit else ()
