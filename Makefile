@@ -62,16 +62,19 @@ bench: $(READY) ## Measure, as ratios against baselines of the same run (some te
 bench-full: $(READY) ## The same, with a million lines
 	@$(BIN)/python -m bench --full --json build/bench.json --plot build/bench.svg
 
-gen: $(READY) ## Generate gen/python from proto/
+gen: $(READY) ## Generate gen/python from proto/batchwire
 	$(BIN)/python gen/generate.py
 
 gen-check: $(READY) ## Check that the generated code is what proto/ says
 	$(BIN)/python gen/generate.py --check
 
 proto-check: $(READY) ## Lint proto/ and check that nothing released is broken
-	@$(BIN)/python gen/generate.py --image build/proto.binpb
-	cd proto && ../$(BIN)/buf lint ../build/proto.binpb
-	cd proto && ../$(BIN)/buf breaking ../build/proto.binpb --against released.binpb
+	cd proto && ../$(BIN)/buf lint
+	cd proto && ../$(BIN)/buf breaking --against released.binpb
+
+proto-release: $(READY) ## Record proto/ as released: what proto-check compares with from then on
+	cd proto && ../$(BIN)/buf breaking --against released.binpb
+	cd proto && ../$(BIN)/buf build --exclude-source-info --output released.binpb
 
 lint: $(READY) ## Check style, types and layers
 	$(BIN)/ruff check
@@ -95,4 +98,4 @@ lock: $(READY) ## Resolve the lock files anew
 clean: ## Remove the environment and what was built
 	rm -rf $(VENV) build tests/e2e/node/node_modules
 
-.PHONY: help setup demo llm-demo serve test chaos chaos-short bench bench-scaling bench-full gen gen-check proto-check lint format check lock clean
+.PHONY: help setup demo llm-demo serve test chaos chaos-short bench bench-scaling bench-full gen gen-check proto-check proto-release lint format check lock clean

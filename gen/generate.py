@@ -1,8 +1,7 @@
-"""Generates `gen/python/batchwire` from `proto/`: clears, regenerates, and with `--check` compares instead of writing.
+"""Generate `gen/python/batchwire` from `proto/batchwire`.
 
-python gen/generate.py           write
-python gen/generate.py --check   fail, and say which files differ, when what is committed is not what would be written
-python gen/generate.py --image FILE   write only the descriptor image that the proto lint reads
+python gen/generate.py           clear the package and write it anew
+python gen/generate.py --check   write nothing; list the committed files that are stale; fail if any
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import filecmp
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -21,20 +19,24 @@ from google.protobuf import descriptor_pb2
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
 TARGET = ROOT / "gen" / "python" / "batchwire"
-SITE_PACKAGES = Path(sysconfig.get_paths()["purelib"])  # googleapis-common-protos ships google/api/*.proto here
 
 MODULE_DOC = '"""The Batchwire protocol, version 1: every message, enum, stub and servicer of `proto/batchwire/v1`."""'
 
 
 def protoc(*arguments: str, pattern: str = "*.proto") -> None:
-    """Runs the pinned protoc over the files of `proto/` that match. Raises CalledProcessError when it refuses one."""
-    sources = [str(path.relative_to(PROTO)) for path in sorted(PROTO.rglob(pattern))]
-    includes = [f"-I{PROTO}", f"-I{SITE_PACKAGES}"]
-    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *includes, *arguments, *sources], check=True)
+    """Run the pinned protoc over the files of `proto/batchwire` whose names match `pattern`.
+
+    `proto/google` is only imported: `googleapis-common-protos` has the code generated from it.
+
+    Raises:
+        CalledProcessError: protoc refused a file; it has printed why.
+    """
+    sources = [str(path.relative_to(PROTO)) for path in sorted((PROTO / "batchwire").rglob(pattern))]
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO}", *arguments, *sources], check=True)
 
 
 def exports(image: Path) -> list[str]:
-    """Returns the import lines of `batchwire.v1`: all that its files declare, and nothing that they import."""
+    """Return the import lines of `batchwire/v1/__init__.py`, one for each name that its files declare."""
     lines = []
     for file in descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes()).file:
         if file.package != "batchwire.v1":
@@ -51,10 +53,10 @@ def exports(image: Path) -> list[str]:
 
 
 def generate(out: Path) -> None:
-    """Writes the package `batchwire` below `out`, whatever was there before."""
+    """Replace the package `batchwire` below `out` with a newly generated one."""
     shutil.rmtree(out / "batchwire", ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
-    # mypy-protobuf's plug-ins are console scripts beside the interpreter.
+    # The plug-ins of mypy-protobuf are console scripts in the interpreter's folder, which need not be on the PATH.
     scripts = Path(sys.executable).parent
     with tempfile.NamedTemporaryFile(suffix=".binpb") as image:
         protoc(
@@ -75,7 +77,7 @@ def generate(out: Path) -> None:
 
 
 def differences(left: Path, right: Path) -> list[str]:
-    """Names the files that are missing on either side or differ."""
+    """Return the Python files and stubs that differ, or that only one of the folders has."""
     names = {
         path.relative_to(root) for root in (left, right) for path in root.rglob("*") if path.suffix in {".py", ".pyi"}
     }
@@ -89,15 +91,10 @@ def differences(left: Path, right: Path) -> list[str]:
 
 
 def main() -> int:
-    """Parses the command line and returns the exit code."""
+    """Parse the command line, generate or check, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument("--image", type=Path)
+    parser.add_argument("--check", action="store_true", help="compare instead of writing")
     arguments = parser.parse_args()
-    if arguments.image:
-        arguments.image.parent.mkdir(parents=True, exist_ok=True)
-        protoc(f"--descriptor_set_out={arguments.image}", "--include_imports", "--include_source_info")
-        return 0
     if not arguments.check:
         generate(TARGET.parent)
         return 0
@@ -105,7 +102,7 @@ def main() -> int:
         generate(Path(scratch))
         stale = differences(Path(scratch) / "batchwire", TARGET)
     if stale:
-        print("generated code is stale; run `make gen` and commit:", *stale, sep="\n  ", file=sys.stderr)
+        print("generated code is stale; run `make gen` and commit these files:", *stale, sep="\n  ", file=sys.stderr)
     return 1 if stale else 0
 
 
