@@ -82,6 +82,9 @@ lint: $(READY) ## Check style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+style: $(READY) ## Check the rules of style that ruff has no rule for
+	@$(BIN)/python tools/check_style.py
+
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
@@ -98,4 +101,4 @@ lock: $(READY) ## Resolve the lock files anew
 clean: ## Remove the environment and what was built
 	rm -rf $(VENV) build tests/e2e/node/node_modules
 
-.PHONY: help setup demo llm-demo serve test chaos chaos-short bench bench-scaling bench-full gen gen-check proto-check proto-release lint format check lock clean
+.PHONY: help setup demo llm-demo serve test chaos chaos-short bench bench-scaling bench-full gen gen-check proto-check proto-release lint style format check lock clean
