@@ -34,7 +34,7 @@ def test_every_verb_that_documents_name_exists() -> None:
 @pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md"])
 def test_every_path_of_the_maps_exists(document: str) -> None:
     text = (ROOT / document).read_text()
-    named = re.findall(r"`((?:core|service|engine|adapters|rpc|rest|proto|tests|docs)/[\w./]*\w/?)`", text)
+    named = re.findall(r"`((?:core|service|worker|adapters|api|gateway|roles|proto|tests|docs)/[\w./]*\w/?)`", text)
     for name in named:
         candidates = [ROOT / name, ROOT / "server" / "batchwire_server" / name]
         assert any(path.exists() for path in candidates), name
