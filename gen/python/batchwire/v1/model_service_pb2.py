@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n batchwire/v1/model_service.proto\x12\x0c\x62\x61tchwire.v1\x1a\x18\x62\x61tchwire/v1/model.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x13\n\x11ListModelsRequest\"7\n\x12ListModelsResponse\x12!\n\x04\x64\x61ta\x18\x01 \x03(\x0b\x32\x13.batchwire.v1.Model\")\n\x0fGetModelRequest\x12\x16\n\x08model_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x32\xd5\x01\n\x0cModelService\x12\x63\n\nListModels\x12\x1f.batchwire.v1.ListModelsRequest\x1a .batchwire.v1.ListModelsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/models\x12`\n\x08GetModel\x12\x1d.batchwire.v1.GetModelRequest\x1a\x13.batchwire.v1.Model\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/models/{model_id=**}Bg\n\x10\x64\x65v.batchwire.v1B\x11ModelServiceProtoP\x01Z>github.com/batchwire/batchwire/gen/go/batchwire/v1;batchwirev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n batchwire/v1/model_service.proto\x12\x0c\x62\x61tchwire.v1\x1a\x18\x62\x61tchwire/v1/model.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x13\n\x11ListModelsRequest\"7\n\x12ListModelsResponse\x12!\n\x04\x64\x61ta\x18\x01 \x03(\x0b\x32\x13.batchwire.v1.Model\")\n\x0fGetModelRequest\x12\x16\n\x08model_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x32\xdb\x01\n\x0cModelService\x12\x66\n\nListModels\x12\x1f.batchwire.v1.ListModelsRequest\x1a .batchwire.v1.ListModelsResponse\"\x15\x90\x02\x01\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/models\x12\x63\n\x08GetModel\x12\x1d.batchwire.v1.GetModelRequest\x1a\x13.batchwire.v1.Model\"#\x90\x02\x01\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/models/{model_id=**}Bg\n\x10\x64\x65v.batchwire.v1B\x11ModelServiceProtoP\x01Z>github.com/batchwire/batchwire/gen/go/batchwire/v1;batchwirev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELREQUEST'].fields_by_name['model_id']._loaded_options = None
   _globals['_GETMODELREQUEST'].fields_by_name['model_id']._serialized_options = b'\342A\001\002'
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._loaded_options = None
-  _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002\014\022\n/v1/models'
+  _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\220\002\001\202\323\344\223\002\014\022\n/v1/models'
   _globals['_MODELSERVICE'].methods_by_name['GetModel']._loaded_options = None
-  _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\202\323\344\223\002\032\022\030/v1/models/{model_id=**}'
+  _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\220\002\001\202\323\344\223\002\032\022\030/v1/models/{model_id=**}'
   _globals['_LISTMODELSREQUEST']._serialized_start=139
   _globals['_LISTMODELSREQUEST']._serialized_end=158
   _globals['_LISTMODELSRESPONSE']._serialized_start=160
@@ -48,5 +48,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELREQUEST']._serialized_start=217
   _globals['_GETMODELREQUEST']._serialized_end=258
   _globals['_MODELSERVICE']._serialized_start=261
-  _globals['_MODELSERVICE']._serialized_end=474
+  _globals['_MODELSERVICE']._serialized_end=480
 # @@protoc_insertion_point(module_scope)
