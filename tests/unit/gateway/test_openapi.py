@@ -198,7 +198,10 @@ def test_what_a_dialect_means_by_default_is_not_required(dialect: Dialect) -> No
     path = str(dialect.spell("/v1/batches"))
     body = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
     window = body["properties"]["completion_window"]
-    assert ("completion_window" in body["required"]) == (dialect.name != "novita")
+    required, for_a_retry = body["anyOf"]
+    assert {"input_file_id", "endpoint"} <= set(required["required"])
+    assert ("completion_window" in required["required"]) == (dialect.name != "novita")
+    assert for_a_retry == {"required": ["retry_of"]}
     assert window.get("default") == ("24h" if dialect.name == "novita" else None)
     assert "idempotency_key" in body["properties"]
 

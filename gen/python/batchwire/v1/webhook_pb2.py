@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x62\x61tchwire/v1/webhook.proto\x12\x0c\x62\x61tchwire.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x01\n\x0fWebhookEndpoint\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x13\n\x0b\x65vent_types\x18\x04 \x03(\t\x12!\n\x13signing_secret_hint\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x8a\x02\n\x19WebhookEndpointWithSecret\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x13\n\x0b\x65vent_types\x18\x04 \x03(\t\x12!\n\x13signing_secret_hint\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1c\n\x0esigning_secret\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x42\x62\n\x10\x64\x65v.batchwire.v1B\x0cWebhookProtoP\x01Z>github.com/batchwire/batchwire/gen/go/batchwire/v1;batchwirev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x62\x61tchwire/v1/webhook.proto\x12\x0c\x62\x61tchwire.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x01\n\x0fWebhookEndpoint\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x11\n\x03url\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x65vent_types\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03\x12!\n\x13signing_secret_hint\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x9c\x02\n\x19WebhookEndpointWithSecret\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x11\n\x03url\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x65vent_types\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03\x12!\n\x13signing_secret_hint\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1c\n\x0esigning_secret\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x42\x62\n\x10\x64\x65v.batchwire.v1B\x0cWebhookProtoP\x01Z>github.com/batchwire/batchwire/gen/go/batchwire/v1;batchwirev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +36,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.batchwire.v1B\014WebhookProtoP\001Z>github.com/batchwire/batchwire/gen/go/batchwire/v1;batchwirev1'
   _globals['_WEBHOOKENDPOINT'].fields_by_name['id']._loaded_options = None
   _globals['_WEBHOOKENDPOINT'].fields_by_name['id']._serialized_options = b'\342A\001\003'
+  _globals['_WEBHOOKENDPOINT'].fields_by_name['name']._loaded_options = None
+  _globals['_WEBHOOKENDPOINT'].fields_by_name['name']._serialized_options = b'\342A\001\003'
+  _globals['_WEBHOOKENDPOINT'].fields_by_name['url']._loaded_options = None
+  _globals['_WEBHOOKENDPOINT'].fields_by_name['url']._serialized_options = b'\342A\001\003'
+  _globals['_WEBHOOKENDPOINT'].fields_by_name['event_types']._loaded_options = None
+  _globals['_WEBHOOKENDPOINT'].fields_by_name['event_types']._serialized_options = b'\342A\001\003'
   _globals['_WEBHOOKENDPOINT'].fields_by_name['signing_secret_hint']._loaded_options = None
   _globals['_WEBHOOKENDPOINT'].fields_by_name['signing_secret_hint']._serialized_options = b'\342A\001\003'
   _globals['_WEBHOOKENDPOINT'].fields_by_name['created_at']._loaded_options = None
@@ -44,6 +50,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBHOOKENDPOINT'].fields_by_name['updated_at']._serialized_options = b'\342A\001\003'
   _globals['_WEBHOOKENDPOINTWITHSECRET'].fields_by_name['id']._loaded_options = None
   _globals['_WEBHOOKENDPOINTWITHSECRET'].fields_by_name['id']._serialized_options = b'\342A\001\003'
+  _globals['_WEBHOOKENDPOINTWITHSECRET'].fields_by_name['name']._loaded_options = None
+  _globals['_WEBHOOKENDPOINTWITHSECRET'].fields_by_name['name']._serialized_options = b'\342A\001\003'
+  _globals['_WEBHOOKENDPOINTWITHSECRET'].fields_by_name['url']._loaded_options = None
+  _globals['_WEBHOOKENDPOINTWITHSECRET'].fields_by_name['url']._serialized_options = b'\342A\001\003'
+  _globals['_WEBHOOKENDPOINTWITHSECRET'].fields_by_name['event_types']._loaded_options = None
+  _globals['_WEBHOOKENDPOINTWITHSECRET'].fields_by_name['event_types']._serialized_options = b'\342A\001\003'
   _globals['_WEBHOOKENDPOINTWITHSECRET'].fields_by_name['signing_secret_hint']._loaded_options = None
   _globals['_WEBHOOKENDPOINTWITHSECRET'].fields_by_name['signing_secret_hint']._serialized_options = b'\342A\001\003'
   _globals['_WEBHOOKENDPOINTWITHSECRET'].fields_by_name['created_at']._loaded_options = None
@@ -53,7 +65,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBHOOKENDPOINTWITHSECRET'].fields_by_name['signing_secret']._loaded_options = None
   _globals['_WEBHOOKENDPOINTWITHSECRET'].fields_by_name['signing_secret']._serialized_options = b'\342A\001\003'
   _globals['_WEBHOOKENDPOINT']._serialized_start=111
-  _globals['_WEBHOOKENDPOINT']._serialized_end=337
-  _globals['_WEBHOOKENDPOINTWITHSECRET']._serialized_start=340
-  _globals['_WEBHOOKENDPOINTWITHSECRET']._serialized_end=606
+  _globals['_WEBHOOKENDPOINT']._serialized_end=355
+  _globals['_WEBHOOKENDPOINTWITHSECRET']._serialized_start=358
+  _globals['_WEBHOOKENDPOINTWITHSECRET']._serialized_end=642
 # @@protoc_insertion_point(module_scope)

@@ -18,6 +18,10 @@ _TYPES: dict[int, Schema] = {
     FieldDescriptor.CPPTYPE_INT64: {"type": "integer"},
     FieldDescriptor.CPPTYPE_BOOL: {"type": "boolean"},
 }
+# The protocol cannot annotate a field as required on a condition. For a retry, the batch that is retried has these.
+_REQUIRED_UNLESS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "CreateBatchRequest": ("retry_of", ("input_file_id", "endpoint", "completion_window")),
+}
 _SECONDS = {"type": "integer", "description": "Seconds since 1970-01-01T00:00:00Z."}
 
 
@@ -40,11 +44,18 @@ class Schemas:
         fields = {name: each for name, each in fields_of(message).items() if name not in path}
         defaults = self._dialect.reading.defaults.get(message.name, {})
         required = [name for name, each in fields.items() if is_required(each) and name not in defaults]
+        instead, others = _REQUIRED_UNLESS.get(message.name, ("", ()))
+        unless = [name for name in others if name not in defaults]
         loose = message.name in self._dialect.reading.loose
         properties = {name: self.given(each, loose=loose) for name, each in fields.items()}
         for name, value in defaults.items():
             properties[name] = {**properties[name], "default": value}
-        return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+        return {
+            "type": "object",
+            "properties": properties,
+            **({"required": required} if required else {}),
+            **({"anyOf": [{"required": unless}, {"required": [instead]}]} if unless else {}),
+        }
 
     def given(self, field: FieldDescriptor, *, loose: bool = False) -> Schema:
         """What a caller gives for a field; `loose` says that a map's values may be anything."""
