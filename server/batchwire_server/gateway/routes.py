@@ -1,4 +1,4 @@
-"""The routes, as the protocol's google.api.http options have them: an RPC with an option has a route."""
+"""The routes: one for each google.api.http option of the protocol, and those of `_UNANNOTATED`."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,10 @@ from batchwire_server.gateway.errors import ApiError
 
 # A path variable: one segment, or with `=**` the rest of the path.
 _VARIABLE = re.compile(r"\{(\w+)(=\*\*)?\}")
+
+# Verb, path and whether there is a body, of methods that have a route and no google.api.http option: generators of
+# REST gateways and of OpenAPI documents refuse the option on a client-streaming method with a path variable.
+_UNANNOTATED = {"batchwire.v1.UploadService.AddUploadPart": ("POST", "/v1/uploads/{upload_id}/parts", True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,11 @@ def services() -> list[ServiceDescriptor]:
 
 
 def http_options() -> Iterator[tuple[MethodDescriptor, str, str, bool]]:
-    """Each method with an http option, with verb, path and whether its fields come in a body."""
+    """Yield each method with a route, its verb and path, and whether its fields come in a body."""
     for service in services():
         for method in service.methods:
+            if method.full_name in _UNANNOTATED:
+                yield (method, *_UNANNOTATED[method.full_name])
             rule = method.GetOptions().Extensions[annotations_pb2.http]
             for option in (rule, *rule.additional_bindings):
                 verb = option.WhichOneof("pattern")

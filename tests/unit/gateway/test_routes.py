@@ -46,6 +46,7 @@ def test_the_kind_of_a_handler_follows_from_the_methods_shape() -> None:
         ("GET", "/v1/files/a%2Fcontent", "GetFile", {"file_id": "a/content"}),
         ("GET", "/v1/files/a+b%20c", "GetFile", {"file_id": "a+b c"}),
         ("POST", "/v1/batches/b/cancel/", "CancelBatch", {"batch_id": "b"}),
+        ("POST", "/v1/uploads/u/parts", "AddUploadPart", {"upload_id": "u"}),
         ("GET", "/v1/models/a/b%2Fc/", "GetModel", {"model_id": "a/b/c"}),
         ("GET", "/v1/models/", "ListModels", {}),
     ],

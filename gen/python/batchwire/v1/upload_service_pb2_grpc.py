@@ -81,7 +81,9 @@ class UploadServiceServicer:
         Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_PENDING, FILE_TOO_LARGE, MISSING_REQUIRED_PARAMETER (no upload_id, or a part without content).
         Not idempotent: a retry makes another part, which is dropped unless it is named when completing.
 
-        Over REST this is a multipart form with the part `data`.
+        Over REST this is `POST /v1/uploads/{upload_id}/parts` with a multipart form whose part `data` is
+        the content. The method has no `google.api.http` option, because generators of REST gateways and
+        of OpenAPI documents refuse a path parameter in a client-streaming method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,7 +48,9 @@ class UploadServiceStub:
     Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_PENDING, FILE_TOO_LARGE, MISSING_REQUIRED_PARAMETER (no upload_id, or a part without content).
     Not idempotent: a retry makes another part, which is dropped unless it is named when completing.
 
-    Over REST this is a multipart form with the part `data`.
+    Over REST this is `POST /v1/uploads/{upload_id}/parts` with a multipart form whose part `data` is
+    the content. The method has no `google.api.http` option, because generators of REST gateways and
+    of OpenAPI documents refuse a path parameter in a client-streaming method.
     """
     CompleteUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.CompleteUploadRequest, _upload_pb2.Upload]
     """Joins the named parts, in the order given, into a File. Parts that are not named are dropped.
@@ -82,7 +84,9 @@ class UploadServiceAsyncStub(UploadServiceStub):
     Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_PENDING, FILE_TOO_LARGE, MISSING_REQUIRED_PARAMETER (no upload_id, or a part without content).
     Not idempotent: a retry makes another part, which is dropped unless it is named when completing.
 
-    Over REST this is a multipart form with the part `data`.
+    Over REST this is `POST /v1/uploads/{upload_id}/parts` with a multipart form whose part `data` is
+    the content. The method has no `google.api.http` option, because generators of REST gateways and
+    of OpenAPI documents refuse a path parameter in a client-streaming method.
     """
     CompleteUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.CompleteUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
     """Joins the named parts, in the order given, into a File. Parts that are not named are dropped.
@@ -125,7 +129,9 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_PENDING, FILE_TOO_LARGE, MISSING_REQUIRED_PARAMETER (no upload_id, or a part without content).
         Not idempotent: a retry makes another part, which is dropped unless it is named when completing.
 
-        Over REST this is a multipart form with the part `data`.
+        Over REST this is `POST /v1/uploads/{upload_id}/parts` with a multipart form whose part `data` is
+        the content. The method has no `google.api.http` option, because generators of REST gateways and
+        of OpenAPI documents refuse a path parameter in a client-streaming method.
         """
 
     @_abc_1.abstractmethod
