@@ -45,3 +45,25 @@ def test_methods_without_side_effects_are_those_that_get(method: MethodDescripto
     options = method.GetOptions()
     gets = options.Extensions[annotations_pb2.http].HasField("get")
     assert gets == (options.idempotency_level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS)
+
+
+def http_rules(files: descriptor_pb2.FileDescriptorSet) -> set[tuple[str, str, str, str]]:
+    """Return method, verb, path and body of each REST route."""
+    return {
+        (f"{file.package}.{service.name}.{method.name}", verb, getattr(each, verb), each.body)
+        for file in files.file
+        for service in file.service
+        for method in service.method
+        for rule in (method.options.Extensions[annotations_pb2.http],)
+        for each in (rule, *rule.additional_bindings)
+        if (verb := each.WhichOneof("pattern")) is not None
+    }
+
+
+def test_no_released_rest_route_has_changed() -> None:
+    released = http_rules(descriptor_pb2.FileDescriptorSet.FromString((PROTO / "released.binpb").read_bytes()))
+    today = descriptor_pb2.FileDescriptorSet()
+    for file in {service.file for service in services()}:
+        file.CopyToProto(today.file.add())
+    assert released
+    assert http_rules(today) >= released
