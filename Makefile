@@ -76,6 +76,9 @@ proto-release: $(READY) ## Record proto/ as released: what proto-check compares 
 	cd proto && ../$(BIN)/buf breaking --against released.binpb
 	cd proto && ../$(BIN)/buf build --exclude-source-info --output released.binpb
 
+migration: $(READY) ## Write the migration to what tables.py declares: make migration MESSAGE="add the column x"
+	@$(BIN)/python tools/new_migration.py "$(MESSAGE)"
+
 lint: $(READY) ## Check style, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -101,4 +104,4 @@ lock: $(READY) ## Resolve the lock files anew
 clean: ## Remove the environment and what was built
 	rm -rf $(VENV) build tests/e2e/node/node_modules
 
-.PHONY: help setup demo llm-demo serve test chaos chaos-short bench bench-scaling bench-full gen gen-check proto-check proto-release lint style format check lock clean
+.PHONY: help setup demo llm-demo serve test chaos chaos-short bench bench-scaling bench-full gen gen-check proto-check proto-release migration lint style format check lock clean

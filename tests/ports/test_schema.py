@@ -7,10 +7,18 @@ import logging
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from batchwire_server.adapters.sql import Database
-from batchwire_server.adapters.sql.migrate import SchemaError, migrate
+from batchwire_server.adapters.sql.migrate import (
+    Migrations,
+    SchemaError,
+    SchemaState,
+    alembic_config,
+    migrate,
+    read_schema,
+)
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
@@ -87,5 +95,64 @@ async def test_code_refuses_a_newer_schema_that_is_not_known_to_be_compatible(
     sql_stage: SqlStage, oldest_code: str | None
 ) -> None:
     await make_newer(sql_stage.database, oldest_code)
-    with pytest.raises(SchemaError, match=r"^the database has schema revision 9999, .* up to 0001"):
+    with pytest.raises(SchemaError, match=r"^database \S+ has schema revision 9999, .* up to 0002") as refused:
         await migrate(sql_stage.database)
+    assert "\n" not in str(refused.value)
+    assert (await read_schema(sql_stage.database)).state is SchemaState.INCOMPATIBLE
+
+
+async def make_older(database: Database) -> None:
+    """Give the database the first revision's schema."""
+    async with database.write() as connection:
+        await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "0001"))
+
+
+@pytest.mark.parametrize("allowed", [Migrations.NONE, Migrations.CREATE])
+async def test_an_older_schema_is_refused_where_its_migration_is_not_allowed(
+    empty_database_url: str, allowed: Migrations
+) -> None:
+    database = Database(empty_database_url)
+    await make_older(database)
+    with pytest.raises(
+        SchemaError, match=r"revision 0001, and this release needs 0002: run `batchwire-server migrate`"
+    ):
+        await migrate(database, allowed)
+    assert (await read_schema(database)).state is SchemaState.OLDER
+    assert (await migrate(database)).state is SchemaState.CURRENT
+    await database.close()
+
+
+@pytest.mark.parametrize("allowed", [Migrations.CREATE, Migrations.ALL])
+async def test_an_empty_database_gets_the_newest_schema(empty_database_url: str, allowed: Migrations) -> None:
+    database = Database(empty_database_url)
+    schema = await migrate(database, allowed)
+    assert schema == await read_schema(database)
+    assert schema.state is SchemaState.CURRENT
+    await database.close()
+
+
+async def test_an_empty_database_is_left_empty_where_no_migration_is_allowed(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
+    with pytest.raises(SchemaError, match=r"^database \S+ has no schema: run `batchwire-server migrate`"):
+        await migrate(database, Migrations.NONE)
+    assert (await read_schema(database)).state is SchemaState.EMPTY
+    assert database.is_missing is (database.dialect == "sqlite")
+    await database.close()
+
+
+async def test_reading_the_schema_waits_for_no_writer(sql_stage: SqlStage) -> None:
+    async with sql_stage.database.write():
+        assert (await read_schema(sql_stage.database)).state is SchemaState.CURRENT
+
+
+async def test_processes_that_migrate_an_older_schema_at_once_migrate_once(
+    empty_database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    databases = [Database(empty_database_url) for _ in range(4)]
+    await make_older(databases[0])
+    with caplog.at_level(logging.INFO, "batchwire_server"):
+        found = await asyncio.gather(*(migrate(database) for database in databases))
+    assert [schema.state for schema in found] == [SchemaState.CURRENT] * 4
+    assert len([record for record in caplog.records if "migrating" in record.message]) == 1
+    for database in databases:
+        await database.close()

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, ColumnElement, event, literal_column, select, text
@@ -40,7 +41,7 @@ WORK = "batchwire_work"
 _CHANGED = "WHERE pg_current_xact_id_if_assigned() IS NOT NULL"
 _TELL = text(f"SELECT pg_notify('{CHANGES}', '') {_CHANGED}")
 _TELL_WORK = text(f"SELECT pg_notify('{CHANGES}', ''), pg_notify('{WORK}', '') {_CHANGED}")
-_ALONE = text("SELECT pg_advisory_xact_lock(7311964)")  # any number that is nobody else's
+_LOCK_MIGRATIONS = text("SELECT pg_advisory_xact_lock(7311964)")  # a number that only migrations use
 
 
 class Database:
@@ -48,15 +49,18 @@ class Database:
 
     Args:
         url: an SQLAlchemy URL, such as `sqlite+aiosqlite:///batchwire.db`.
+        command_timeout_s: how long PostgreSQL may take for a statement. None means without limit.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL, command_timeout_s: float | None = COMMAND_TIMEOUT_S) -> None:
         self.url = make_url(url)
         self.dialect = self.url.get_backend_name()
-        self.engine: AsyncEngine = _sqlite_engine(url) if self.dialect == "sqlite" else _postgresql_engine(url)
+        self.engine: AsyncEngine = (
+            _sqlite_engine(self.url) if self.dialect == "sqlite" else _postgresql_engine(self.url, command_timeout_s)
+        )
         # SQLite has one writer at a time, and who finds it busy sleeps; within a process, waiting in line is faster.
         self._writing: AbstractAsyncContextManager[None] = asyncio.Lock() if self.dialect == "sqlite" else nullcontext()
-        self._place = self.url.host or self.url.database
+        self.place = "/".join(part for part in (self.url.host, self.url.database) if part)
         self._faults = _faults_of(self.dialect)
         self.clock: ColumnElement[int] = literal_column(_CLOCKS[self.dialect])
 
@@ -89,18 +93,33 @@ class Database:
         try:
             yield
         except self._faults as error:
-            raise OutOfReachError("database", f"{self._place}: {error}") from error
+            raise OutOfReachError("database", f"{self.place}: {error}") from error
         except OSError as error:  # no connection came about; SQLAlchemy lets that through as it is
-            raise OutOfReachError("database", f"{self._place}: {error or type(error).__name__}") from error
+            raise OutOfReachError("database", f"{self.place}: {error or type(error).__name__}") from error
         except DBAPIError as error:
             if type(error) is not DBAPIError:  # a subclass speaks of the statement
                 raise
-            raise OutOfReachError("database", f"{self._place}: {error}") from error
+            raise OutOfReachError("database", f"{self.place}: {error}") from error
 
-    async def alone(self, connection: AsyncConnection) -> None:
-        """Within a transaction that writes, waits until no other one has asked for the same. SQLite has but one such transaction anyway."""
-        if self.dialect == "postgresql":
-            await connection.execute(_ALONE)
+    @property
+    def is_missing(self) -> bool:
+        """True if the database is an SQLite file that does not exist. Opening it would create it."""
+        return self.dialect == "sqlite" and not Path(self.url.database or "").exists()
+
+    @asynccontextmanager
+    async def migrate(self) -> AsyncIterator[AsyncConnection]:
+        """Open a write transaction that excludes other migrations and has no limit on a statement's time."""
+        if self.dialect == "sqlite":  # has one write transaction at a time
+            async with self.write() as connection:
+                yield connection
+            return
+        unlimited = Database(self.url, command_timeout_s=None)
+        try:
+            async with unlimited.write() as connection:
+                await connection.execute(_LOCK_MIGRATIONS)
+                yield connection
+        finally:
+            await unlimited.close()
 
     async def now(self, connection: AsyncConnection) -> int:
         """Returns the database's clock, in milliseconds since the epoch."""
@@ -121,7 +140,7 @@ def _faults_of(dialect: str) -> tuple[type[Exception], ...]:
     return (*faults, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
-def _sqlite_engine(url: str) -> AsyncEngine:
+def _sqlite_engine(url: URL) -> AsyncEngine:
     engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -156,12 +175,12 @@ async def listen(
     return connection.close
 
 
-def _postgresql_engine(url: str) -> AsyncEngine:
+def _postgresql_engine(url: URL, command_timeout_s: float | None) -> AsyncEngine:
     settings = {
         "application_name": "batchwire",
         "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT_MS),
     }
-    arguments = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S, "server_settings": settings}
+    arguments = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": command_timeout_s, "server_settings": settings}
     return create_async_engine(url, pool_pre_ping=True, connect_args=arguments)
 
 

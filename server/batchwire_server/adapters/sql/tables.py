@@ -226,7 +226,26 @@ class WebhookEndpointRow(SQLModel, table=True):
     updated_at: int = Field(sa_type=BigInteger)
 
 
-FILE, UPLOAD, UPLOAD_PART, BATCH, TASK, SEGMENT, API_KEY, WEBHOOK_ENDPOINT = (
+class SchemaRevisionRow(SQLModel, table=True):
+    """A revision of this schema. Code that does not know the revision reads here whether it can run on it."""
+
+    __tablename__ = "schema_revision"
+
+    revision: str = Field(primary_key=True)
+    oldest_code: str
+
+
+FILE, UPLOAD, UPLOAD_PART, BATCH, TASK, SEGMENT, API_KEY, WEBHOOK_ENDPOINT, SCHEMA_REVISION = (
     SQLModel.metadata.tables[name]
-    for name in ("file", "upload", "upload_part", "batch", "task", "segment", "api_key", "webhook_endpoint")
+    for name in (
+        "file",
+        "upload",
+        "upload_part",
+        "batch",
+        "task",
+        "segment",
+        "api_key",
+        "webhook_endpoint",
+        "schema_revision",
+    )
 )

@@ -1,5 +1,7 @@
 """The first schema."""
 
+from __future__ import annotations
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -7,10 +9,11 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+oldest_code = "0001"  # the oldest revision whose code can run on this schema
 
 
 def upgrade() -> None:
-    """Applies it."""
+    """Apply the revision."""
     op.create_table(
         "batch",
         sa.Column("id", sa.String(), nullable=False),
