@@ -28,9 +28,11 @@ llm-demo: $(READY) $(VENV)/llm/.ready ## Run prompts through a small real model 
 serve: $(READY) ## Serve on 127.0.0.1:50051 (gRPC) and 127.0.0.1:8080 (REST), data in .batchwire
 	@$(BIN)/batchwire-server serve
 
+# In random order; `--randomly-seed=N` with the number of the first lines repeats it. In two processes for each processor,
+# since tests wait half of the time. The tests of a module, or of a class, stay in one process, where they share a server.
 test: $(READY) $(VENV)/openai-1/.ready ## Run all tests
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory tests/e2e/node/node_modules; fi
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 chaos: $(READY) ## Kill, freeze, cut off and fill up what there is, at length, and check that nothing is lost
 	$(BIN)/pytest tests/chaos --timeout 1800 --seeds 20 --outage 60
