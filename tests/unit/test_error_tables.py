@@ -55,8 +55,7 @@ def test_no_code_but_one_is_retried_by_clients_or_taken_for_a_fault_of_the_serve
 def test_each_reasons_comment_names_its_code_and_gives_an_example(reason: Reason) -> None:
     comment = documented()[reason]
     assert f"{CODES[reason].name}." in comment
-    (example,) = re.findall(r"^ {4}(\{.*\})$", comment, re.MULTILINE)
-    said = json.loads(example)
+    said = json.loads("".join(re.findall(r"^ {4}.*$", comment, re.MULTILINE)))
     assert set(said) == {"reason", "domain", "metadata"}
     assert (said["reason"], said["domain"]) == (reason.value, DOMAIN)
     assert all(isinstance(value, str) for value in said["metadata"].values())

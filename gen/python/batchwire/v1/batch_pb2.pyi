@@ -28,62 +28,74 @@ class _BatchStatus:
 class _BatchStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BatchStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     BATCH_STATUS_UNSPECIFIED: _BatchStatus.ValueType  # 0
-    """Never sent."""
+    """Not used: every batch has a state."""
     BATCH_STATUS_VALIDATING: _BatchStatus.ValueType  # 1
     """The input is being read and checked."""
     BATCH_STATUS_FAILED: _BatchStatus.ValueType  # 2
-    """The input was refused: see `errors`. No line ran."""
+    """Terminal. Validation refused the input, and no line ran. See `Batch.errors`."""
     BATCH_STATUS_IN_PROGRESS: _BatchStatus.ValueType  # 3
-    """Lines are running, or wait to."""
+    """Lines are running or queued."""
     BATCH_STATUS_FINALIZING: _BatchStatus.ValueType  # 4
-    """No line will be started any more; the files are being written."""
+    """No further line starts. The output and the error file are being written."""
     BATCH_STATUS_COMPLETED: _BatchStatus.ValueType  # 5
-    """Every line ran. Some or all may have failed: see `request_counts`."""
+    """Terminal. Every line ran, though some or all may have failed. See `Batch.request_counts`."""
     BATCH_STATUS_EXPIRED: _BatchStatus.ValueType  # 6
-    """The time was over before every line had run. What had finished is in the files."""
+    """Terminal. The completion window ended before every line had run. The files have the lines that
+    had finished; the other lines are in the error file.
+    """
     BATCH_STATUS_CANCELLING: _BatchStatus.ValueType  # 7
-    """Cancelling was asked for; calls in flight may still end."""
+    """CancelBatch was called. No further line starts; calls in flight may still finish."""
     BATCH_STATUS_CANCELLED: _BatchStatus.ValueType  # 8
-    """The batch was cancelled. What had finished is in the files."""
+    """Terminal. The batch was cancelled. The files have the lines that had finished; the other lines
+    are in the error file.
+    """
 
 class BatchStatus(_BatchStatus, metaclass=_BatchStatusEnumTypeWrapper):
-    """Where a Batch stands.
+    """The state of a Batch.
 
         VALIDATING ──▶ IN_PROGRESS ──▶ FINALIZING ──▶ COMPLETED | EXPIRED
             │  │            │
-            │  └────────────┴──(cancel)──▶ CANCELLING ──▶ CANCELLED
-            ├──(time over)──▶ FINALIZING
+            │  └────────────┴──(CancelBatch)──▶ CANCELLING ──▶ CANCELLED
+            ├──(window ended)──▶ FINALIZING
             └──▶ FAILED
 
-    COMPLETED, FAILED, EXPIRED and CANCELLED are terminal: a batch in one of them never changes again.
+    COMPLETED, FAILED, EXPIRED and CANCELLED are terminal: a batch in one of them no longer changes.
     """
 
 BATCH_STATUS_UNSPECIFIED: BatchStatus.ValueType  # 0
-"""Never sent."""
+"""Not used: every batch has a state."""
 BATCH_STATUS_VALIDATING: BatchStatus.ValueType  # 1
 """The input is being read and checked."""
 BATCH_STATUS_FAILED: BatchStatus.ValueType  # 2
-"""The input was refused: see `errors`. No line ran."""
+"""Terminal. Validation refused the input, and no line ran. See `Batch.errors`."""
 BATCH_STATUS_IN_PROGRESS: BatchStatus.ValueType  # 3
-"""Lines are running, or wait to."""
+"""Lines are running or queued."""
 BATCH_STATUS_FINALIZING: BatchStatus.ValueType  # 4
-"""No line will be started any more; the files are being written."""
+"""No further line starts. The output and the error file are being written."""
 BATCH_STATUS_COMPLETED: BatchStatus.ValueType  # 5
-"""Every line ran. Some or all may have failed: see `request_counts`."""
+"""Terminal. Every line ran, though some or all may have failed. See `Batch.request_counts`."""
 BATCH_STATUS_EXPIRED: BatchStatus.ValueType  # 6
-"""The time was over before every line had run. What had finished is in the files."""
+"""Terminal. The completion window ended before every line had run. The files have the lines that
+had finished; the other lines are in the error file.
+"""
 BATCH_STATUS_CANCELLING: BatchStatus.ValueType  # 7
-"""Cancelling was asked for; calls in flight may still end."""
+"""CancelBatch was called. No further line starts; calls in flight may still finish."""
 BATCH_STATUS_CANCELLED: BatchStatus.ValueType  # 8
-"""The batch was cancelled. What had finished is in the files."""
+"""Terminal. The batch was cancelled. The files have the lines that had finished; the other lines
+are in the error file.
+"""
 Global___BatchStatus: _TypeAlias = BatchStatus  # noqa: Y015
 
 @_typing.final
 class Batch(_message.Message):
-    """Many requests that run as one job: every line of an input file is one call to a model.
+    """A Batch runs every line of an input file as one request to a model.
 
-    When the batch has ended, each line of its input is in exactly one of the two files it leaves: the output file (the model
-    answered with 2xx) or the error file (it answered otherwise, or the line was never run). Both are in the order of the input.
+    A batch that passed validation leaves up to two files when it ends. The output file has the lines
+    that a model answered with a 2xx status. The error file has the lines that got another status,
+    failed, or never ran. Each line of the input is in exactly one of them, and both keep the order
+    of the input. A batch that was cancelled or expired before its validation ended leaves no files.
+
+    No method deletes a Batch. The server keeps it for good, unless the operator limits the time.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -134,84 +146,98 @@ class Batch(_message.Message):
     INPUT_FILE_NAME_FIELD_NUMBER: _builtins.int
     RETRY_OF_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Opaque, unique, assigned by the server."""
+    """The id of the batch, such as "batch_abc". Unique and opaque."""
     endpoint: _builtins.str
     """The path that every line calls, such as "/v1/chat/completions"."""
     model: _builtins.str
-    """The model of all lines. Unset until validated, and when the lines name more than one."""
+    """The model that every line calls. Unset before validation has ended, if validation failed, and
+    if the lines call several models.
+    """
     input_file_id: _builtins.str
-    """Id of the input file."""
+    """The id of the input file."""
     completion_window: _builtins.str
-    """The time given, as the caller wrote it, such as "24h"."""
+    """The time allowed for the batch, as the caller wrote it, such as "24h"."""
     status: Global___BatchStatus.ValueType
-    """Where the batch stands."""
+    """The current state."""
     output_file_id: _builtins.str
-    """Id of the file with the answers. Unset until the batch ends, and when no line was answered with 2xx."""
+    """The id of the output file. Unset before the batch has ended, and if no line got a 2xx answer."""
     error_file_id: _builtins.str
-    """Id of the file with the lines that failed. Unset until the batch ends, and when none did."""
+    """The id of the error file. Unset before the batch has ended, if validation failed, and if every
+    line got a 2xx answer.
+    """
     input_file_name: _builtins.str
-    """Name of the input file. Unset when there was no such file."""
+    """The name of the input file. Unset if the file did not exist when the batch was created."""
     retry_of: _builtins.str
-    """Id of the batch whose failed lines this one runs again. Unset when it is no retry."""
+    """The id of the batch whose failed lines this batch runs again. Unset if it is not a retry."""
     @_builtins.property
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchError]:
-        """What validation found wrong. Empty unless the status is BATCH_STATUS_FAILED."""
+        """The errors that validation found in the input. Empty unless `status` is BATCH_STATUS_FAILED.
+
+        The list has the first 100 errors. If there are more, a last entry with the code "more_errors"
+        says how many.
+        """
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When the batch was created."""
+        """When the batch was created. Always set."""
 
     @_builtins.property
     def in_progress_at(self) -> _timestamp_pb2.Timestamp:
-        """When validation ended well and lines may run. Unset before."""
+        """When validation accepted the input and lines could start. Unset if that has not happened."""
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When the time given is over: lines that have not run by then will not. Set from the start."""
+        """When the completion window ends. No line starts after it. Always set."""
 
     @_builtins.property
     def finalizing_at(self) -> _timestamp_pb2.Timestamp:
-        """When the last line ended, or the time was over, and the files began to be written. Unset before."""
+        """When the last line had ended, or the completion window had, and the server began to write the
+        files. Unset if that has not happened, and if the batch was cancelled.
+        """
 
     @_builtins.property
     def completed_at(self) -> _timestamp_pb2.Timestamp:
-        """When the batch completed. Unset unless it did."""
+        """When the batch reached BATCH_STATUS_COMPLETED. Unset in any other state."""
 
     @_builtins.property
     def failed_at(self) -> _timestamp_pb2.Timestamp:
-        """When validation failed. Unset unless it did."""
+        """When the batch reached BATCH_STATUS_FAILED. Unset in any other state."""
 
     @_builtins.property
     def expired_at(self) -> _timestamp_pb2.Timestamp:
-        """When the batch ended for want of time. Unset unless it did."""
+        """When the batch reached BATCH_STATUS_EXPIRED. Unset in any other state."""
 
     @_builtins.property
     def cancelling_at(self) -> _timestamp_pb2.Timestamp:
-        """When cancelling was asked for. Unset unless it was."""
+        """When CancelBatch took effect. Unset if the batch was not cancelled."""
 
     @_builtins.property
     def cancelled_at(self) -> _timestamp_pb2.Timestamp:
-        """When the batch ended because it was cancelled. Unset unless it did."""
+        """When the batch reached BATCH_STATUS_CANCELLED. Unset in any other state."""
 
     @_builtins.property
     def request_counts(self) -> Global___RequestCounts:
-        """How many lines there are and how they fared so far. All zero until validated."""
+        """The number of lines, in all and by result so far. All zero before validation has ended."""
 
     @_builtins.property
     def usage(self) -> Global___Usage:
-        """Tokens used so far, summed over the answers that told theirs."""
+        """The tokens used so far, summed over the answers that report usage."""
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What the caller attached: at most 16 pairs, keys to 64 characters, values to 512."""
+        """Key-value pairs that the caller attached. At most 16 pairs; keys have at most 64 characters and
+        values at most 512.
+        """
 
     @_builtins.property
     def output_expires_after(self) -> _file_pb2.ExpiresAfter:
-        """When the files that the batch leaves are to be deleted, counted from their creation. Unset: after 30 days."""
+        """When the output and the error file expire, counted from their creation. Unset: after the
+        server's default, 30 days unless the operator changed it.
+        """
 
     @_builtins.property
     def replace(self) -> Global___Replace:
-        """What is put in the place of what the lines say. Unset: nothing."""
+        """The overrides applied to every request of the input. Unset: none."""
 
     def __init__(
         self,
@@ -271,13 +297,13 @@ Global___Batch: _TypeAlias = Batch  # noqa: Y015
 
 @_typing.final
 class Replace(_message.Message):
-    """What is put in the place of what the lines of an input say, so that one input can be run again in another way."""
+    """Overrides for every request of a batch, so that one input can be run again in another way."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The model of every line. Empty: each line's own."""
+    """The model to call instead of the one that a line names. Empty: the line's own model."""
     def __init__(
         self,
         *,
@@ -293,7 +319,9 @@ Global___Replace: _TypeAlias = Replace  # noqa: Y015
 
 @_typing.final
 class RequestCounts(_message.Message):
-    """How the lines of a batch fared."""
+    """The number of lines of a batch by result. When a batch has ended, `completed` and `failed` add up
+    to `total`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -301,11 +329,13 @@ class RequestCounts(_message.Message):
     COMPLETED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
     total: _builtins.int
-    """Lines of the input that are not blank."""
+    """All lines of the input that are not blank."""
     completed: _builtins.int
-    """Lines in the output file: answered with 2xx."""
+    """Lines with a 2xx answer. They are in the output file."""
     failed: _builtins.int
-    """Lines in the error file: answered otherwise, given up, or never run because the batch expired or was cancelled."""
+    """Lines with another answer, with none, or that never ran because the batch expired or was
+    cancelled. They are in the error file.
+    """
     def __init__(
         self,
         *,
@@ -323,7 +353,9 @@ Global___RequestCounts: _TypeAlias = RequestCounts  # noqa: Y015
 
 @_typing.final
 class Usage(_message.Message):
-    """Tokens used, in the words of OpenAI's Responses API whatever the endpoint calls them."""
+    """Tokens used by the lines of a batch. The names are those of OpenAI's Responses API, for every
+    endpoint. An answer that does not report a number counts as zero.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -337,14 +369,14 @@ class Usage(_message.Message):
     output_tokens: _builtins.int
     """Tokens of the answers."""
     total_tokens: _builtins.int
-    """Both together, as the upstreams told it."""
+    """Tokens of prompts and answers together, as the upstreams report it."""
     @_builtins.property
     def input_tokens_details(self) -> Global___InputTokensDetails:
-        """Parts of `input_tokens`."""
+        """Which of the `input_tokens` were of a special kind. Always set."""
 
     @_builtins.property
     def output_tokens_details(self) -> Global___OutputTokensDetails:
-        """Parts of `output_tokens`."""
+        """Which of the `output_tokens` were of a special kind. Always set."""
 
     def __init__(
         self,
@@ -365,13 +397,13 @@ Global___Usage: _TypeAlias = Usage  # noqa: Y015
 
 @_typing.final
 class InputTokensDetails(_message.Message):
-    """Parts of the input tokens."""
+    """Special kinds of input tokens."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CACHED_TOKENS_FIELD_NUMBER: _builtins.int
     cached_tokens: _builtins.int
-    """Tokens that came from an upstream's cache."""
+    """Tokens that an upstream read from its prompt cache."""
     def __init__(
         self,
         *,
@@ -387,13 +419,13 @@ Global___InputTokensDetails: _TypeAlias = InputTokensDetails  # noqa: Y015
 
 @_typing.final
 class OutputTokensDetails(_message.Message):
-    """Parts of the output tokens."""
+    """Special kinds of output tokens."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REASONING_TOKENS_FIELD_NUMBER: _builtins.int
     reasoning_tokens: _builtins.int
-    """Tokens spent on reasoning."""
+    """Tokens that a model spent on reasoning."""
     def __init__(
         self,
         *,
@@ -409,7 +441,7 @@ Global___OutputTokensDetails: _TypeAlias = OutputTokensDetails  # noqa: Y015
 
 @_typing.final
 class BatchError(_message.Message):
-    """One thing wrong with a batch's input. The first hundred are listed; when there are more, one further entry tells how many."""
+    """One error in the input of a batch."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -418,13 +450,19 @@ class BatchError(_message.Message):
     PARAM_FIELD_NUMBER: _builtins.int
     LINE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """What is wrong, for programs: "invalid_json_line", "duplicate_custom_id", "model_not_found", …."""
+    """What is wrong, for programs: "invalid_json_line", "duplicate_custom_id", "model_not_found" and
+    others. New codes may be added.
+    """
     message: _builtins.str
-    """What is wrong, for people."""
+    """What is wrong, for people. The text may change."""
     param: _builtins.str
-    """The field at fault, such as "custom_id" or "body.model". Unset when it is the line or the file."""
+    """The field at fault, such as "custom_id" or "body.model". Unset if the whole line or the whole
+    file is at fault.
+    """
     line: _builtins.int
-    """The line at fault; the first line of the file is 1. Unset when it is the file."""
+    """The number of the line at fault, counted from 1. Blank lines count too. Unset if the whole file
+    is at fault.
+    """
     def __init__(
         self,
         *,

@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateBatchRequest(_message.Message):
-    """What to run, and by when."""
+    """CreateBatchRequest says what to run, and by when."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -57,40 +57,58 @@ class CreateBatchRequest(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     RETRY_OF_FIELD_NUMBER: _builtins.int
     input_file_id: _builtins.str
-    """Id of a file of purpose "batch": JSON Lines, each `{"custom_id", "method": "POST", "url", "body"}`. Only a retry (see `retry_of`)
-    may leave this out, and the two fields below.
+    """The id of a file with the purpose "batch". The file is JSON Lines, one request a line:
+
+        {"custom_id": "1", "method": "POST", "url": "/v1/embeddings", "body": {"model": "m", …}}
+
+    Required unless `retry_of` is set.
     """
     endpoint: _builtins.str
-    """The path that every line calls; one of those that the server is configured for, such as "/v1/chat/completions"."""
+    """The path that every line calls, such as "/v1/chat/completions". The operator configures which
+    paths are allowed. Required unless `retry_of` is set.
+    """
     completion_window: _builtins.str
-    """The time given: a whole number and s, m, h or d, up to "336h" ("14d")."""
+    """Time allowed for the batch: an integer followed by s, m, h or d, from "1s" to "336h" ("14d").
+    Required unless `retry_of` is set.
+    """
     require_input_file: _builtins.bool
-    """Whether an input file that does not exist fails the call with FILE_NOT_FOUND, instead of the batch."""
+    """If true, an input file that does not exist fails the call with FILE_NOT_FOUND. If false, the
+    call succeeds and the batch fails, as with OpenAI.
+    """
     idempotency_key: _builtins.str
-    """A name for this call, of at most 255 characters: a later call of the same caller with the same name returns the batch that the first one
-    created, and creates none; one with other fields gets IDEMPOTENCY_KEY_REUSED. Empty: each call creates a batch.
+    """A key that identifies this call, chosen by the caller, of at most 255 characters. A later call
+    of the same tenant with the same key and the same fields returns the batch that the first call
+    created. With other fields it fails with IDEMPOTENCY_KEY_REUSED. The server knows the key as
+    long as it keeps that batch. Empty: each call creates a batch.
     """
     retry_of: _builtins.str
-    """Id of a batch that has ended: the new one runs those of its lines that are in its error file, failed and never run alike, as they are in its
-    input. The server makes an input file of them, whose id is the new batch's `input_file_id`. What this request leaves out of
-    `completion_window`, `output_expires_after`, `replace` and `line_rules` is as it was there; `input_file_id` and `endpoint` may be left out, or be
-    those of that batch. Empty: no retry.
+    """The id of a batch that has ended, to run its failed lines again. These are the lines in its
+    error file, also those that never ran. The server copies them from the original input into a
+    new file, which becomes the new batch's `input_file_id`. Empty: not a retry.
+
+    For a retry, `completion_window`, `output_expires_after`, `replace` and `line_rules` default to
+    those of the original batch. `input_file_id` and `endpoint` may be empty or equal to those of
+    the original batch. `metadata` is not copied.
     """
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Whatever the caller wants to find again: at most 16 pairs, keys to 64 characters, values to 512."""
+        """Key-value pairs attached by the caller. At most 16 pairs; keys have at most 64 characters and
+        values at most 512. Empty: none.
+        """
 
     @_builtins.property
     def output_expires_after(self) -> _file_pb2.ExpiresAfter:
-        """When to delete the output and the error file, counted from their creation. Unset: after 30 days."""
+        """When the output and the error file expire, counted from their creation. Unset: after the
+        server's default, 30 days unless the operator changed it.
+        """
 
     @_builtins.property
     def replace(self) -> _batch_pb2.Replace:
-        """What to put in the place of what the lines say. Unset: nothing."""
+        """Overrides applied to every request of the input. Unset: none."""
 
     @_builtins.property
     def line_rules(self) -> Global___LineRules:
-        """Where the lines may differ from OpenAI's rules. Unset: nowhere."""
+        """Exceptions from OpenAI's rules for the lines of an input. Unset: none."""
 
     def __init__(
         self,
@@ -116,7 +134,7 @@ Global___CreateBatchRequest: _TypeAlias = CreateBatchRequest  # noqa: Y015
 
 @_typing.final
 class LineRules(_message.Message):
-    """Where the lines of an input may differ from OpenAI's rules."""
+    """LineRules are exceptions from OpenAI's rules for the lines of an input."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -125,13 +143,19 @@ class LineRules(_message.Message):
     DROP_STREAM_FIELD_NUMBER: _builtins.int
     UNVERSIONED_TARGET_FIELD_NUMBER: _builtins.int
     default_target: _builtins.bool
-    """Lines may leave out `method` and `url`: POST, and the batch's endpoint, are meant."""
+    """If true, a line may omit `method` and `url`. They default to POST and to the batch's endpoint."""
     single_model: _builtins.bool
-    """All lines must name one model (checked after `replace`), even where the server allows several."""
+    """If true, all lines must name the same model, even if the server allows several in one batch.
+    The check comes after `CreateBatchRequest.replace` was applied.
+    """
     drop_stream: _builtins.bool
-    """A `stream` in a body is taken out, instead of failing the batch."""
+    """If true, `stream` is removed from the body of a line. If false, a line with `"stream": true` is
+    an error.
+    """
     unversioned_target: _builtins.bool
-    """A `url` may leave out the "/v1" that the batch's endpoint begins with, as Azure's do."""
+    """If true, the `url` of a line may omit the "/v1" that the batch's endpoint begins with, as
+    Azure's batches do.
+    """
     def __init__(
         self,
         *,
@@ -150,13 +174,13 @@ Global___LineRules: _TypeAlias = LineRules  # noqa: Y015
 
 @_typing.final
 class GetBatchRequest(_message.Message):
-    """Names the batch to return."""
+    """GetBatchRequest names the batch to return."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BATCH_ID_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
-    """Id of the batch."""
+    """The id of the batch."""
     def __init__(
         self,
         *,
@@ -172,16 +196,18 @@ Global___GetBatchRequest: _TypeAlias = GetBatchRequest  # noqa: Y015
 
 @_typing.final
 class ListBatchesRequest(_message.Message):
-    """Which batches to list."""
+    """ListBatchesRequest says which page of batches to return."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LIMIT_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
-    """How many at most, from 1 to 100. Unset: 20."""
+    """The maximum number of batches to return, from 1 to 100. Unset: 20."""
     after: _builtins.str
-    """Id of the last batch of the page before; the list goes on after it. Empty: from the newest."""
+    """The id of the batch after which the page begins: `last_id` of the page before. Empty: the page
+    begins with the newest batch.
+    """
     def __init__(
         self,
         *,
@@ -200,7 +226,7 @@ Global___ListBatchesRequest: _TypeAlias = ListBatchesRequest  # noqa: Y015
 
 @_typing.final
 class ListBatchesResponse(_message.Message):
-    """One page of batches."""
+    """ListBatchesResponse is one page of batches."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -209,11 +235,13 @@ class ListBatchesResponse(_message.Message):
     LAST_ID_FIELD_NUMBER: _builtins.int
     HAS_MORE_FIELD_NUMBER: _builtins.int
     first_id: _builtins.str
-    """Id of the first batch of this page. Unset when the page is empty."""
+    """The id of the first batch in `data`. Unset if `data` is empty."""
     last_id: _builtins.str
-    """Id of the last batch of this page, to be sent as `after` for the next. Unset when the page is empty."""
+    """The id of the last batch in `data`, to use as `after` for the next page. Unset if `data` is
+    empty.
+    """
     has_more: _builtins.bool
-    """Whether there are more batches after this page."""
+    """Whether more batches follow this page."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_batch_pb2.Batch]:
         """The batches, newest first."""
@@ -243,13 +271,13 @@ Global___ListBatchesResponse: _TypeAlias = ListBatchesResponse  # noqa: Y015
 
 @_typing.final
 class CancelBatchRequest(_message.Message):
-    """Names the batch to cancel."""
+    """CancelBatchRequest names the batch to cancel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BATCH_ID_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
-    """Id of the batch."""
+    """The id of the batch."""
     def __init__(
         self,
         *,
@@ -265,13 +293,13 @@ Global___CancelBatchRequest: _TypeAlias = CancelBatchRequest  # noqa: Y015
 
 @_typing.final
 class WatchBatchRequest(_message.Message):
-    """Names the batch to watch."""
+    """WatchBatchRequest names the batch to watch."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BATCH_ID_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
-    """Id of the batch."""
+    """The id of the batch."""
     def __init__(
         self,
         *,
@@ -287,16 +315,18 @@ Global___WatchBatchRequest: _TypeAlias = WatchBatchRequest  # noqa: Y015
 
 @_typing.final
 class StreamResultsRequest(_message.Message):
-    """Names the results to stream."""
+    """StreamResultsRequest says which finished lines to stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BATCH_ID_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
-    """Id of the batch."""
+    """The id of the batch."""
     offset: _builtins.int
-    """Where to go on: the last `next_offset` received. Zero: from the first finished line."""
+    """Where to begin, in bytes: 0, or a `next_offset` received before. Zero: at the first finished
+    line.
+    """
     def __init__(
         self,
         *,
@@ -313,16 +343,18 @@ Global___StreamResultsRequest: _TypeAlias = StreamResultsRequest  # noqa: Y015
 
 @_typing.final
 class StreamResultsResponse(_message.Message):
-    """A piece of the finished lines."""
+    """StreamResultsResponse is a piece of the finished lines."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DATA_FIELD_NUMBER: _builtins.int
     NEXT_OFFSET_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The next bytes. Every line ends with a line feed, but a message may end within a line."""
+    """The next bytes. Every line ends with a line feed, but a message may end in the middle of a
+    line.
+    """
     next_offset: _builtins.int
-    """The offset that goes on after these bytes."""
+    """The offset after these bytes, to resume from."""
     def __init__(
         self,
         *,

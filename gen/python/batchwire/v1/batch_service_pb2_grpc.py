@@ -27,9 +27,11 @@ if _version_not_supported:
 
 
 class BatchServiceStub:
-    """Creates batches and follows them.
+    """BatchService creates batches, follows them and cancels them.
 
-    There is no update and no delete: a batch is a record of work done.
+    Every method acts on the batches of the caller's tenant only. Batches of other tenants do not
+    exist for the caller. There is no method to update or to delete a batch: it is a record of work
+    done.
     """
 
     def __init__(self, channel):
@@ -71,66 +73,101 @@ class BatchServiceStub:
 
 
 class BatchServiceServicer:
-    """Creates batches and follows them.
+    """BatchService creates batches, follows them and cancels them.
 
-    There is no update and no delete: a batch is a record of work done.
+    Every method acts on the batches of the caller's tenant only. Batches of other tenants do not
+    exist for the caller. There is no method to update or to delete a batch: it is a record of work
+    done.
     """
 
     def CreateBatch(self, request, context):
-        """Creates a batch and returns at once; reading and checking the input comes after.
+        """Creates a batch and returns it at once, in BATCH_STATUS_VALIDATING. The server reads and checks
+        the input afterwards, and reports what is wrong with it in `Batch.errors`.
 
-        Errors: MISSING_REQUIRED_PARAMETER, INVALID_VALUE (endpoint, completion_window, output_expires_after, a file of another purpose),
-        ABOVE_MAX_LENGTH (metadata, idempotency_key), IDEMPOTENCY_KEY_REUSED, BATCH_NOT_FOUND and BATCH_NOT_RETRYABLE (retry_of). An input file that does not exist does not fail the call but the batch, as
-        with OpenAI, unless `require_input_file` says otherwise.
-        Idempotent only with an `idempotency_key`: without one, a retry after a lost reply may create a second batch.
+        An input file that does not exist fails the batch, not the call, unless `require_input_file` is
+        set.
+
+        Errors:
+        - MISSING_REQUIRED_PARAMETER: `input_file_id`, `endpoint` or `completion_window` is empty,
+        and `retry_of` too.
+        - INVALID_VALUE: `endpoint`, `completion_window` or `output_expires_after` is not allowed,
+        the input file has another purpose than "batch", or a field differs from the retried batch.
+        - ABOVE_MAX_LENGTH: `metadata`, `idempotency_key` or another string is too long.
+        - FILE_NOT_FOUND: the input file does not exist, and `require_input_file` is set.
+        - IDEMPOTENCY_KEY_REUSED: `idempotency_key` was used before with other fields.
+        - BATCH_NOT_FOUND, BATCH_NOT_RETRYABLE: `retry_of` names no batch that can be retried.
+        - RATE_LIMIT_EXCEEDED: the tenant created too many batches within the last hour.
+
+        Not idempotent: a retry after a lost response may create a second batch. With an
+        `idempotency_key` a retry is safe: it returns the batch of the first call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetBatch(self, request, context):
-        """Returns one batch. Errors: BATCH_NOT_FOUND. Safe to retry.
+        """Returns one batch.
+
+        Errors: BATCH_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListBatches(self, request, context):
-        """Lists the caller's batches, newest first. Errors: INVALID_VALUE (limit, an `after` that names no batch). Safe to retry.
+        """Lists batches, newest first.
+
+        Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no batch).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelBatch(self, request, context):
-        """Asks for a batch to end early and returns it as it now stands. Lines that have not started will not; calls in flight may
-        end; what has finished is kept.
+        """Cancels a batch and returns it as it is now, usually in BATCH_STATUS_CANCELLING. Lines that
+        have not started never run, calls in flight may finish, and finished lines are kept.
 
-        Errors: BATCH_NOT_FOUND, BATCH_NOT_CANCELLABLE (completed, failed, expired). Idempotent: a batch that is cancelling or cancelled is
-        returned as it is. A batch that is finalizing is returned as it is too, and still ends as it would have.
+        A batch in BATCH_STATUS_FINALIZING is returned unchanged: its lines have ended, and it still
+        ends as completed or expired.
+
+        Errors: BATCH_NOT_FOUND, BATCH_NOT_CANCELLABLE (the batch has completed, failed or expired).
+
+        Idempotent: a batch that is being cancelled, or was, is returned as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchBatch(self, request, context):
-        """Streams a batch as it changes: the batch as it is now, then a snapshot after each change (changes that come fast share one), and the last
-        snapshot again now and then when nothing changes, so that a silent stream is a dead one. Ends with OK after the snapshot of a terminal status.
+        """Streams a batch: its current state first, then its state after each change. Changes in quick
+        succession share one message. The stream ends with OK after the message with a terminal status.
 
-        Errors: BATCH_NOT_FOUND. Dialling again resumes: the first snapshot holds all that was missed.
+        Without a change the last message is repeated about every 15 seconds. A client that receives
+        nothing for much longer should assume that the connection is broken.
 
-        Over REST these are server-sent events.
+        Errors: BATCH_NOT_FOUND.
+
+        To resume, call again: every message is a complete Batch, so that the first one makes up for
+        all that were missed.
+
+        Over REST this is a stream of server-sent events.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamResults(self, request, context):
-        """Streams finished lines while the batch runs, in the order in which they were made durable, as soon as they are. Each is a line of the
-        output or of the error file; lines that never ran are only in the error file. Ends with OK when the batch has ended and all were sent.
+        """Streams finished lines while the batch runs, in the order in which they were stored. That order
+        is not the order of the input. Each line is as in the output or in the error file. Lines that
+        never run are not streamed; they are in the error file only. The stream ends with OK when the
+        batch has ended and every finished line was sent.
 
-        Errors: BATCH_NOT_FOUND, RANGE_NOT_SATISFIABLE (an offset beyond what is finished), RESULTS_NOT_STREAMABLE (the batch ended more than an hour ago).
-        Safe to retry, and to resume with `offset` set to the last `next_offset` received.
+        Errors:
+        - BATCH_NOT_FOUND: no batch has this id.
+        - RANGE_NOT_SATISFIABLE: `offset` is beyond the last finished line.
+        - RESULTS_NOT_STREAMABLE: the batch ended too long ago, more than an hour by default.
+
+        To resume, call again with `offset` set to the last `next_offset` received.
 
         Over REST this is JSON Lines.
         """
@@ -180,9 +217,11 @@ def add_BatchServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BatchService:
-    """Creates batches and follows them.
+    """BatchService creates batches, follows them and cancels them.
 
-    There is no update and no delete: a batch is a record of work done.
+    Every method acts on the batches of the caller's tenant only. Batches of other tenants do not
+    exist for the caller. There is no method to update or to delete a batch: it is a record of work
+    done.
     """
 
     @staticmethod

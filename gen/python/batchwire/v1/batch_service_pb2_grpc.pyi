@@ -28,9 +28,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class BatchServiceStub:
-    """Creates batches and follows them.
+    """BatchService creates batches, follows them and cancels them.
 
-    There is no update and no delete: a batch is a record of work done.
+    Every method acts on the batches of the caller's tenant only. Batches of other tenants do not
+    exist for the caller. There is no method to update or to delete a batch: it is a record of work
+    done.
     """
 
     @_typing.overload
@@ -38,91 +40,165 @@ class BatchServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BatchServiceAsyncStub: ...
     CreateBatch: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.CreateBatchRequest, _batch_pb2.Batch]
-    """Creates a batch and returns at once; reading and checking the input comes after.
+    """Creates a batch and returns it at once, in BATCH_STATUS_VALIDATING. The server reads and checks
+    the input afterwards, and reports what is wrong with it in `Batch.errors`.
 
-    Errors: MISSING_REQUIRED_PARAMETER, INVALID_VALUE (endpoint, completion_window, output_expires_after, a file of another purpose),
-    ABOVE_MAX_LENGTH (metadata, idempotency_key), IDEMPOTENCY_KEY_REUSED, BATCH_NOT_FOUND and BATCH_NOT_RETRYABLE (retry_of). An input file that does not exist does not fail the call but the batch, as
-    with OpenAI, unless `require_input_file` says otherwise.
-    Idempotent only with an `idempotency_key`: without one, a retry after a lost reply may create a second batch.
+    An input file that does not exist fails the batch, not the call, unless `require_input_file` is
+    set.
+
+    Errors:
+      - MISSING_REQUIRED_PARAMETER: `input_file_id`, `endpoint` or `completion_window` is empty,
+        and `retry_of` too.
+      - INVALID_VALUE: `endpoint`, `completion_window` or `output_expires_after` is not allowed,
+        the input file has another purpose than "batch", or a field differs from the retried batch.
+      - ABOVE_MAX_LENGTH: `metadata`, `idempotency_key` or another string is too long.
+      - FILE_NOT_FOUND: the input file does not exist, and `require_input_file` is set.
+      - IDEMPOTENCY_KEY_REUSED: `idempotency_key` was used before with other fields.
+      - BATCH_NOT_FOUND, BATCH_NOT_RETRYABLE: `retry_of` names no batch that can be retried.
+      - RATE_LIMIT_EXCEEDED: the tenant created too many batches within the last hour.
+
+    Not idempotent: a retry after a lost response may create a second batch. With an
+    `idempotency_key` a retry is safe: it returns the batch of the first call.
     """
     GetBatch: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.GetBatchRequest, _batch_pb2.Batch]
-    """Returns one batch. Errors: BATCH_NOT_FOUND. Safe to retry."""
-    ListBatches: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.ListBatchesRequest, _batch_service_pb2.ListBatchesResponse]
-    """Lists the caller's batches, newest first. Errors: INVALID_VALUE (limit, an `after` that names no batch). Safe to retry."""
-    CancelBatch: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.CancelBatchRequest, _batch_pb2.Batch]
-    """Asks for a batch to end early and returns it as it now stands. Lines that have not started will not; calls in flight may
-    end; what has finished is kept.
+    """Returns one batch.
 
-    Errors: BATCH_NOT_FOUND, BATCH_NOT_CANCELLABLE (completed, failed, expired). Idempotent: a batch that is cancelling or cancelled is
-    returned as it is. A batch that is finalizing is returned as it is too, and still ends as it would have.
+    Errors: BATCH_NOT_FOUND.
+    """
+    ListBatches: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.ListBatchesRequest, _batch_service_pb2.ListBatchesResponse]
+    """Lists batches, newest first.
+
+    Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no batch).
+    """
+    CancelBatch: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.CancelBatchRequest, _batch_pb2.Batch]
+    """Cancels a batch and returns it as it is now, usually in BATCH_STATUS_CANCELLING. Lines that
+    have not started never run, calls in flight may finish, and finished lines are kept.
+
+    A batch in BATCH_STATUS_FINALIZING is returned unchanged: its lines have ended, and it still
+    ends as completed or expired.
+
+    Errors: BATCH_NOT_FOUND, BATCH_NOT_CANCELLABLE (the batch has completed, failed or expired).
+
+    Idempotent: a batch that is being cancelled, or was, is returned as it is.
     """
     WatchBatch: _grpc.UnaryStreamMultiCallable[_batch_service_pb2.WatchBatchRequest, _batch_pb2.Batch]
-    """Streams a batch as it changes: the batch as it is now, then a snapshot after each change (changes that come fast share one), and the last
-    snapshot again now and then when nothing changes, so that a silent stream is a dead one. Ends with OK after the snapshot of a terminal status.
+    """Streams a batch: its current state first, then its state after each change. Changes in quick
+    succession share one message. The stream ends with OK after the message with a terminal status.
 
-    Errors: BATCH_NOT_FOUND. Dialling again resumes: the first snapshot holds all that was missed.
+    Without a change the last message is repeated about every 15 seconds. A client that receives
+    nothing for much longer should assume that the connection is broken.
 
-    Over REST these are server-sent events.
+    Errors: BATCH_NOT_FOUND.
+
+    To resume, call again: every message is a complete Batch, so that the first one makes up for
+    all that were missed.
+
+    Over REST this is a stream of server-sent events.
     """
     StreamResults: _grpc.UnaryStreamMultiCallable[_batch_service_pb2.StreamResultsRequest, _batch_service_pb2.StreamResultsResponse]
-    """Streams finished lines while the batch runs, in the order in which they were made durable, as soon as they are. Each is a line of the
-    output or of the error file; lines that never ran are only in the error file. Ends with OK when the batch has ended and all were sent.
+    """Streams finished lines while the batch runs, in the order in which they were stored. That order
+    is not the order of the input. Each line is as in the output or in the error file. Lines that
+    never run are not streamed; they are in the error file only. The stream ends with OK when the
+    batch has ended and every finished line was sent.
 
-    Errors: BATCH_NOT_FOUND, RANGE_NOT_SATISFIABLE (an offset beyond what is finished), RESULTS_NOT_STREAMABLE (the batch ended more than an hour ago).
-    Safe to retry, and to resume with `offset` set to the last `next_offset` received.
+    Errors:
+      - BATCH_NOT_FOUND: no batch has this id.
+      - RANGE_NOT_SATISFIABLE: `offset` is beyond the last finished line.
+      - RESULTS_NOT_STREAMABLE: the batch ended too long ago, more than an hour by default.
+
+    To resume, call again with `offset` set to the last `next_offset` received.
 
     Over REST this is JSON Lines.
     """
 
 @_typing.type_check_only
 class BatchServiceAsyncStub(BatchServiceStub):
-    """Creates batches and follows them.
+    """BatchService creates batches, follows them and cancels them.
 
-    There is no update and no delete: a batch is a record of work done.
+    Every method acts on the batches of the caller's tenant only. Batches of other tenants do not
+    exist for the caller. There is no method to update or to delete a batch: it is a record of work
+    done.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.CreateBatchRequest, _batch_pb2.Batch]  # type: ignore[assignment]
-    """Creates a batch and returns at once; reading and checking the input comes after.
+    """Creates a batch and returns it at once, in BATCH_STATUS_VALIDATING. The server reads and checks
+    the input afterwards, and reports what is wrong with it in `Batch.errors`.
 
-    Errors: MISSING_REQUIRED_PARAMETER, INVALID_VALUE (endpoint, completion_window, output_expires_after, a file of another purpose),
-    ABOVE_MAX_LENGTH (metadata, idempotency_key), IDEMPOTENCY_KEY_REUSED, BATCH_NOT_FOUND and BATCH_NOT_RETRYABLE (retry_of). An input file that does not exist does not fail the call but the batch, as
-    with OpenAI, unless `require_input_file` says otherwise.
-    Idempotent only with an `idempotency_key`: without one, a retry after a lost reply may create a second batch.
+    An input file that does not exist fails the batch, not the call, unless `require_input_file` is
+    set.
+
+    Errors:
+      - MISSING_REQUIRED_PARAMETER: `input_file_id`, `endpoint` or `completion_window` is empty,
+        and `retry_of` too.
+      - INVALID_VALUE: `endpoint`, `completion_window` or `output_expires_after` is not allowed,
+        the input file has another purpose than "batch", or a field differs from the retried batch.
+      - ABOVE_MAX_LENGTH: `metadata`, `idempotency_key` or another string is too long.
+      - FILE_NOT_FOUND: the input file does not exist, and `require_input_file` is set.
+      - IDEMPOTENCY_KEY_REUSED: `idempotency_key` was used before with other fields.
+      - BATCH_NOT_FOUND, BATCH_NOT_RETRYABLE: `retry_of` names no batch that can be retried.
+      - RATE_LIMIT_EXCEEDED: the tenant created too many batches within the last hour.
+
+    Not idempotent: a retry after a lost response may create a second batch. With an
+    `idempotency_key` a retry is safe: it returns the batch of the first call.
     """
     GetBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.GetBatchRequest, _batch_pb2.Batch]  # type: ignore[assignment]
-    """Returns one batch. Errors: BATCH_NOT_FOUND. Safe to retry."""
-    ListBatches: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ListBatchesRequest, _batch_service_pb2.ListBatchesResponse]  # type: ignore[assignment]
-    """Lists the caller's batches, newest first. Errors: INVALID_VALUE (limit, an `after` that names no batch). Safe to retry."""
-    CancelBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.CancelBatchRequest, _batch_pb2.Batch]  # type: ignore[assignment]
-    """Asks for a batch to end early and returns it as it now stands. Lines that have not started will not; calls in flight may
-    end; what has finished is kept.
+    """Returns one batch.
 
-    Errors: BATCH_NOT_FOUND, BATCH_NOT_CANCELLABLE (completed, failed, expired). Idempotent: a batch that is cancelling or cancelled is
-    returned as it is. A batch that is finalizing is returned as it is too, and still ends as it would have.
+    Errors: BATCH_NOT_FOUND.
+    """
+    ListBatches: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ListBatchesRequest, _batch_service_pb2.ListBatchesResponse]  # type: ignore[assignment]
+    """Lists batches, newest first.
+
+    Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no batch).
+    """
+    CancelBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.CancelBatchRequest, _batch_pb2.Batch]  # type: ignore[assignment]
+    """Cancels a batch and returns it as it is now, usually in BATCH_STATUS_CANCELLING. Lines that
+    have not started never run, calls in flight may finish, and finished lines are kept.
+
+    A batch in BATCH_STATUS_FINALIZING is returned unchanged: its lines have ended, and it still
+    ends as completed or expired.
+
+    Errors: BATCH_NOT_FOUND, BATCH_NOT_CANCELLABLE (the batch has completed, failed or expired).
+
+    Idempotent: a batch that is being cancelled, or was, is returned as it is.
     """
     WatchBatch: _aio.UnaryStreamMultiCallable[_batch_service_pb2.WatchBatchRequest, _batch_pb2.Batch]  # type: ignore[assignment]
-    """Streams a batch as it changes: the batch as it is now, then a snapshot after each change (changes that come fast share one), and the last
-    snapshot again now and then when nothing changes, so that a silent stream is a dead one. Ends with OK after the snapshot of a terminal status.
+    """Streams a batch: its current state first, then its state after each change. Changes in quick
+    succession share one message. The stream ends with OK after the message with a terminal status.
 
-    Errors: BATCH_NOT_FOUND. Dialling again resumes: the first snapshot holds all that was missed.
+    Without a change the last message is repeated about every 15 seconds. A client that receives
+    nothing for much longer should assume that the connection is broken.
 
-    Over REST these are server-sent events.
+    Errors: BATCH_NOT_FOUND.
+
+    To resume, call again: every message is a complete Batch, so that the first one makes up for
+    all that were missed.
+
+    Over REST this is a stream of server-sent events.
     """
     StreamResults: _aio.UnaryStreamMultiCallable[_batch_service_pb2.StreamResultsRequest, _batch_service_pb2.StreamResultsResponse]  # type: ignore[assignment]
-    """Streams finished lines while the batch runs, in the order in which they were made durable, as soon as they are. Each is a line of the
-    output or of the error file; lines that never ran are only in the error file. Ends with OK when the batch has ended and all were sent.
+    """Streams finished lines while the batch runs, in the order in which they were stored. That order
+    is not the order of the input. Each line is as in the output or in the error file. Lines that
+    never run are not streamed; they are in the error file only. The stream ends with OK when the
+    batch has ended and every finished line was sent.
 
-    Errors: BATCH_NOT_FOUND, RANGE_NOT_SATISFIABLE (an offset beyond what is finished), RESULTS_NOT_STREAMABLE (the batch ended more than an hour ago).
-    Safe to retry, and to resume with `offset` set to the last `next_offset` received.
+    Errors:
+      - BATCH_NOT_FOUND: no batch has this id.
+      - RANGE_NOT_SATISFIABLE: `offset` is beyond the last finished line.
+      - RESULTS_NOT_STREAMABLE: the batch ended too long ago, more than an hour by default.
+
+    To resume, call again with `offset` set to the last `next_offset` received.
 
     Over REST this is JSON Lines.
     """
 
 class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Creates batches and follows them.
+    """BatchService creates batches, follows them and cancels them.
 
-    There is no update and no delete: a batch is a record of work done.
+    Every method acts on the batches of the caller's tenant only. Batches of other tenants do not
+    exist for the caller. There is no method to update or to delete a batch: it is a record of work
+    done.
     """
 
     @_abc_1.abstractmethod
@@ -131,12 +207,25 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _batch_service_pb2.CreateBatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_batch_pb2.Batch, _abc.Awaitable[_batch_pb2.Batch]]:
-        """Creates a batch and returns at once; reading and checking the input comes after.
+        """Creates a batch and returns it at once, in BATCH_STATUS_VALIDATING. The server reads and checks
+        the input afterwards, and reports what is wrong with it in `Batch.errors`.
 
-        Errors: MISSING_REQUIRED_PARAMETER, INVALID_VALUE (endpoint, completion_window, output_expires_after, a file of another purpose),
-        ABOVE_MAX_LENGTH (metadata, idempotency_key), IDEMPOTENCY_KEY_REUSED, BATCH_NOT_FOUND and BATCH_NOT_RETRYABLE (retry_of). An input file that does not exist does not fail the call but the batch, as
-        with OpenAI, unless `require_input_file` says otherwise.
-        Idempotent only with an `idempotency_key`: without one, a retry after a lost reply may create a second batch.
+        An input file that does not exist fails the batch, not the call, unless `require_input_file` is
+        set.
+
+        Errors:
+          - MISSING_REQUIRED_PARAMETER: `input_file_id`, `endpoint` or `completion_window` is empty,
+            and `retry_of` too.
+          - INVALID_VALUE: `endpoint`, `completion_window` or `output_expires_after` is not allowed,
+            the input file has another purpose than "batch", or a field differs from the retried batch.
+          - ABOVE_MAX_LENGTH: `metadata`, `idempotency_key` or another string is too long.
+          - FILE_NOT_FOUND: the input file does not exist, and `require_input_file` is set.
+          - IDEMPOTENCY_KEY_REUSED: `idempotency_key` was used before with other fields.
+          - BATCH_NOT_FOUND, BATCH_NOT_RETRYABLE: `retry_of` names no batch that can be retried.
+          - RATE_LIMIT_EXCEEDED: the tenant created too many batches within the last hour.
+
+        Not idempotent: a retry after a lost response may create a second batch. With an
+        `idempotency_key` a retry is safe: it returns the batch of the first call.
         """
 
     @_abc_1.abstractmethod
@@ -145,7 +234,10 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _batch_service_pb2.GetBatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_batch_pb2.Batch, _abc.Awaitable[_batch_pb2.Batch]]:
-        """Returns one batch. Errors: BATCH_NOT_FOUND. Safe to retry."""
+        """Returns one batch.
+
+        Errors: BATCH_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def ListBatches(
@@ -153,7 +245,10 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _batch_service_pb2.ListBatchesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_batch_service_pb2.ListBatchesResponse, _abc.Awaitable[_batch_service_pb2.ListBatchesResponse]]:
-        """Lists the caller's batches, newest first. Errors: INVALID_VALUE (limit, an `after` that names no batch). Safe to retry."""
+        """Lists batches, newest first.
+
+        Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no batch).
+        """
 
     @_abc_1.abstractmethod
     def CancelBatch(
@@ -161,11 +256,15 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _batch_service_pb2.CancelBatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_batch_pb2.Batch, _abc.Awaitable[_batch_pb2.Batch]]:
-        """Asks for a batch to end early and returns it as it now stands. Lines that have not started will not; calls in flight may
-        end; what has finished is kept.
+        """Cancels a batch and returns it as it is now, usually in BATCH_STATUS_CANCELLING. Lines that
+        have not started never run, calls in flight may finish, and finished lines are kept.
 
-        Errors: BATCH_NOT_FOUND, BATCH_NOT_CANCELLABLE (completed, failed, expired). Idempotent: a batch that is cancelling or cancelled is
-        returned as it is. A batch that is finalizing is returned as it is too, and still ends as it would have.
+        A batch in BATCH_STATUS_FINALIZING is returned unchanged: its lines have ended, and it still
+        ends as completed or expired.
+
+        Errors: BATCH_NOT_FOUND, BATCH_NOT_CANCELLABLE (the batch has completed, failed or expired).
+
+        Idempotent: a batch that is being cancelled, or was, is returned as it is.
         """
 
     @_abc_1.abstractmethod
@@ -174,12 +273,18 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _batch_service_pb2.WatchBatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_batch_pb2.Batch], _abc.AsyncIterator[_batch_pb2.Batch]]:
-        """Streams a batch as it changes: the batch as it is now, then a snapshot after each change (changes that come fast share one), and the last
-        snapshot again now and then when nothing changes, so that a silent stream is a dead one. Ends with OK after the snapshot of a terminal status.
+        """Streams a batch: its current state first, then its state after each change. Changes in quick
+        succession share one message. The stream ends with OK after the message with a terminal status.
 
-        Errors: BATCH_NOT_FOUND. Dialling again resumes: the first snapshot holds all that was missed.
+        Without a change the last message is repeated about every 15 seconds. A client that receives
+        nothing for much longer should assume that the connection is broken.
 
-        Over REST these are server-sent events.
+        Errors: BATCH_NOT_FOUND.
+
+        To resume, call again: every message is a complete Batch, so that the first one makes up for
+        all that were missed.
+
+        Over REST this is a stream of server-sent events.
         """
 
     @_abc_1.abstractmethod
@@ -188,11 +293,17 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _batch_service_pb2.StreamResultsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_batch_service_pb2.StreamResultsResponse], _abc.AsyncIterator[_batch_service_pb2.StreamResultsResponse]]:
-        """Streams finished lines while the batch runs, in the order in which they were made durable, as soon as they are. Each is a line of the
-        output or of the error file; lines that never ran are only in the error file. Ends with OK when the batch has ended and all were sent.
+        """Streams finished lines while the batch runs, in the order in which they were stored. That order
+        is not the order of the input. Each line is as in the output or in the error file. Lines that
+        never run are not streamed; they are in the error file only. The stream ends with OK when the
+        batch has ended and every finished line was sent.
 
-        Errors: BATCH_NOT_FOUND, RANGE_NOT_SATISFIABLE (an offset beyond what is finished), RESULTS_NOT_STREAMABLE (the batch ended more than an hour ago).
-        Safe to retry, and to resume with `offset` set to the last `next_offset` received.
+        Errors:
+          - BATCH_NOT_FOUND: no batch has this id.
+          - RANGE_NOT_SATISFIABLE: `offset` is beyond the last finished line.
+          - RESULTS_NOT_STREAMABLE: the batch ended too long ago, more than an hour by default.
+
+        To resume, call again with `offset` set to the last `next_offset` received.
 
         Over REST this is JSON Lines.
         """

@@ -23,243 +23,310 @@ class _ErrorReason:
 class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
-    """Never sent."""
+    """Not used: every refusal has a reason."""
     ERROR_REASON_MISSING_REQUIRED_PARAMETER: _ErrorReason.ValueType  # 1
     """A required field is empty. INVALID_ARGUMENT.
 
-        { "reason": "MISSING_REQUIRED_PARAMETER", "domain": "batchwire.dev", "metadata": { "param": "endpoint" } }
+        { "reason": "MISSING_REQUIRED_PARAMETER", "domain": "batchwire.dev",
+          "metadata": { "param": "endpoint" } }
     """
     ERROR_REASON_INVALID_VALUE: _ErrorReason.ValueType  # 2
-    """A field holds a value outside what it accepts. INVALID_ARGUMENT.
+    """A field has a value that is not allowed, or a text with a NUL character. INVALID_ARGUMENT.
 
-        { "reason": "INVALID_VALUE", "domain": "batchwire.dev", "metadata": { "param": "completion_window" } }
+        { "reason": "INVALID_VALUE", "domain": "batchwire.dev",
+          "metadata": { "param": "completion_window" } }
     """
     ERROR_REASON_INVALID_TYPE: _ErrorReason.ValueType  # 3
-    """A field holds a value of the wrong type: only a JSON caller can cause it. INVALID_ARGUMENT.
+    """A field has a value of the wrong type. Only callers of the REST API can cause it.
+    INVALID_ARGUMENT.
 
-        { "reason": "INVALID_TYPE", "domain": "batchwire.dev", "metadata": { "param": "metadata.tags" } }
+        { "reason": "INVALID_TYPE", "domain": "batchwire.dev",
+          "metadata": { "param": "metadata.tags" } }
     """
     ERROR_REASON_ABOVE_MAX_LENGTH: _ErrorReason.ValueType  # 4
-    """A string, or a map, is longer than allowed. INVALID_ARGUMENT.
+    """A string has too many characters, or a map too many entries. INVALID_ARGUMENT.
 
-        { "reason": "ABOVE_MAX_LENGTH", "domain": "batchwire.dev", "metadata": { "param": "metadata.team" } }
+        { "reason": "ABOVE_MAX_LENGTH", "domain": "batchwire.dev",
+          "metadata": { "param": "metadata.team" } }
     """
     ERROR_REASON_INVALID_FILE_FORMAT: _ErrorReason.ValueType  # 5
-    """The uploaded bytes cannot be a batch's input: the wrong extension, no bytes, or a first line that is no JSON object.
-    INVALID_ARGUMENT.
+    """A file of purpose "batch" cannot be the input of a batch: its name does not end with ".jsonl",
+    it has no content, or its first line is no JSON object. INVALID_ARGUMENT.
 
         { "reason": "INVALID_FILE_FORMAT", "domain": "batchwire.dev", "metadata": {} }
     """
     ERROR_REASON_FILE_TOO_LARGE: _ErrorReason.ValueType  # 6
-    """The upload is larger than the server accepts. INVALID_ARGUMENT. Sent as soon as the limit is passed; nothing is kept.
+    """The content of a file or of a part exceeds the server's limit, which is `max_bytes`. Nothing is
+    stored. INVALID_ARGUMENT.
 
-        { "reason": "FILE_TOO_LARGE", "domain": "batchwire.dev", "metadata": { "max_bytes": "209715200" } }
+        { "reason": "FILE_TOO_LARGE", "domain": "batchwire.dev",
+          "metadata": { "max_bytes": "209715200" } }
     """
     ERROR_REASON_CONTENT_MISMATCH: _ErrorReason.ValueType  # 7
-    """The bytes received are not the bytes announced: their number, their SHA-256 or their MD5 differs. INVALID_ARGUMENT.
+    """The content does not match what the caller declared: its size, its SHA-256, its MD5 or its
+    parts. INVALID_ARGUMENT. The content was damaged on its way, or is another one; send it again.
 
-        { "reason": "CONTENT_MISMATCH", "domain": "batchwire.dev", "metadata": { "param": "sha256" } }
+        { "reason": "CONTENT_MISMATCH", "domain": "batchwire.dev",
+          "metadata": { "param": "sha256" } }
     """
     ERROR_REASON_FILE_NOT_FOUND: _ErrorReason.ValueType  # 8
-    """No file of the caller has this id: it never existed, was deleted, or has expired. NOT_FOUND.
+    """The tenant has no file with this id: it never existed, was deleted, or has expired. NOT_FOUND.
 
-        { "reason": "FILE_NOT_FOUND", "domain": "batchwire.dev", "metadata": { "param": "id", "file_id": "file-abc" } }
+        { "reason": "FILE_NOT_FOUND", "domain": "batchwire.dev",
+          "metadata": { "param": "id", "file_id": "file-abc" } }
     """
     ERROR_REASON_BATCH_NOT_FOUND: _ErrorReason.ValueType  # 9
-    """No batch of the caller has this id. NOT_FOUND.
+    """The tenant has no batch with this id. NOT_FOUND.
 
-        { "reason": "BATCH_NOT_FOUND", "domain": "batchwire.dev", "metadata": { "batch_id": "batch_abc" } }
+        { "reason": "BATCH_NOT_FOUND", "domain": "batchwire.dev",
+          "metadata": { "batch_id": "batch_abc" } }
     """
     ERROR_REASON_UPLOAD_NOT_FOUND: _ErrorReason.ValueType  # 10
-    """No upload of the caller has this id. NOT_FOUND.
+    """The tenant has no upload with this id. NOT_FOUND.
 
-        { "reason": "UPLOAD_NOT_FOUND", "domain": "batchwire.dev", "metadata": { "upload_id": "upload_abc" } }
+        { "reason": "UPLOAD_NOT_FOUND", "domain": "batchwire.dev",
+          "metadata": { "upload_id": "upload_abc" } }
     """
     ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 11
-    """No upstream serves a model of this name. NOT_FOUND.
+    """No upstream is known to serve a model with this name. NOT_FOUND.
 
-        { "reason": "MODEL_NOT_FOUND", "domain": "batchwire.dev", "metadata": { "param": "model", "model_id": "gpt-9" } }
+        { "reason": "MODEL_NOT_FOUND", "domain": "batchwire.dev",
+          "metadata": { "param": "model", "model_id": "gpt-9" } }
     """
     ERROR_REASON_BATCH_NOT_CANCELLABLE: _ErrorReason.ValueType  # 12
-    """The batch has ended in a way that a cancellation cannot change. FAILED_PRECONDITION. Do not retry.
-
-        { "reason": "BATCH_NOT_CANCELLABLE", "domain": "batchwire.dev", "metadata": { "status": "completed" } }
-    """
-    ERROR_REASON_UPLOAD_NOT_PENDING: _ErrorReason.ValueType  # 13
-    """The upload was completed, cancelled or has expired, and takes no more parts. FAILED_PRECONDITION. Do not retry.
-
-        { "reason": "UPLOAD_NOT_PENDING", "domain": "batchwire.dev", "metadata": { "status": "cancelled" } }
-    """
-    ERROR_REASON_RANGE_NOT_SATISFIABLE: _ErrorReason.ValueType  # 14
-    """The asked range starts beyond the end of the content. OUT_OF_RANGE.
-
-        { "reason": "RANGE_NOT_SATISFIABLE", "domain": "batchwire.dev", "metadata": { "bytes": "4213" } }
-    """
-    ERROR_REASON_RESULTS_NOT_STREAMABLE: _ErrorReason.ValueType  # 15
-    """The batch ended long ago and its results can no longer be streamed: download its output and error file.
+    """The batch has completed, failed or expired, so that it cannot be cancelled.
     FAILED_PRECONDITION. Do not retry.
 
-        { "reason": "RESULTS_NOT_STREAMABLE", "domain": "batchwire.dev", "metadata": { "status": "completed" } }
+        { "reason": "BATCH_NOT_CANCELLABLE", "domain": "batchwire.dev",
+          "metadata": { "status": "completed" } }
+    """
+    ERROR_REASON_UPLOAD_NOT_PENDING: _ErrorReason.ValueType  # 13
+    """The upload was completed or cancelled, or has expired, so that it cannot be changed.
+    FAILED_PRECONDITION. Do not retry.
+
+        { "reason": "UPLOAD_NOT_PENDING", "domain": "batchwire.dev",
+          "metadata": { "status": "cancelled" } }
+    """
+    ERROR_REASON_RANGE_NOT_SATISFIABLE: _ErrorReason.ValueType  # 14
+    """The requested range begins beyond the end of the content, which has `bytes` bytes.
+    OUT_OF_RANGE.
+
+        { "reason": "RANGE_NOT_SATISFIABLE", "domain": "batchwire.dev",
+          "metadata": { "bytes": "4213" } }
+    """
+    ERROR_REASON_RESULTS_NOT_STREAMABLE: _ErrorReason.ValueType  # 15
+    """The batch ended too long ago to stream its results. Download its output and its error file
+    instead. FAILED_PRECONDITION. Do not retry.
+
+        { "reason": "RESULTS_NOT_STREAMABLE", "domain": "batchwire.dev",
+          "metadata": { "status": "completed" } }
     """
     ERROR_REASON_IDEMPOTENCY_KEY_REUSED: _ErrorReason.ValueType  # 16
-    """An idempotency key was used before, for a call with other fields. ALREADY_EXISTS. Do not retry.
+    """The idempotency key was used before in a call with other fields, which created the batch
+    `batch_id`. ALREADY_EXISTS. Do not retry.
 
-        { "reason": "IDEMPOTENCY_KEY_REUSED", "domain": "batchwire.dev", "metadata": { "param": "idempotency_key", "batch_id": "batch_abc" } }
+        { "reason": "IDEMPOTENCY_KEY_REUSED", "domain": "batchwire.dev",
+          "metadata": { "param": "idempotency_key", "batch_id": "batch_abc" } }
     """
     ERROR_REASON_MISSING_API_KEY: _ErrorReason.ValueType  # 17
-    """The call has no API key, and the server wants one. UNAUTHENTICATED.
+    """The call has no API key, and the server requires one. UNAUTHENTICATED.
 
         { "reason": "MISSING_API_KEY", "domain": "batchwire.dev", "metadata": {} }
     """
     ERROR_REASON_INVALID_API_KEY: _ErrorReason.ValueType  # 18
-    """The call's API key does not exist, or was revoked. UNAUTHENTICATED.
+    """The API key of the call does not exist, or was revoked. A stream that is open when its key is
+    revoked ends with this reason. `key` has the beginning and the end of the key. UNAUTHENTICATED.
 
-        { "reason": "INVALID_API_KEY", "domain": "batchwire.dev", "metadata": { "key": "bw-abc…" } }
+        { "reason": "INVALID_API_KEY", "domain": "batchwire.dev",
+          "metadata": { "key": "bw-abc…wxyz" } }
     """
     ERROR_REASON_RATE_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 19
-    """The caller has created as many batches as it may for now. RESOURCE_EXHAUSTED. Retry after the seconds that a `google.rpc.RetryInfo` beside
-    this, and `retry_after`, name.
+    """The tenant has created as many batches as it may within an hour. RESOURCE_EXHAUSTED. Retry
+    after `retry_after` seconds, at most 60. A `google.rpc.RetryInfo` in the details says the same.
 
-        { "reason": "RATE_LIMIT_EXCEEDED", "domain": "batchwire.dev", "metadata": { "retry_after": "60" } }
+        { "reason": "RATE_LIMIT_EXCEEDED", "domain": "batchwire.dev",
+          "metadata": { "retry_after": "60" } }
     """
     ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND: _ErrorReason.ValueType  # 20
-    """No webhook endpoint of the caller has this id. NOT_FOUND.
+    """The tenant has no webhook endpoint with this id. NOT_FOUND.
 
-        { "reason": "WEBHOOK_ENDPOINT_NOT_FOUND", "domain": "batchwire.dev", "metadata": { "webhook_endpoint_id": "whe_abc" } }
+        { "reason": "WEBHOOK_ENDPOINT_NOT_FOUND", "domain": "batchwire.dev",
+          "metadata": { "webhook_endpoint_id": "whe_abc" } }
     """
     ERROR_REASON_WEBHOOK_UNREACHABLE: _ErrorReason.ValueType  # 21
-    """The webhook endpoint that was to be tested did not answer, or has an address that is not allowed. FAILED_PRECONDITION.
+    """The webhook endpoint did not answer a sample event, or its name leads to an address that is not
+    allowed. FAILED_PRECONDITION.
 
         { "reason": "WEBHOOK_UNREACHABLE", "domain": "batchwire.dev", "metadata": {} }
     """
     ERROR_REASON_BATCH_NOT_RETRYABLE: _ErrorReason.ValueType  # 22
-    """The batch that was to be retried has not ended, has no failed lines, or its input or error file is gone. FAILED_PRECONDITION.
+    """The batch cannot be retried: it has not ended, failed validation, has no failed lines, or its
+    input or its error file is gone. FAILED_PRECONDITION.
 
-        { "reason": "BATCH_NOT_RETRYABLE", "domain": "batchwire.dev", "metadata": { "param": "retry_of", "status": "in_progress" } }
+        { "reason": "BATCH_NOT_RETRYABLE", "domain": "batchwire.dev",
+          "metadata": { "param": "retry_of", "status": "in_progress" } }
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call was refused.
+    """ErrorReason says why the server refused a call.
 
-    Every error that the server raises on purpose carries one `google.rpc.ErrorInfo` in its status details: `reason` is a
-    name of this enum without its prefix, `domain` is "batchwire.dev", and `metadata` holds what the message speaks of.
-    Match on the reason; the message is for people and may be reworded. `metadata["param"]`, where present, names the
-    request field at fault in dotted form. A failure without an ErrorInfo (INTERNAL, UNAVAILABLE) was not the caller's doing.
+    The status of a refused call carries one `google.rpc.ErrorInfo` in its details:
+
+      - `reason` is the name of a value of this enum, without the prefix "ERROR_REASON_".
+      - `domain` is "batchwire.dev".
+      - `metadata` has the ids and numbers that the message mentions. `metadata["param"]`, if
+        present, is the path of the request field at fault, such as "metadata.team".
+
+    The comment of each value gives the gRPC status code and an example of the ErrorInfo. Programs
+    should match on `reason`. The message of the status is for people, and its text may change. New
+    reasons may be added, so treat an unknown reason by its status code.
+
+    A status without an ErrorInfo comes from gRPC itself, or reports a failure of the server:
+    UNAVAILABLE if a retry may help, INTERNAL otherwise.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
-"""Never sent."""
+"""Not used: every refusal has a reason."""
 ERROR_REASON_MISSING_REQUIRED_PARAMETER: ErrorReason.ValueType  # 1
 """A required field is empty. INVALID_ARGUMENT.
 
-    { "reason": "MISSING_REQUIRED_PARAMETER", "domain": "batchwire.dev", "metadata": { "param": "endpoint" } }
+    { "reason": "MISSING_REQUIRED_PARAMETER", "domain": "batchwire.dev",
+      "metadata": { "param": "endpoint" } }
 """
 ERROR_REASON_INVALID_VALUE: ErrorReason.ValueType  # 2
-"""A field holds a value outside what it accepts. INVALID_ARGUMENT.
+"""A field has a value that is not allowed, or a text with a NUL character. INVALID_ARGUMENT.
 
-    { "reason": "INVALID_VALUE", "domain": "batchwire.dev", "metadata": { "param": "completion_window" } }
+    { "reason": "INVALID_VALUE", "domain": "batchwire.dev",
+      "metadata": { "param": "completion_window" } }
 """
 ERROR_REASON_INVALID_TYPE: ErrorReason.ValueType  # 3
-"""A field holds a value of the wrong type: only a JSON caller can cause it. INVALID_ARGUMENT.
+"""A field has a value of the wrong type. Only callers of the REST API can cause it.
+INVALID_ARGUMENT.
 
-    { "reason": "INVALID_TYPE", "domain": "batchwire.dev", "metadata": { "param": "metadata.tags" } }
+    { "reason": "INVALID_TYPE", "domain": "batchwire.dev",
+      "metadata": { "param": "metadata.tags" } }
 """
 ERROR_REASON_ABOVE_MAX_LENGTH: ErrorReason.ValueType  # 4
-"""A string, or a map, is longer than allowed. INVALID_ARGUMENT.
+"""A string has too many characters, or a map too many entries. INVALID_ARGUMENT.
 
-    { "reason": "ABOVE_MAX_LENGTH", "domain": "batchwire.dev", "metadata": { "param": "metadata.team" } }
+    { "reason": "ABOVE_MAX_LENGTH", "domain": "batchwire.dev",
+      "metadata": { "param": "metadata.team" } }
 """
 ERROR_REASON_INVALID_FILE_FORMAT: ErrorReason.ValueType  # 5
-"""The uploaded bytes cannot be a batch's input: the wrong extension, no bytes, or a first line that is no JSON object.
-INVALID_ARGUMENT.
+"""A file of purpose "batch" cannot be the input of a batch: its name does not end with ".jsonl",
+it has no content, or its first line is no JSON object. INVALID_ARGUMENT.
 
     { "reason": "INVALID_FILE_FORMAT", "domain": "batchwire.dev", "metadata": {} }
 """
 ERROR_REASON_FILE_TOO_LARGE: ErrorReason.ValueType  # 6
-"""The upload is larger than the server accepts. INVALID_ARGUMENT. Sent as soon as the limit is passed; nothing is kept.
+"""The content of a file or of a part exceeds the server's limit, which is `max_bytes`. Nothing is
+stored. INVALID_ARGUMENT.
 
-    { "reason": "FILE_TOO_LARGE", "domain": "batchwire.dev", "metadata": { "max_bytes": "209715200" } }
+    { "reason": "FILE_TOO_LARGE", "domain": "batchwire.dev",
+      "metadata": { "max_bytes": "209715200" } }
 """
 ERROR_REASON_CONTENT_MISMATCH: ErrorReason.ValueType  # 7
-"""The bytes received are not the bytes announced: their number, their SHA-256 or their MD5 differs. INVALID_ARGUMENT.
+"""The content does not match what the caller declared: its size, its SHA-256, its MD5 or its
+parts. INVALID_ARGUMENT. The content was damaged on its way, or is another one; send it again.
 
-    { "reason": "CONTENT_MISMATCH", "domain": "batchwire.dev", "metadata": { "param": "sha256" } }
+    { "reason": "CONTENT_MISMATCH", "domain": "batchwire.dev",
+      "metadata": { "param": "sha256" } }
 """
 ERROR_REASON_FILE_NOT_FOUND: ErrorReason.ValueType  # 8
-"""No file of the caller has this id: it never existed, was deleted, or has expired. NOT_FOUND.
+"""The tenant has no file with this id: it never existed, was deleted, or has expired. NOT_FOUND.
 
-    { "reason": "FILE_NOT_FOUND", "domain": "batchwire.dev", "metadata": { "param": "id", "file_id": "file-abc" } }
+    { "reason": "FILE_NOT_FOUND", "domain": "batchwire.dev",
+      "metadata": { "param": "id", "file_id": "file-abc" } }
 """
 ERROR_REASON_BATCH_NOT_FOUND: ErrorReason.ValueType  # 9
-"""No batch of the caller has this id. NOT_FOUND.
+"""The tenant has no batch with this id. NOT_FOUND.
 
-    { "reason": "BATCH_NOT_FOUND", "domain": "batchwire.dev", "metadata": { "batch_id": "batch_abc" } }
+    { "reason": "BATCH_NOT_FOUND", "domain": "batchwire.dev",
+      "metadata": { "batch_id": "batch_abc" } }
 """
 ERROR_REASON_UPLOAD_NOT_FOUND: ErrorReason.ValueType  # 10
-"""No upload of the caller has this id. NOT_FOUND.
+"""The tenant has no upload with this id. NOT_FOUND.
 
-    { "reason": "UPLOAD_NOT_FOUND", "domain": "batchwire.dev", "metadata": { "upload_id": "upload_abc" } }
+    { "reason": "UPLOAD_NOT_FOUND", "domain": "batchwire.dev",
+      "metadata": { "upload_id": "upload_abc" } }
 """
 ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 11
-"""No upstream serves a model of this name. NOT_FOUND.
+"""No upstream is known to serve a model with this name. NOT_FOUND.
 
-    { "reason": "MODEL_NOT_FOUND", "domain": "batchwire.dev", "metadata": { "param": "model", "model_id": "gpt-9" } }
+    { "reason": "MODEL_NOT_FOUND", "domain": "batchwire.dev",
+      "metadata": { "param": "model", "model_id": "gpt-9" } }
 """
 ERROR_REASON_BATCH_NOT_CANCELLABLE: ErrorReason.ValueType  # 12
-"""The batch has ended in a way that a cancellation cannot change. FAILED_PRECONDITION. Do not retry.
-
-    { "reason": "BATCH_NOT_CANCELLABLE", "domain": "batchwire.dev", "metadata": { "status": "completed" } }
-"""
-ERROR_REASON_UPLOAD_NOT_PENDING: ErrorReason.ValueType  # 13
-"""The upload was completed, cancelled or has expired, and takes no more parts. FAILED_PRECONDITION. Do not retry.
-
-    { "reason": "UPLOAD_NOT_PENDING", "domain": "batchwire.dev", "metadata": { "status": "cancelled" } }
-"""
-ERROR_REASON_RANGE_NOT_SATISFIABLE: ErrorReason.ValueType  # 14
-"""The asked range starts beyond the end of the content. OUT_OF_RANGE.
-
-    { "reason": "RANGE_NOT_SATISFIABLE", "domain": "batchwire.dev", "metadata": { "bytes": "4213" } }
-"""
-ERROR_REASON_RESULTS_NOT_STREAMABLE: ErrorReason.ValueType  # 15
-"""The batch ended long ago and its results can no longer be streamed: download its output and error file.
+"""The batch has completed, failed or expired, so that it cannot be cancelled.
 FAILED_PRECONDITION. Do not retry.
 
-    { "reason": "RESULTS_NOT_STREAMABLE", "domain": "batchwire.dev", "metadata": { "status": "completed" } }
+    { "reason": "BATCH_NOT_CANCELLABLE", "domain": "batchwire.dev",
+      "metadata": { "status": "completed" } }
+"""
+ERROR_REASON_UPLOAD_NOT_PENDING: ErrorReason.ValueType  # 13
+"""The upload was completed or cancelled, or has expired, so that it cannot be changed.
+FAILED_PRECONDITION. Do not retry.
+
+    { "reason": "UPLOAD_NOT_PENDING", "domain": "batchwire.dev",
+      "metadata": { "status": "cancelled" } }
+"""
+ERROR_REASON_RANGE_NOT_SATISFIABLE: ErrorReason.ValueType  # 14
+"""The requested range begins beyond the end of the content, which has `bytes` bytes.
+OUT_OF_RANGE.
+
+    { "reason": "RANGE_NOT_SATISFIABLE", "domain": "batchwire.dev",
+      "metadata": { "bytes": "4213" } }
+"""
+ERROR_REASON_RESULTS_NOT_STREAMABLE: ErrorReason.ValueType  # 15
+"""The batch ended too long ago to stream its results. Download its output and its error file
+instead. FAILED_PRECONDITION. Do not retry.
+
+    { "reason": "RESULTS_NOT_STREAMABLE", "domain": "batchwire.dev",
+      "metadata": { "status": "completed" } }
 """
 ERROR_REASON_IDEMPOTENCY_KEY_REUSED: ErrorReason.ValueType  # 16
-"""An idempotency key was used before, for a call with other fields. ALREADY_EXISTS. Do not retry.
+"""The idempotency key was used before in a call with other fields, which created the batch
+`batch_id`. ALREADY_EXISTS. Do not retry.
 
-    { "reason": "IDEMPOTENCY_KEY_REUSED", "domain": "batchwire.dev", "metadata": { "param": "idempotency_key", "batch_id": "batch_abc" } }
+    { "reason": "IDEMPOTENCY_KEY_REUSED", "domain": "batchwire.dev",
+      "metadata": { "param": "idempotency_key", "batch_id": "batch_abc" } }
 """
 ERROR_REASON_MISSING_API_KEY: ErrorReason.ValueType  # 17
-"""The call has no API key, and the server wants one. UNAUTHENTICATED.
+"""The call has no API key, and the server requires one. UNAUTHENTICATED.
 
     { "reason": "MISSING_API_KEY", "domain": "batchwire.dev", "metadata": {} }
 """
 ERROR_REASON_INVALID_API_KEY: ErrorReason.ValueType  # 18
-"""The call's API key does not exist, or was revoked. UNAUTHENTICATED.
+"""The API key of the call does not exist, or was revoked. A stream that is open when its key is
+revoked ends with this reason. `key` has the beginning and the end of the key. UNAUTHENTICATED.
 
-    { "reason": "INVALID_API_KEY", "domain": "batchwire.dev", "metadata": { "key": "bw-abc…" } }
+    { "reason": "INVALID_API_KEY", "domain": "batchwire.dev",
+      "metadata": { "key": "bw-abc…wxyz" } }
 """
 ERROR_REASON_RATE_LIMIT_EXCEEDED: ErrorReason.ValueType  # 19
-"""The caller has created as many batches as it may for now. RESOURCE_EXHAUSTED. Retry after the seconds that a `google.rpc.RetryInfo` beside
-this, and `retry_after`, name.
+"""The tenant has created as many batches as it may within an hour. RESOURCE_EXHAUSTED. Retry
+after `retry_after` seconds, at most 60. A `google.rpc.RetryInfo` in the details says the same.
 
-    { "reason": "RATE_LIMIT_EXCEEDED", "domain": "batchwire.dev", "metadata": { "retry_after": "60" } }
+    { "reason": "RATE_LIMIT_EXCEEDED", "domain": "batchwire.dev",
+      "metadata": { "retry_after": "60" } }
 """
 ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND: ErrorReason.ValueType  # 20
-"""No webhook endpoint of the caller has this id. NOT_FOUND.
+"""The tenant has no webhook endpoint with this id. NOT_FOUND.
 
-    { "reason": "WEBHOOK_ENDPOINT_NOT_FOUND", "domain": "batchwire.dev", "metadata": { "webhook_endpoint_id": "whe_abc" } }
+    { "reason": "WEBHOOK_ENDPOINT_NOT_FOUND", "domain": "batchwire.dev",
+      "metadata": { "webhook_endpoint_id": "whe_abc" } }
 """
 ERROR_REASON_WEBHOOK_UNREACHABLE: ErrorReason.ValueType  # 21
-"""The webhook endpoint that was to be tested did not answer, or has an address that is not allowed. FAILED_PRECONDITION.
+"""The webhook endpoint did not answer a sample event, or its name leads to an address that is not
+allowed. FAILED_PRECONDITION.
 
     { "reason": "WEBHOOK_UNREACHABLE", "domain": "batchwire.dev", "metadata": {} }
 """
 ERROR_REASON_BATCH_NOT_RETRYABLE: ErrorReason.ValueType  # 22
-"""The batch that was to be retried has not ended, has no failed lines, or its input or error file is gone. FAILED_PRECONDITION.
+"""The batch cannot be retried: it has not ended, failed validation, has no failed lines, or its
+input or its error file is gone. FAILED_PRECONDITION.
 
-    { "reason": "BATCH_NOT_RETRYABLE", "domain": "batchwire.dev", "metadata": { "param": "retry_of", "status": "in_progress" } }
+    { "reason": "BATCH_NOT_RETRYABLE", "domain": "batchwire.dev",
+      "metadata": { "param": "retry_of", "status": "in_progress" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -25,17 +25,17 @@ class _FileStatus:
 class _FileStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FileStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     FILE_STATUS_UNSPECIFIED: _FileStatus.ValueType  # 0
-    """Never sent."""
+    """Not used: every file has a state."""
     FILE_STATUS_PROCESSED: _FileStatus.ValueType  # 1
-    """Stored, verified and readable. A File exists in no other state."""
+    """The file is stored, verified and readable. It is the only state that a File can have."""
 
 class FileStatus(_FileStatus, metaclass=_FileStatusEnumTypeWrapper):
     """The state of a File."""
 
 FILE_STATUS_UNSPECIFIED: FileStatus.ValueType  # 0
-"""Never sent."""
+"""Not used: every file has a state."""
 FILE_STATUS_PROCESSED: FileStatus.ValueType  # 1
-"""Stored, verified and readable. A File exists in no other state."""
+"""The file is stored, verified and readable. It is the only state that a File can have."""
 Global___FileStatus: _TypeAlias = FileStatus  # noqa: Y015
 
 class _ListOrder:
@@ -52,7 +52,7 @@ class _ListOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ListOrder.V
     """Newest first."""
 
 class ListOrder(_ListOrder, metaclass=_ListOrderEnumTypeWrapper):
-    """The order of a list by creation time."""
+    """The order of a list, by time of creation."""
 
 LIST_ORDER_UNSPECIFIED: ListOrder.ValueType  # 0
 """The default: newest first."""
@@ -64,10 +64,10 @@ Global___ListOrder: _TypeAlias = ListOrder  # noqa: Y015
 
 @_typing.final
 class File(_message.Message):
-    """Bytes under an id: a batch's input, or what a batch gave back.
+    """A File is stored content with an id: the input of a batch, its output, or its errors.
 
-    A File appears all at once, when its last byte is stored and verified, and never changes. Deleting it makes it
-    unreachable at once; a batch that already reads it goes on undisturbed.
+    A File exists from the moment that its last byte was stored and verified, and its content never
+    changes. Deleting it takes effect at once. A batch that was created from it is not affected.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -82,28 +82,30 @@ class File(_message.Message):
     SHA256_FIELD_NUMBER: _builtins.int
     LINE_COUNT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Opaque, unique, assigned by the server."""
+    """The id of the file, such as "file-abc". Unique and opaque."""
     bytes: _builtins.int
-    """Size of the content in bytes."""
+    """The size of the content in bytes."""
     filename: _builtins.str
-    """The name that the uploader gave, without folders, at most 255 characters. Never used as a path."""
+    """The name of the file, as uploaded but without folders and control characters, of at most 255
+    characters. It is for display only and need not be unique.
+    """
     purpose: _builtins.str
-    """What the file is for: "batch" for a batch's input, "batch_output" for what a batch gave back, or another of the
-    purposes that an upload accepts.
+    """What the file is for: "batch" for the input of a batch, "batch_output" for the files that a
+    batch leaves, or another purpose that UploadFileSpec allows.
     """
     status: Global___FileStatus.ValueType
-    """Always FILE_STATUS_PROCESSED; OpenAI's clients require the field."""
+    """Always FILE_STATUS_PROCESSED. OpenAI's clients require the field."""
     sha256: _builtins.str
-    """SHA-256 of the content, 64 lower-case hexadecimal digits."""
+    """The SHA-256 of the content, as 64 lower-case hexadecimal digits."""
     line_count: _builtins.int
-    """Number of lines that are not blank. Unset for files that are not JSON Lines."""
+    """The number of lines that are not blank. Unset unless the purpose is "batch" or "batch_output"."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When the last byte was stored."""
+        """When the file was stored. Always set."""
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When the file will be deleted. Unset: it is kept until somebody deletes it."""
+        """When the file expires, which deletes it. Unset: never."""
 
     def __init__(
         self,
@@ -130,16 +132,18 @@ Global___File: _TypeAlias = File  # noqa: Y015
 
 @_typing.final
 class ExpiresAfter(_message.Message):
-    """When something that the call makes is to be deleted by itself."""
+    """ExpiresAfter says when a file expires, which deletes it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ANCHOR_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
     anchor: _builtins.str
-    """The instant that the seconds count from. Only "created_at" is accepted, and is meant when empty."""
+    """The event that `seconds` count from. Only "created_at" is allowed: the creation of the file.
+    Empty: "created_at".
+    """
     seconds: _builtins.int
-    """Seconds after the anchor, from 3600 (an hour) to 2592000 (30 days)."""
+    """The number of seconds after the event, from 3600 (1 hour) to 2592000 (30 days)."""
     def __init__(
         self,
         *,

@@ -21,18 +21,23 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class UploadFileRequest(_message.Message):
-    """One message of an upload: its description, or a piece of its content."""
+    """UploadFileRequest is one message of an upload: a description of the file, or a piece of its
+    content.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SPEC_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The next piece of the content, of any size that fits a message; 64 KiB to 1 MiB work best."""
+    """The next piece of the content. The message must be smaller than 16 MiB; pieces of 64 KiB to 1
+    MiB work best.
+    """
     @_builtins.property
     def spec(self) -> Global___UploadFileSpec:
-        """The description of the file. Usually the first message and the only one; a sender that learns something later (as one who reads a
-        multipart form does) may send another at any time before the half-close, whose set fields replace the earlier ones.
+        """The description of the file. Usually it is sent once, as the first message. It may be sent
+        again at any time before the half-close; fields that are set replace the earlier ones. So a
+        sender may describe a file after its content, as multipart forms do.
         """
 
     def __init__(
@@ -53,7 +58,7 @@ Global___UploadFileRequest: _TypeAlias = UploadFileRequest  # noqa: Y015
 
 @_typing.final
 class UploadFileSpec(_message.Message):
-    """What an uploader says about a file."""
+    """UploadFileSpec describes a file to store."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -63,16 +68,27 @@ class UploadFileSpec(_message.Message):
     BYTES_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     filename: _builtins.str
-    """Name of the file. Folders and control characters are taken out of it."""
+    """The name of the file. Folders and control characters are removed from it, and only the first
+    255 characters are kept. For purpose "batch" it must end with ".jsonl", unless the operator
+    allows other names.
+    """
     purpose: _builtins.str
-    """What the file is for: "batch" for a batch's input; also "assistants", "evals", "fine-tune", "user_data" and "vision", which are only stored."""
+    """What the file is for: "batch" for the input of a batch. "assistants", "evals", "fine-tune",
+    "user_data" and "vision" are allowed too; such files are only stored.
+    """
     bytes: _builtins.int
-    """Size of the content in bytes; the upload fails unless exactly so many arrive. Unset: not checked."""
+    """The size of the content in bytes. The upload fails with CONTENT_MISMATCH if the content has
+    another size. Unset: not checked.
+    """
     sha256: _builtins.str
-    """SHA-256 of the content in hexadecimal digits; the upload fails unless the content has it. Empty: not checked."""
+    """The SHA-256 of the content in hexadecimal digits. The upload fails with CONTENT_MISMATCH if the
+    content has another one. Empty: not checked.
+    """
     @_builtins.property
     def expires_after(self) -> _file_pb2.ExpiresAfter:
-        """When to delete the file. Unset: 30 days after its creation for purpose "batch", never for others."""
+        """When the file expires. Unset: for purpose "batch" after the server's default, 30 days unless
+        the operator changed it; for other purposes never.
+        """
 
     def __init__(
         self,
@@ -95,13 +111,13 @@ Global___UploadFileSpec: _TypeAlias = UploadFileSpec  # noqa: Y015
 
 @_typing.final
 class GetFileRequest(_message.Message):
-    """Names the file to describe."""
+    """GetFileRequest names the file to return."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FILE_ID_FIELD_NUMBER: _builtins.int
     file_id: _builtins.str
-    """Id of the file."""
+    """The id of the file."""
     def __init__(
         self,
         *,
@@ -117,7 +133,7 @@ Global___GetFileRequest: _TypeAlias = GetFileRequest  # noqa: Y015
 
 @_typing.final
 class ListFilesRequest(_message.Message):
-    """Which files to list."""
+    """ListFilesRequest says which page of files to return."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -126,13 +142,15 @@ class ListFilesRequest(_message.Message):
     ORDER_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     purpose: _builtins.str
-    """Only files of this purpose. Empty: all."""
+    """The purpose of the files to list. Empty: any."""
     limit: _builtins.int
-    """How many at most, from 1 to 10000. Unset: 10000."""
+    """The maximum number of files to return, from 1 to 10000. Unset: 10000."""
     order: _file_pb2.ListOrder.ValueType
-    """The order by creation time. Unset: newest first."""
+    """The order by time of creation. Unset: newest first."""
     after: _builtins.str
-    """Id of the last file of the page before; the list goes on after it. Empty: from the start."""
+    """The id of the file after which the page begins: `last_id` of the page before. Empty: the page
+    is the first one.
+    """
     def __init__(
         self,
         *,
@@ -153,7 +171,7 @@ Global___ListFilesRequest: _TypeAlias = ListFilesRequest  # noqa: Y015
 
 @_typing.final
 class ListFilesResponse(_message.Message):
-    """One page of files."""
+    """ListFilesResponse is one page of files."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -162,14 +180,16 @@ class ListFilesResponse(_message.Message):
     LAST_ID_FIELD_NUMBER: _builtins.int
     HAS_MORE_FIELD_NUMBER: _builtins.int
     first_id: _builtins.str
-    """Id of the first file of this page. Unset when the page is empty."""
+    """The id of the first file in `data`. Unset if `data` is empty."""
     last_id: _builtins.str
-    """Id of the last file of this page, to be sent as `after` for the next. Unset when the page is empty."""
+    """The id of the last file in `data`, to use as `after` for the next page. Unset if `data` is
+    empty.
+    """
     has_more: _builtins.bool
-    """Whether there are more files after this page."""
+    """Whether more files follow this page."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_file_pb2.File]:
-        """The files, in the asked order."""
+        """The files, in the requested order."""
 
     def __init__(
         self,
@@ -196,13 +216,13 @@ Global___ListFilesResponse: _TypeAlias = ListFilesResponse  # noqa: Y015
 
 @_typing.final
 class DeleteFileRequest(_message.Message):
-    """Names the file to delete."""
+    """DeleteFileRequest names the file to delete."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FILE_ID_FIELD_NUMBER: _builtins.int
     file_id: _builtins.str
-    """Id of the file."""
+    """The id of the file."""
     def __init__(
         self,
         *,
@@ -218,16 +238,16 @@ Global___DeleteFileRequest: _TypeAlias = DeleteFileRequest  # noqa: Y015
 
 @_typing.final
 class DeleteFileResponse(_message.Message):
-    """Says that a file was deleted."""
+    """DeleteFileResponse confirms that a file was deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id of the deleted file."""
+    """The id of the deleted file."""
     deleted: _builtins.bool
-    """Always true."""
+    """Always true. OpenAI's clients require the field."""
     def __init__(
         self,
         *,
@@ -244,7 +264,7 @@ Global___DeleteFileResponse: _TypeAlias = DeleteFileResponse  # noqa: Y015
 
 @_typing.final
 class DownloadFileRequest(_message.Message):
-    """Names the content to stream."""
+    """DownloadFileRequest says which content to stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -252,11 +272,13 @@ class DownloadFileRequest(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     file_id: _builtins.str
-    """Id of the file."""
+    """The id of the file."""
     offset: _builtins.int
-    """How many bytes to skip. Beyond the end: RANGE_NOT_SATISFIABLE. At the end: no bytes follow."""
+    """The number of bytes to skip. If it is the size of the file, no bytes follow. If it is greater,
+    the call fails with RANGE_NOT_SATISFIABLE.
+    """
     limit: _builtins.int
-    """How many bytes to send at most. Unset: to the end."""
+    """The maximum number of bytes to send. Unset: all bytes from `offset` to the end."""
     def __init__(
         self,
         *,
@@ -276,7 +298,7 @@ Global___DownloadFileRequest: _TypeAlias = DownloadFileRequest  # noqa: Y015
 
 @_typing.final
 class DownloadFileResponse(_message.Message):
-    """One message of a download."""
+    """DownloadFileResponse is one message of a download: the file, or a piece of its content."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -286,7 +308,7 @@ class DownloadFileResponse(_message.Message):
     """The next piece of the content."""
     @_builtins.property
     def file(self) -> _file_pb2.File:
-        """The file's description: the first message, sent once."""
+        """The file. It is sent once, as the first message."""
 
     def __init__(
         self,

@@ -27,9 +27,11 @@ if _version_not_supported:
 
 
 class FileServiceStub:
-    """Stores files, lists them and gives their bytes back.
+    """FileService stores files, lists them, and returns their content.
 
-    There is no update: a File never changes. For files that a connection may not survive, see UploadService.
+    Every method acts on the files of the caller's tenant only. Files of other tenants do not exist
+    for the caller. There is no method to update a file, since a File never changes. To send a large
+    file in parts, see UploadService.
     """
 
     def __init__(self, channel):
@@ -66,51 +68,77 @@ class FileServiceStub:
 
 
 class FileServiceServicer:
-    """Stores files, lists them and gives their bytes back.
+    """FileService stores files, lists them, and returns their content.
 
-    There is no update: a File never changes. For files that a connection may not survive, see UploadService.
+    Every method acts on the files of the caller's tenant only. Files of other tenants do not exist
+    for the caller. There is no method to update a file, since a File never changes. To send a large
+    file in parts, see UploadService.
     """
 
     def UploadFile(self, request_iterator, context):
-        """Stores one file. Half-closing the stream commits it; a stream that is cancelled or breaks leaves nothing behind.
+        """Stores one file. The server commits it when the client half-closes the stream. If the stream is
+        cancelled or breaks, nothing is stored.
 
-        Errors: MISSING_REQUIRED_PARAMETER (no purpose, no filename, no content at all), INVALID_VALUE (purpose, expires_after), FILE_TOO_LARGE
-        (as soon as the limit is passed), CONTENT_MISMATCH, and for purpose "batch" INVALID_FILE_FORMAT.
-        Not idempotent: a retry after a lost reply makes a second file, which is harmless and can be deleted.
+        Errors:
+        - MISSING_REQUIRED_PARAMETER: no purpose, no filename, or neither a spec nor any content.
+        - INVALID_VALUE: `purpose` or `expires_after` is not allowed.
+        - FILE_TOO_LARGE: the content exceeds the server's limit. It is reported as soon as that
+        happens.
+        - CONTENT_MISMATCH: the content does not match `bytes` or `sha256`.
+        - INVALID_FILE_FORMAT: the purpose is "batch", and the content cannot be the input of a
+        batch.
 
-        Over REST this is a multipart form with the parts `file`, `purpose`, `expires_after[anchor]` and `expires_after[seconds]`, in any order.
+        Not idempotent: a retry after a lost response stores a second file. That file does no harm, and
+        can be deleted.
+
+        Over REST this is a multipart form with the parts `file`, `purpose`, `expires_after[anchor]`
+        and `expires_after[seconds]`, in any order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetFile(self, request, context):
-        """Returns one file's description. Errors: FILE_NOT_FOUND. Safe to retry.
+        """Returns one file, without its content.
+
+        Errors: FILE_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListFiles(self, request, context):
-        """Lists the caller's files. Errors: INVALID_VALUE (limit, order, an `after` that names no file). Safe to retry.
+        """Lists files, by default the newest first.
+
+        Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no file).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteFile(self, request, context):
-        """Deletes one file. Batches that already read it are not disturbed.
+        """Deletes one file. Batches that were created from it are not affected.
 
-        Errors: FILE_NOT_FOUND, which is also what a retry of a successful call gets.
+        Errors: FILE_NOT_FOUND.
+
+        Idempotent: a repeated call changes nothing. It fails with FILE_NOT_FOUND, which after a lost
+        response means that the first call succeeded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DownloadFile(self, request, context):
-        """Streams a file's content: first one message with the File, then its bytes in order.
+        """Streams the content of a file: one message with the File, then the bytes in order.
 
-        Errors: FILE_NOT_FOUND, RANGE_NOT_SATISFIABLE. Safe to retry, and to resume with `offset` set to the number of bytes already received.
+        Errors:
+        - FILE_NOT_FOUND: no file has this id.
+        - RANGE_NOT_SATISFIABLE: `offset` is beyond the end of the content, or negative.
+        - INVALID_VALUE: `limit` is negative.
+
+        To resume, call again with `offset` increased by the number of bytes received.
+
+        Over REST the response body is the content, and a range is asked for with the header Range.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,9 +181,11 @@ def add_FileServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FileService:
-    """Stores files, lists them and gives their bytes back.
+    """FileService stores files, lists them, and returns their content.
 
-    There is no update: a File never changes. For files that a connection may not survive, see UploadService.
+    Every method acts on the files of the caller's tenant only. Files of other tenants do not exist
+    for the caller. There is no method to update a file, since a File never changes. To send a large
+    file in parts, see UploadService.
     """
 
     @staticmethod

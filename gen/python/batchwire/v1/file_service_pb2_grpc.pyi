@@ -28,9 +28,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class FileServiceStub:
-    """Stores files, lists them and gives their bytes back.
+    """FileService stores files, lists them, and returns their content.
 
-    There is no update: a File never changes. For files that a connection may not survive, see UploadService.
+    Every method acts on the files of the caller's tenant only. Files of other tenants do not exist
+    for the caller. There is no method to update a file, since a File never changes. To send a large
+    file in parts, see UploadService.
     """
 
     @_typing.overload
@@ -38,65 +40,121 @@ class FileServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> FileServiceAsyncStub: ...
     UploadFile: _grpc.StreamUnaryMultiCallable[_file_service_pb2.UploadFileRequest, _file_pb2.File]
-    """Stores one file. Half-closing the stream commits it; a stream that is cancelled or breaks leaves nothing behind.
+    """Stores one file. The server commits it when the client half-closes the stream. If the stream is
+    cancelled or breaks, nothing is stored.
 
-    Errors: MISSING_REQUIRED_PARAMETER (no purpose, no filename, no content at all), INVALID_VALUE (purpose, expires_after), FILE_TOO_LARGE
-    (as soon as the limit is passed), CONTENT_MISMATCH, and for purpose "batch" INVALID_FILE_FORMAT.
-    Not idempotent: a retry after a lost reply makes a second file, which is harmless and can be deleted.
+    Errors:
+      - MISSING_REQUIRED_PARAMETER: no purpose, no filename, or neither a spec nor any content.
+      - INVALID_VALUE: `purpose` or `expires_after` is not allowed.
+      - FILE_TOO_LARGE: the content exceeds the server's limit. It is reported as soon as that
+        happens.
+      - CONTENT_MISMATCH: the content does not match `bytes` or `sha256`.
+      - INVALID_FILE_FORMAT: the purpose is "batch", and the content cannot be the input of a
+        batch.
 
-    Over REST this is a multipart form with the parts `file`, `purpose`, `expires_after[anchor]` and `expires_after[seconds]`, in any order.
+    Not idempotent: a retry after a lost response stores a second file. That file does no harm, and
+    can be deleted.
+
+    Over REST this is a multipart form with the parts `file`, `purpose`, `expires_after[anchor]`
+    and `expires_after[seconds]`, in any order.
     """
     GetFile: _grpc.UnaryUnaryMultiCallable[_file_service_pb2.GetFileRequest, _file_pb2.File]
-    """Returns one file's description. Errors: FILE_NOT_FOUND. Safe to retry."""
-    ListFiles: _grpc.UnaryUnaryMultiCallable[_file_service_pb2.ListFilesRequest, _file_service_pb2.ListFilesResponse]
-    """Lists the caller's files. Errors: INVALID_VALUE (limit, order, an `after` that names no file). Safe to retry."""
-    DeleteFile: _grpc.UnaryUnaryMultiCallable[_file_service_pb2.DeleteFileRequest, _file_service_pb2.DeleteFileResponse]
-    """Deletes one file. Batches that already read it are not disturbed.
+    """Returns one file, without its content.
 
-    Errors: FILE_NOT_FOUND, which is also what a retry of a successful call gets.
+    Errors: FILE_NOT_FOUND.
+    """
+    ListFiles: _grpc.UnaryUnaryMultiCallable[_file_service_pb2.ListFilesRequest, _file_service_pb2.ListFilesResponse]
+    """Lists files, by default the newest first.
+
+    Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no file).
+    """
+    DeleteFile: _grpc.UnaryUnaryMultiCallable[_file_service_pb2.DeleteFileRequest, _file_service_pb2.DeleteFileResponse]
+    """Deletes one file. Batches that were created from it are not affected.
+
+    Errors: FILE_NOT_FOUND.
+
+    Idempotent: a repeated call changes nothing. It fails with FILE_NOT_FOUND, which after a lost
+    response means that the first call succeeded.
     """
     DownloadFile: _grpc.UnaryStreamMultiCallable[_file_service_pb2.DownloadFileRequest, _file_service_pb2.DownloadFileResponse]
-    """Streams a file's content: first one message with the File, then its bytes in order.
+    """Streams the content of a file: one message with the File, then the bytes in order.
 
-    Errors: FILE_NOT_FOUND, RANGE_NOT_SATISFIABLE. Safe to retry, and to resume with `offset` set to the number of bytes already received.
+    Errors:
+      - FILE_NOT_FOUND: no file has this id.
+      - RANGE_NOT_SATISFIABLE: `offset` is beyond the end of the content, or negative.
+      - INVALID_VALUE: `limit` is negative.
+
+    To resume, call again with `offset` increased by the number of bytes received.
+
+    Over REST the response body is the content, and a range is asked for with the header Range.
     """
 
 @_typing.type_check_only
 class FileServiceAsyncStub(FileServiceStub):
-    """Stores files, lists them and gives their bytes back.
+    """FileService stores files, lists them, and returns their content.
 
-    There is no update: a File never changes. For files that a connection may not survive, see UploadService.
+    Every method acts on the files of the caller's tenant only. Files of other tenants do not exist
+    for the caller. There is no method to update a file, since a File never changes. To send a large
+    file in parts, see UploadService.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     UploadFile: _aio.StreamUnaryMultiCallable[_file_service_pb2.UploadFileRequest, _file_pb2.File]  # type: ignore[assignment]
-    """Stores one file. Half-closing the stream commits it; a stream that is cancelled or breaks leaves nothing behind.
+    """Stores one file. The server commits it when the client half-closes the stream. If the stream is
+    cancelled or breaks, nothing is stored.
 
-    Errors: MISSING_REQUIRED_PARAMETER (no purpose, no filename, no content at all), INVALID_VALUE (purpose, expires_after), FILE_TOO_LARGE
-    (as soon as the limit is passed), CONTENT_MISMATCH, and for purpose "batch" INVALID_FILE_FORMAT.
-    Not idempotent: a retry after a lost reply makes a second file, which is harmless and can be deleted.
+    Errors:
+      - MISSING_REQUIRED_PARAMETER: no purpose, no filename, or neither a spec nor any content.
+      - INVALID_VALUE: `purpose` or `expires_after` is not allowed.
+      - FILE_TOO_LARGE: the content exceeds the server's limit. It is reported as soon as that
+        happens.
+      - CONTENT_MISMATCH: the content does not match `bytes` or `sha256`.
+      - INVALID_FILE_FORMAT: the purpose is "batch", and the content cannot be the input of a
+        batch.
 
-    Over REST this is a multipart form with the parts `file`, `purpose`, `expires_after[anchor]` and `expires_after[seconds]`, in any order.
+    Not idempotent: a retry after a lost response stores a second file. That file does no harm, and
+    can be deleted.
+
+    Over REST this is a multipart form with the parts `file`, `purpose`, `expires_after[anchor]`
+    and `expires_after[seconds]`, in any order.
     """
     GetFile: _aio.UnaryUnaryMultiCallable[_file_service_pb2.GetFileRequest, _file_pb2.File]  # type: ignore[assignment]
-    """Returns one file's description. Errors: FILE_NOT_FOUND. Safe to retry."""
-    ListFiles: _aio.UnaryUnaryMultiCallable[_file_service_pb2.ListFilesRequest, _file_service_pb2.ListFilesResponse]  # type: ignore[assignment]
-    """Lists the caller's files. Errors: INVALID_VALUE (limit, order, an `after` that names no file). Safe to retry."""
-    DeleteFile: _aio.UnaryUnaryMultiCallable[_file_service_pb2.DeleteFileRequest, _file_service_pb2.DeleteFileResponse]  # type: ignore[assignment]
-    """Deletes one file. Batches that already read it are not disturbed.
+    """Returns one file, without its content.
 
-    Errors: FILE_NOT_FOUND, which is also what a retry of a successful call gets.
+    Errors: FILE_NOT_FOUND.
+    """
+    ListFiles: _aio.UnaryUnaryMultiCallable[_file_service_pb2.ListFilesRequest, _file_service_pb2.ListFilesResponse]  # type: ignore[assignment]
+    """Lists files, by default the newest first.
+
+    Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no file).
+    """
+    DeleteFile: _aio.UnaryUnaryMultiCallable[_file_service_pb2.DeleteFileRequest, _file_service_pb2.DeleteFileResponse]  # type: ignore[assignment]
+    """Deletes one file. Batches that were created from it are not affected.
+
+    Errors: FILE_NOT_FOUND.
+
+    Idempotent: a repeated call changes nothing. It fails with FILE_NOT_FOUND, which after a lost
+    response means that the first call succeeded.
     """
     DownloadFile: _aio.UnaryStreamMultiCallable[_file_service_pb2.DownloadFileRequest, _file_service_pb2.DownloadFileResponse]  # type: ignore[assignment]
-    """Streams a file's content: first one message with the File, then its bytes in order.
+    """Streams the content of a file: one message with the File, then the bytes in order.
 
-    Errors: FILE_NOT_FOUND, RANGE_NOT_SATISFIABLE. Safe to retry, and to resume with `offset` set to the number of bytes already received.
+    Errors:
+      - FILE_NOT_FOUND: no file has this id.
+      - RANGE_NOT_SATISFIABLE: `offset` is beyond the end of the content, or negative.
+      - INVALID_VALUE: `limit` is negative.
+
+    To resume, call again with `offset` increased by the number of bytes received.
+
+    Over REST the response body is the content, and a range is asked for with the header Range.
     """
 
 class FileServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Stores files, lists them and gives their bytes back.
+    """FileService stores files, lists them, and returns their content.
 
-    There is no update: a File never changes. For files that a connection may not survive, see UploadService.
+    Every method acts on the files of the caller's tenant only. Files of other tenants do not exist
+    for the caller. There is no method to update a file, since a File never changes. To send a large
+    file in parts, see UploadService.
     """
 
     @_abc_1.abstractmethod
@@ -105,13 +163,23 @@ class FileServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_file_service_pb2.UploadFileRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_file_pb2.File, _abc.Awaitable[_file_pb2.File]]:
-        """Stores one file. Half-closing the stream commits it; a stream that is cancelled or breaks leaves nothing behind.
+        """Stores one file. The server commits it when the client half-closes the stream. If the stream is
+        cancelled or breaks, nothing is stored.
 
-        Errors: MISSING_REQUIRED_PARAMETER (no purpose, no filename, no content at all), INVALID_VALUE (purpose, expires_after), FILE_TOO_LARGE
-        (as soon as the limit is passed), CONTENT_MISMATCH, and for purpose "batch" INVALID_FILE_FORMAT.
-        Not idempotent: a retry after a lost reply makes a second file, which is harmless and can be deleted.
+        Errors:
+          - MISSING_REQUIRED_PARAMETER: no purpose, no filename, or neither a spec nor any content.
+          - INVALID_VALUE: `purpose` or `expires_after` is not allowed.
+          - FILE_TOO_LARGE: the content exceeds the server's limit. It is reported as soon as that
+            happens.
+          - CONTENT_MISMATCH: the content does not match `bytes` or `sha256`.
+          - INVALID_FILE_FORMAT: the purpose is "batch", and the content cannot be the input of a
+            batch.
 
-        Over REST this is a multipart form with the parts `file`, `purpose`, `expires_after[anchor]` and `expires_after[seconds]`, in any order.
+        Not idempotent: a retry after a lost response stores a second file. That file does no harm, and
+        can be deleted.
+
+        Over REST this is a multipart form with the parts `file`, `purpose`, `expires_after[anchor]`
+        and `expires_after[seconds]`, in any order.
         """
 
     @_abc_1.abstractmethod
@@ -120,7 +188,10 @@ class FileServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _file_service_pb2.GetFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_file_pb2.File, _abc.Awaitable[_file_pb2.File]]:
-        """Returns one file's description. Errors: FILE_NOT_FOUND. Safe to retry."""
+        """Returns one file, without its content.
+
+        Errors: FILE_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def ListFiles(
@@ -128,7 +199,10 @@ class FileServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _file_service_pb2.ListFilesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_file_service_pb2.ListFilesResponse, _abc.Awaitable[_file_service_pb2.ListFilesResponse]]:
-        """Lists the caller's files. Errors: INVALID_VALUE (limit, order, an `after` that names no file). Safe to retry."""
+        """Lists files, by default the newest first.
+
+        Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no file).
+        """
 
     @_abc_1.abstractmethod
     def DeleteFile(
@@ -136,9 +210,12 @@ class FileServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _file_service_pb2.DeleteFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_file_service_pb2.DeleteFileResponse, _abc.Awaitable[_file_service_pb2.DeleteFileResponse]]:
-        """Deletes one file. Batches that already read it are not disturbed.
+        """Deletes one file. Batches that were created from it are not affected.
 
-        Errors: FILE_NOT_FOUND, which is also what a retry of a successful call gets.
+        Errors: FILE_NOT_FOUND.
+
+        Idempotent: a repeated call changes nothing. It fails with FILE_NOT_FOUND, which after a lost
+        response means that the first call succeeded.
         """
 
     @_abc_1.abstractmethod
@@ -147,9 +224,16 @@ class FileServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _file_service_pb2.DownloadFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_file_service_pb2.DownloadFileResponse], _abc.AsyncIterator[_file_service_pb2.DownloadFileResponse]]:
-        """Streams a file's content: first one message with the File, then its bytes in order.
+        """Streams the content of a file: one message with the File, then the bytes in order.
 
-        Errors: FILE_NOT_FOUND, RANGE_NOT_SATISFIABLE. Safe to retry, and to resume with `offset` set to the number of bytes already received.
+        Errors:
+          - FILE_NOT_FOUND: no file has this id.
+          - RANGE_NOT_SATISFIABLE: `offset` is beyond the end of the content, or negative.
+          - INVALID_VALUE: `limit` is negative.
+
+        To resume, call again with `offset` increased by the number of bytes received.
+
+        Over REST the response body is the content, and a range is asked for with the header Range.
         """
 
 def add_FileServiceServicer_to_server(servicer: FileServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

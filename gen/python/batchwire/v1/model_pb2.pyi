@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Model(_message.Message):
-    """A model that a batch may name: some upstream serves it."""
+    """A Model is served by an upstream, so that the lines of a batch may name it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -27,12 +27,14 @@ class Model(_message.Message):
     CREATED_FIELD_NUMBER: _builtins.int
     OWNED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Name of the model, as requests give it."""
+    """The name of the model, as the lines of a batch give it. It may contain slashes."""
     owned_by: _builtins.str
-    """Whom the upstream names as the owner; the upstream's own name when it names none."""
+    """The owner of the model, according to the upstream. The name of the upstream if it does not say."""
     @_builtins.property
     def created(self) -> _timestamp_pb2.Timestamp:
-        """When the upstream says that the model was made; the epoch when it does not say."""
+        """When the model was created, according to the upstream. 1970-01-01T00:00:00Z if the upstream
+        does not say.
+        """
 
     def __init__(
         self,

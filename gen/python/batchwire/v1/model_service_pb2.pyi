@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ListModelsRequest(_message.Message):
-    """Asks for all models."""
+    """ListModelsRequest has no fields: all models are listed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -38,14 +38,14 @@ Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
 
 @_typing.final
 class ListModelsResponse(_message.Message):
-    """The models."""
+    """ListModelsResponse is the list of all models."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DATA_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.Model]:
-        """The models, by name."""
+        """The models, sorted by name. Empty if no upstream says what it serves."""
 
     def __init__(
         self,
@@ -62,13 +62,13 @@ Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
 
 @_typing.final
 class GetModelRequest(_message.Message):
-    """Names the model to return."""
+    """GetModelRequest names the model to return."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_ID_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
-    """Name of the model."""
+    """The name of the model."""
     def __init__(
         self,
         *,

@@ -27,7 +27,10 @@ if _version_not_supported:
 
 
 class ModelServiceStub:
-    """Tells which models batches may name.
+    """ModelService lists the models that the lines of a batch may name.
+
+    An upstream that accepts any model name adds none to the list, and neither does an upstream that
+    has never answered. So a batch may run a model that is not listed.
     """
 
     def __init__(self, channel):
@@ -49,18 +52,26 @@ class ModelServiceStub:
 
 
 class ModelServiceServicer:
-    """Tells which models batches may name.
+    """ModelService lists the models that the lines of a batch may name.
+
+    An upstream that accepts any model name adds none to the list, and neither does an upstream that
+    has never answered. So a batch may run a model that is not listed.
     """
 
     def ListModels(self, request, context):
-        """Lists the models that upstreams serve, by name. An upstream that does not answer lends none to the list. No errors of its own. Safe to retry.
+        """Lists the models of all upstreams, sorted by name. There are no pages. The list may be some
+        seconds old.
+
+        Errors: none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Returns one model. Errors: MODEL_NOT_FOUND. Safe to retry.
+        """Returns one model.
+
+        Errors: MODEL_NOT_FOUND (ListModels does not list it).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,7 +99,10 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService:
-    """Tells which models batches may name.
+    """ModelService lists the models that the lines of a batch may name.
+
+    An upstream that accepts any model name adds none to the list, and neither does an upstream that
+    has never answered. So a batch may run a model that is not listed.
     """
 
     @staticmethod

@@ -28,29 +28,55 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ModelServiceStub:
-    """Tells which models batches may name."""
+    """ModelService lists the models that the lines of a batch may name.
+
+    An upstream that accepts any model name adds none to the list, and neither does an upstream that
+    has never answered. So a batch may run a model that is not listed.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ModelServiceAsyncStub: ...
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
-    """Lists the models that upstreams serve, by name. An upstream that does not answer lends none to the list. No errors of its own. Safe to retry."""
+    """Lists the models of all upstreams, sorted by name. There are no pages. The list may be some
+    seconds old.
+
+    Errors: none of its own.
+    """
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_pb2.Model]
-    """Returns one model. Errors: MODEL_NOT_FOUND. Safe to retry."""
+    """Returns one model.
+
+    Errors: MODEL_NOT_FOUND (ListModels does not list it).
+    """
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
-    """Tells which models batches may name."""
+    """ModelService lists the models that the lines of a batch may name.
+
+    An upstream that accepts any model name adds none to the list, and neither does an upstream that
+    has never answered. So a batch may run a model that is not listed.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists the models that upstreams serve, by name. An upstream that does not answer lends none to the list. No errors of its own. Safe to retry."""
+    """Lists the models of all upstreams, sorted by name. There are no pages. The list may be some
+    seconds old.
+
+    Errors: none of its own.
+    """
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_pb2.Model]  # type: ignore[assignment]
-    """Returns one model. Errors: MODEL_NOT_FOUND. Safe to retry."""
+    """Returns one model.
+
+    Errors: MODEL_NOT_FOUND (ListModels does not list it).
+    """
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Tells which models batches may name."""
+    """ModelService lists the models that the lines of a batch may name.
+
+    An upstream that accepts any model name adds none to the list, and neither does an upstream that
+    has never answered. So a batch may run a model that is not listed.
+    """
 
     @_abc_1.abstractmethod
     def ListModels(
@@ -58,7 +84,11 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListModelsResponse, _abc.Awaitable[_model_service_pb2.ListModelsResponse]]:
-        """Lists the models that upstreams serve, by name. An upstream that does not answer lends none to the list. No errors of its own. Safe to retry."""
+        """Lists the models of all upstreams, sorted by name. There are no pages. The list may be some
+        seconds old.
+
+        Errors: none of its own.
+        """
 
     @_abc_1.abstractmethod
     def GetModel(
@@ -66,6 +96,9 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_pb2.Model, _abc.Awaitable[_model_pb2.Model]]:
-        """Returns one model. Errors: MODEL_NOT_FOUND. Safe to retry."""
+        """Returns one model.
+
+        Errors: MODEL_NOT_FOUND (ListModels does not list it).
+        """
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

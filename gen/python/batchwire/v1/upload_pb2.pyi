@@ -26,36 +26,37 @@ class _UploadStatus:
 class _UploadStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UploadStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     UPLOAD_STATUS_UNSPECIFIED: _UploadStatus.ValueType  # 0
-    """Never sent."""
+    """Not used: every upload has a state."""
     UPLOAD_STATUS_PENDING: _UploadStatus.ValueType  # 1
-    """Takes parts."""
+    """Parts can be added."""
     UPLOAD_STATUS_COMPLETED: _UploadStatus.ValueType  # 2
-    """Has become a File."""
+    """Terminal. The upload has become a File."""
     UPLOAD_STATUS_CANCELLED: _UploadStatus.ValueType  # 3
-    """Was given up by the caller; its parts are gone."""
+    """Terminal. CancelUpload was called. The parts are deleted."""
     UPLOAD_STATUS_EXPIRED: _UploadStatus.ValueType  # 4
-    """Was not completed within an hour; its parts are gone."""
+    """Terminal. The upload was not completed in time. The parts are deleted."""
 
 class UploadStatus(_UploadStatus, metaclass=_UploadStatusEnumTypeWrapper):
-    """Where an Upload stands. Only a pending one changes."""
+    """The state of an Upload. Every state but UPLOAD_STATUS_PENDING is terminal."""
 
 UPLOAD_STATUS_UNSPECIFIED: UploadStatus.ValueType  # 0
-"""Never sent."""
+"""Not used: every upload has a state."""
 UPLOAD_STATUS_PENDING: UploadStatus.ValueType  # 1
-"""Takes parts."""
+"""Parts can be added."""
 UPLOAD_STATUS_COMPLETED: UploadStatus.ValueType  # 2
-"""Has become a File."""
+"""Terminal. The upload has become a File."""
 UPLOAD_STATUS_CANCELLED: UploadStatus.ValueType  # 3
-"""Was given up by the caller; its parts are gone."""
+"""Terminal. CancelUpload was called. The parts are deleted."""
 UPLOAD_STATUS_EXPIRED: UploadStatus.ValueType  # 4
-"""Was not completed within an hour; its parts are gone."""
+"""Terminal. The upload was not completed in time. The parts are deleted."""
 Global___UploadStatus: _TypeAlias = UploadStatus  # noqa: Y015
 
 @_typing.final
 class Upload(_message.Message):
-    """A file on its way in, in parts.
+    """An Upload is a large file that is being sent in parts.
 
-    Parts may be added in parallel and in any order; completing the upload names them in the order of the file.
+    Parts may be added in parallel and in any order. CompleteUpload names the parts in the order of
+    the file and turns the upload into a File.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -69,26 +70,28 @@ class Upload(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     FILE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Opaque, unique, assigned by the server."""
+    """The id of the upload, such as "upload_abc". Unique and opaque."""
     bytes: _builtins.int
-    """Size in bytes that the finished file will have."""
+    """The size that the finished file will have, in bytes."""
     filename: _builtins.str
-    """Name that the file will have."""
+    """The name that the finished file will have."""
     purpose: _builtins.str
-    """Purpose that the file will have."""
+    """The purpose that the finished file will have."""
     status: Global___UploadStatus.ValueType
-    """Where the upload stands."""
+    """The current state."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When the upload was created."""
+        """When the upload was created. Always set."""
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When the upload stops taking parts: an hour after its creation."""
+        """When the upload expires unless it is completed: an hour after its creation, unless the operator
+        changed that. Always set.
+        """
 
     @_builtins.property
     def file(self) -> _file_pb2.File:
-        """The finished file. Unset until the upload is completed."""
+        """The finished file. Unset unless `status` is UPLOAD_STATUS_COMPLETED."""
 
     def __init__(
         self,
@@ -112,7 +115,7 @@ Global___Upload: _TypeAlias = Upload  # noqa: Y015
 
 @_typing.final
 class UploadPart(_message.Message):
-    """One piece of an Upload."""
+    """An UploadPart is one stored part of an Upload."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -120,12 +123,12 @@ class UploadPart(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Opaque, unique, assigned by the server."""
+    """The id of the part, to be named in CompleteUpload. Unique and opaque."""
     upload_id: _builtins.str
-    """Id of the upload that the part belongs to."""
+    """The id of the upload."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When the part was stored."""
+        """When the part was stored. Always set."""
 
     def __init__(
         self,

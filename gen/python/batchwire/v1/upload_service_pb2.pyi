@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateUploadRequest(_message.Message):
-    """What an upload is to become."""
+    """CreateUploadRequest describes the file that an upload becomes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -31,16 +31,18 @@ class CreateUploadRequest(_message.Message):
     PURPOSE_FIELD_NUMBER: _builtins.int
     EXPIRES_AFTER_FIELD_NUMBER: _builtins.int
     bytes: _builtins.int
-    """Size of the whole file in bytes, at least 1."""
+    """The size of the whole file in bytes, at least 1."""
     filename: _builtins.str
-    """Name of the file."""
+    """The name of the file, as in UploadFileSpec."""
     mime_type: _builtins.str
-    """Media type of the file, such as "application/jsonl". Accepted for OpenAI's clients, which must send it; not kept."""
+    """The media type of the file, such as "application/jsonl". It is ignored; the field exists
+    because OpenAI's clients send it.
+    """
     purpose: _builtins.str
-    """Purpose of the file, as in UploadFileSpec."""
+    """The purpose of the file, as in UploadFileSpec."""
     @_builtins.property
     def expires_after(self) -> _file_pb2.ExpiresAfter:
-        """When to delete the finished file. Unset: as in UploadFileSpec."""
+        """When the finished file expires. Unset: as in UploadFileSpec."""
 
     def __init__(
         self,
@@ -61,16 +63,20 @@ Global___CreateUploadRequest: _TypeAlias = CreateUploadRequest  # noqa: Y015
 
 @_typing.final
 class AddUploadPartRequest(_message.Message):
-    """One message of a part: the upload that it belongs to, or a piece of its content."""
+    """AddUploadPartRequest is one message of a part: the upload that it belongs to, or a piece of its
+    content.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
-    """Id of the upload: the first message, sent once."""
+    """The id of the upload. It is sent once, as the first message."""
     data: _builtins.bytes
-    """The next piece of the part, whose pieces together may have 64 MiB."""
+    """The next piece of the part. The message must be smaller than 16 MiB; pieces of 64 KiB to 1
+    MiB work best. All pieces together have at most 64 MiB, unless the operator changed that.
+    """
     def __init__(
         self,
         *,
@@ -89,7 +95,7 @@ Global___AddUploadPartRequest: _TypeAlias = AddUploadPartRequest  # noqa: Y015
 
 @_typing.final
 class CompleteUploadRequest(_message.Message):
-    """Which parts make the file."""
+    """CompleteUploadRequest says which parts make the file."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -97,12 +103,16 @@ class CompleteUploadRequest(_message.Message):
     PART_IDS_FIELD_NUMBER: _builtins.int
     MD5_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
-    """Id of the upload."""
+    """The id of the upload."""
     md5: _builtins.str
-    """MD5 of the whole file in hexadecimal digits; completing fails unless the content has it. Empty: not checked."""
+    """The MD5 of the whole file in hexadecimal digits. The call fails with CONTENT_MISMATCH if the
+    content has another one. Empty: not checked.
+    """
     @_builtins.property
     def part_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids of the parts, in the order of the file."""
+        """The ids of the parts, in the order of the file. Together they must have as many bytes as
+        `CreateUploadRequest.bytes` says.
+        """
 
     def __init__(
         self,
@@ -121,13 +131,13 @@ Global___CompleteUploadRequest: _TypeAlias = CompleteUploadRequest  # noqa: Y015
 
 @_typing.final
 class CancelUploadRequest(_message.Message):
-    """Names the upload to give up."""
+    """CancelUploadRequest names the upload to cancel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
-    """Id of the upload."""
+    """The id of the upload."""
     def __init__(
         self,
         *,

@@ -27,9 +27,12 @@ if _version_not_supported:
 
 
 class UploadServiceStub:
-    """Takes large files in parts that can be sent in parallel and sent again one by one.
+    """UploadService takes large files in parts. Parts can be sent in parallel, and a part that failed
+    can be sent again by itself.
 
-    There is no way to list or read uploads: the caller holds the ids, and within an hour an upload is a File or gone.
+    Every method acts on the uploads of the caller's tenant only. There is no method to return or to
+    list uploads: the caller keeps the ids, and an upload that is not completed expires after an
+    hour.
     """
 
     def __init__(self, channel):
@@ -61,49 +64,77 @@ class UploadServiceStub:
 
 
 class UploadServiceServicer:
-    """Takes large files in parts that can be sent in parallel and sent again one by one.
+    """UploadService takes large files in parts. Parts can be sent in parallel, and a part that failed
+    can be sent again by itself.
 
-    There is no way to list or read uploads: the caller holds the ids, and within an hour an upload is a File or gone.
+    Every method acts on the uploads of the caller's tenant only. There is no method to return or to
+    list uploads: the caller keeps the ids, and an upload that is not completed expires after an
+    hour.
     """
 
     def CreateUpload(self, request, context):
         """Opens an upload.
 
-        Errors: MISSING_REQUIRED_PARAMETER, INVALID_VALUE, FILE_TOO_LARGE. Not idempotent: a retry opens another, and the one left over expires.
+        Errors:
+        - MISSING_REQUIRED_PARAMETER: `bytes`, `filename` or `purpose` is empty.
+        - INVALID_VALUE: `bytes`, `purpose` or `expires_after` is not allowed.
+        - FILE_TOO_LARGE: `bytes` exceeds the server's limit.
+
+        Not idempotent: a retry after a lost response opens a second upload. The first one expires by
+        itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AddUploadPart(self, request_iterator, context):
-        """Stores one part. Half-closing the stream commits it; a stream that is cancelled or breaks leaves nothing behind.
+        """Stores one part. The server commits it when the client half-closes the stream. If the stream is
+        cancelled or breaks, nothing is stored.
 
-        Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_PENDING, FILE_TOO_LARGE, MISSING_REQUIRED_PARAMETER (no upload_id, or a part without content).
-        Not idempotent: a retry makes another part, which is dropped unless it is named when completing.
+        Errors:
+        - MISSING_REQUIRED_PARAMETER: no `upload_id`, or no content.
+        - UPLOAD_NOT_FOUND: no upload has this id.
+        - UPLOAD_NOT_PENDING: the upload was completed or cancelled, or has expired.
+        - FILE_TOO_LARGE: the part exceeds the server's limit, 64 MiB by default.
 
-        Over REST this is `POST /v1/uploads/{upload_id}/parts` with a multipart form whose part `data` is
-        the content. The method has no `google.api.http` option, because generators of REST gateways and
-        of OpenAPI documents refuse a path parameter in a client-streaming method.
+        Not idempotent: a retry after a lost response stores a second part. A retry is safe all the
+        same, because CompleteUpload uses only the parts that it names.
+
+        Over REST this is `POST /v1/uploads/{upload_id}/parts` with a multipart form whose part `data`
+        is the content. The method has no `google.api.http` option, because generators of REST gateways
+        and of OpenAPI documents refuse a path parameter in a client-streaming method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompleteUpload(self, request, context):
-        """Joins the named parts, in the order given, into a File. Parts that are not named are dropped.
+        """Joins the named parts, in the order given, into a File. Parts that are not named are deleted.
 
-        Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_PENDING (cancelled or expired), INVALID_VALUE (a part that is not this upload's), CONTENT_MISMATCH
-        (the size announced, or md5), and for purpose "batch" INVALID_FILE_FORMAT; after an error the upload is still pending.
-        Idempotent: completing a completed upload returns it again.
+        If the call fails, the upload stays pending, and the call can be repeated with other parts.
+
+        Errors:
+        - MISSING_REQUIRED_PARAMETER: `part_ids` is empty.
+        - UPLOAD_NOT_FOUND: no upload has this id.
+        - UPLOAD_NOT_PENDING: the upload was cancelled or has expired.
+        - INVALID_VALUE: a part does not belong to the upload.
+        - CONTENT_MISMATCH: the content does not match `CreateUploadRequest.bytes` or `md5`.
+        - INVALID_FILE_FORMAT: the purpose is "batch", and the content cannot be the input of a
+        batch.
+        - FILE_NOT_FOUND: the upload was completed before, and its file was deleted since.
+
+        Idempotent: completing a completed upload returns it as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelUpload(self, request, context):
-        """Gives an upload up; its parts are dropped.
+        """Cancels an upload. Its parts are deleted.
 
-        Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_PENDING (completed or expired). Idempotent: cancelling a cancelled upload returns it again.
+        Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_PENDING (the upload was completed or has expired).
+
+        Idempotent: cancelling a cancelled upload returns it as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,9 +172,12 @@ def add_UploadServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class UploadService:
-    """Takes large files in parts that can be sent in parallel and sent again one by one.
+    """UploadService takes large files in parts. Parts can be sent in parallel, and a part that failed
+    can be sent again by itself.
 
-    There is no way to list or read uploads: the caller holds the ids, and within an hour an upload is a File or gone.
+    Every method acts on the uploads of the caller's tenant only. There is no method to return or to
+    list uploads: the caller keeps the ids, and an upload that is not completed expires after an
+    hour.
     """
 
     @staticmethod

@@ -21,7 +21,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class WebhookEndpoint(_message.Message):
-    """Where the caller wants to be told of what happens to its batches."""
+    """A WebhookEndpoint is a URL to which the server posts an event when one of the caller's batches
+    ends.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,24 +35,24 @@ class WebhookEndpoint(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Opaque, unique, assigned by the server."""
+    """The id of the endpoint, such as "whe_abc". Unique and opaque."""
     name: _builtins.str
-    """What the caller calls it."""
+    """The name that the caller gave the endpoint. It need not be unique."""
     url: _builtins.str
-    """Where deliveries are posted."""
+    """The URL that events are posted to."""
     signing_secret_hint: _builtins.str
-    """Enough of the signing secret to tell it from others."""
+    """The end of the signing secret, such as "whsec_…9fQ=". Enough to tell it from other secrets."""
     @_builtins.property
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The events that are delivered, such as "batch.completed"."""
+        """The types of the events that are posted, such as "batch.completed"."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When the endpoint was created."""
+        """When the endpoint was created. Always set."""
 
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
-        """When the endpoint or its secret was last changed."""
+        """When the endpoint or its secret was last changed. Equal to `created_at` if never. Always set."""
 
     def __init__(
         self,
@@ -73,7 +75,11 @@ Global___WebhookEndpoint: _TypeAlias = WebhookEndpoint  # noqa: Y015
 
 @_typing.final
 class WebhookEndpointWithSecret(_message.Message):
-    """A WebhookEndpoint with its secret, which is shown when it is made and never again."""
+    """A WebhookEndpointWithSecret is a WebhookEndpoint with its signing secret.
+
+    The secret is returned only when it is made, by CreateWebhookEndpoint and RotateWebhookSecret. It
+    cannot be read later.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -86,26 +92,28 @@ class WebhookEndpointWithSecret(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     SIGNING_SECRET_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Opaque, unique, assigned by the server."""
+    """The id of the endpoint, such as "whe_abc". Unique and opaque."""
     name: _builtins.str
-    """What the caller calls it."""
+    """The name that the caller gave the endpoint. It need not be unique."""
     url: _builtins.str
-    """Where deliveries are posted."""
+    """The URL that events are posted to."""
     signing_secret_hint: _builtins.str
-    """Enough of the signing secret to tell it from others."""
+    """The end of the signing secret, such as "whsec_…9fQ=". Enough to tell it from other secrets."""
     signing_secret: _builtins.str
-    """What deliveries are signed with, after Standard Webhooks: "whsec_" and the key in Base64."""
+    """The secret that signs events, as defined by Standard Webhooks: "whsec_" followed by the key in
+    Base64.
+    """
     @_builtins.property
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The events that are delivered, such as "batch.completed"."""
+        """The types of the events that are posted, such as "batch.completed"."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When the endpoint was created."""
+        """When the endpoint was created. Always set."""
 
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
-        """When the endpoint or its secret was last changed."""
+        """When the endpoint or its secret was last changed. Equal to `created_at` if never. Always set."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateWebhookEndpointRequest(_message.Message):
-    """What to tell, and where."""
+    """CreateWebhookEndpointRequest describes the endpoint to create."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -29,12 +29,16 @@ class CreateWebhookEndpointRequest(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     EVENT_TYPES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What to call it, in at most 256 characters."""
+    """A name for the endpoint, of at most 256 characters. It need not be unique."""
     url: _builtins.str
-    """Where to post: an https URL; http, and private addresses, only where the operator allows them."""
+    """The URL to post events to, of at most 2048 characters. It must begin with https:// and lead to
+    a public address, unless the operator allows http:// and private addresses.
+    """
     @_builtins.property
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The events to deliver: one or more of those that ListWebhookEventTypes lists."""
+        """The types of the events to post, of those that ListWebhookEventTypes returns. Duplicates are
+        ignored.
+        """
 
     def __init__(
         self,
@@ -53,13 +57,13 @@ Global___CreateWebhookEndpointRequest: _TypeAlias = CreateWebhookEndpointRequest
 
 @_typing.final
 class GetWebhookEndpointRequest(_message.Message):
-    """Names the endpoint to return."""
+    """GetWebhookEndpointRequest names the endpoint to return."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WEBHOOK_ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     webhook_endpoint_id: _builtins.str
-    """Id of the endpoint."""
+    """The id of the endpoint."""
     def __init__(
         self,
         *,
@@ -75,16 +79,18 @@ Global___GetWebhookEndpointRequest: _TypeAlias = GetWebhookEndpointRequest  # no
 
 @_typing.final
 class ListWebhookEndpointsRequest(_message.Message):
-    """Which endpoints to list."""
+    """ListWebhookEndpointsRequest says which page of endpoints to return."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LIMIT_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
-    """How many at most, from 1 to 100. Unset: 20."""
+    """The maximum number of endpoints to return, from 1 to 100. Unset: 20."""
     after: _builtins.str
-    """Id of the last endpoint of the page before; the list goes on after it. Empty: from the newest."""
+    """The id of the endpoint after which the page begins: `last_id` of the page before. Empty: the
+    page begins with the newest endpoint.
+    """
     def __init__(
         self,
         *,
@@ -103,7 +109,7 @@ Global___ListWebhookEndpointsRequest: _TypeAlias = ListWebhookEndpointsRequest  
 
 @_typing.final
 class ListWebhookEndpointsResponse(_message.Message):
-    """One page of endpoints."""
+    """ListWebhookEndpointsResponse is one page of endpoints."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -112,14 +118,16 @@ class ListWebhookEndpointsResponse(_message.Message):
     LAST_ID_FIELD_NUMBER: _builtins.int
     HAS_MORE_FIELD_NUMBER: _builtins.int
     first_id: _builtins.str
-    """Id of the first endpoint of this page. Unset when the page is empty."""
+    """The id of the first endpoint in `data`. Unset if `data` is empty."""
     last_id: _builtins.str
-    """Id of the last endpoint of this page, to be sent as `after` for the next. Unset when the page is empty."""
+    """The id of the last endpoint in `data`, to use as `after` for the next page. Unset if `data` is
+    empty.
+    """
     has_more: _builtins.bool
-    """Whether there are more endpoints after this page."""
+    """Whether more endpoints follow this page."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_webhook_pb2.WebhookEndpoint]:
-        """The endpoints, newest first."""
+        """The endpoints, newest first, without their secrets."""
 
     def __init__(
         self,
@@ -146,7 +154,7 @@ Global___ListWebhookEndpointsResponse: _TypeAlias = ListWebhookEndpointsResponse
 
 @_typing.final
 class UpdateWebhookEndpointRequest(_message.Message):
-    """What to change of an endpoint."""
+    """UpdateWebhookEndpointRequest says what to change of an endpoint."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -155,14 +163,14 @@ class UpdateWebhookEndpointRequest(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     EVENT_TYPES_FIELD_NUMBER: _builtins.int
     webhook_endpoint_id: _builtins.str
-    """Id of the endpoint."""
+    """The id of the endpoint."""
     name: _builtins.str
-    """What to call it. Empty: as before."""
+    """The new name, as in CreateWebhookEndpointRequest. Empty: unchanged."""
     url: _builtins.str
-    """Where to post. Empty: as before."""
+    """The new URL, as in CreateWebhookEndpointRequest. Empty: unchanged."""
     @_builtins.property
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """All events to deliver. Empty: as before."""
+        """The new types of events. They replace the old ones. Empty: unchanged."""
 
     def __init__(
         self,
@@ -182,13 +190,13 @@ Global___UpdateWebhookEndpointRequest: _TypeAlias = UpdateWebhookEndpointRequest
 
 @_typing.final
 class DeleteWebhookEndpointRequest(_message.Message):
-    """Names the endpoint to delete."""
+    """DeleteWebhookEndpointRequest names the endpoint to delete."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WEBHOOK_ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     webhook_endpoint_id: _builtins.str
-    """Id of the endpoint."""
+    """The id of the endpoint."""
     def __init__(
         self,
         *,
@@ -204,16 +212,16 @@ Global___DeleteWebhookEndpointRequest: _TypeAlias = DeleteWebhookEndpointRequest
 
 @_typing.final
 class DeleteWebhookEndpointResponse(_message.Message):
-    """Confirms a deletion."""
+    """DeleteWebhookEndpointResponse confirms that an endpoint was deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id of the endpoint."""
+    """The id of the deleted endpoint."""
     deleted: _builtins.bool
-    """Always true."""
+    """Always true. OpenAI's clients require the field."""
     def __init__(
         self,
         *,
@@ -230,16 +238,18 @@ Global___DeleteWebhookEndpointResponse: _TypeAlias = DeleteWebhookEndpointRespon
 
 @_typing.final
 class RotateWebhookSecretRequest(_message.Message):
-    """Names the endpoint to give a new secret."""
+    """RotateWebhookSecretRequest names the endpoint that gets a new secret."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WEBHOOK_ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     KEEP_OLD_SECRET_ACTIVE_FOR_24_HOURS_FIELD_NUMBER: _builtins.int
     webhook_endpoint_id: _builtins.str
-    """Id of the endpoint."""
+    """The id of the endpoint."""
     keep_old_secret_active_for_24_hours: _builtins.bool
-    """Whether deliveries are signed with the old secret too for 24 hours."""
+    """If true, events carry a signature by the old secret too, for 24 hours. If false, the old secret
+    is invalid at once.
+    """
     def __init__(
         self,
         *,
@@ -256,16 +266,18 @@ Global___RotateWebhookSecretRequest: _TypeAlias = RotateWebhookSecretRequest  # 
 
 @_typing.final
 class TestWebhookEndpointRequest(_message.Message):
-    """What sample to post, and where."""
+    """TestWebhookEndpointRequest says which sample event to post to which endpoint."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WEBHOOK_ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     EVENT_TYPE_FIELD_NUMBER: _builtins.int
     webhook_endpoint_id: _builtins.str
-    """Id of the endpoint."""
+    """The id of the endpoint."""
     event_type: _builtins.str
-    """The event to make up."""
+    """The type of the event, one of those that ListWebhookEventTypes returns. The endpoint need not
+    listen to it.
+    """
     def __init__(
         self,
         *,
@@ -282,7 +294,7 @@ Global___TestWebhookEndpointRequest: _TypeAlias = TestWebhookEndpointRequest  # 
 
 @_typing.final
 class TestWebhookEndpointResponse(_message.Message):
-    """What was answered to a sample."""
+    """TestWebhookEndpointResponse says how an endpoint answered a sample event."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -291,13 +303,13 @@ class TestWebhookEndpointResponse(_message.Message):
     STATUS_CODE_FIELD_NUMBER: _builtins.int
     SUCCESS_FIELD_NUMBER: _builtins.int
     webhook_endpoint_id: _builtins.str
-    """Id of the endpoint."""
+    """The id of the endpoint."""
     event_type: _builtins.str
-    """The event that was made up."""
+    """The type of the event that was posted."""
     status_code: _builtins.int
-    """The HTTP status that the endpoint answered with."""
+    """The HTTP status that the endpoint answered with. Only a 2xx status acknowledges an event."""
     success: _builtins.bool
-    """Always true: an endpoint that did not answer is an error."""
+    """Always true, whatever `status_code` is: if the endpoint does not answer, the call fails."""
     def __init__(
         self,
         *,
@@ -316,7 +328,7 @@ Global___TestWebhookEndpointResponse: _TypeAlias = TestWebhookEndpointResponse  
 
 @_typing.final
 class ListWebhookEventTypesRequest(_message.Message):
-    """Asks for all events."""
+    """ListWebhookEventTypesRequest has no fields: all types are listed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -333,14 +345,16 @@ Global___ListWebhookEventTypesRequest: _TypeAlias = ListWebhookEventTypesRequest
 
 @_typing.final
 class ListWebhookEventTypesResponse(_message.Message):
-    """The events."""
+    """ListWebhookEventTypesResponse is the list of all types of events."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DATA_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def data(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The events, such as "batch.completed"."""
+        """The types: "batch.cancelled", "batch.completed", "batch.expired" and "batch.failed". New types
+        may be added.
+        """
 
     def __init__(
         self,

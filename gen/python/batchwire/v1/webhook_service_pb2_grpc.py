@@ -27,11 +27,22 @@ if _version_not_supported:
 
 
 class WebhookServiceStub:
-    """Says where the caller wants to be told of what happens to its batches.
+    """WebhookService manages the endpoints that are notified when batches end.
 
-    An event is posted as `{"id", "object": "event", "created_at", "type", "data": {"id": the batch's}}`, signed after Standard Webhooks (headers
-    webhook-id, webhook-timestamp, webhook-signature). Any 2xx ends it; anything else, a redirect too, has it posted again, ever more rarely, for 72 hours.
-    An event may come more than once, with the same id, and not in order.
+    Every method acts on the endpoints of the caller's tenant only. When a batch ends, the server
+    posts one event to each endpoint that listens to the event's type:
+
+    {"id": "evt_abc", "object": "event", "created_at": 1767225600, "type": "batch.completed",
+    "data": {"id": "batch_abc"}}
+
+    `created_at` is in seconds since 1970-01-01T00:00:00Z, and `data.id` is the id of the batch.
+
+    The request is signed as defined by Standard Webhooks, in the headers webhook-id,
+    webhook-timestamp and webhook-signature. A 2xx status acknowledges the event. After any other
+    status, a redirect, or no answer, the server tries again: after 5 seconds, then after twice the
+    time before, up to 4 hours, until the event is 72 hours old.
+
+    An event may arrive more than once, with the same id, and events may arrive in any order.
     """
 
     def __init__(self, channel):
@@ -83,64 +94,117 @@ class WebhookServiceStub:
 
 
 class WebhookServiceServicer:
-    """Says where the caller wants to be told of what happens to its batches.
+    """WebhookService manages the endpoints that are notified when batches end.
 
-    An event is posted as `{"id", "object": "event", "created_at", "type", "data": {"id": the batch's}}`, signed after Standard Webhooks (headers
-    webhook-id, webhook-timestamp, webhook-signature). Any 2xx ends it; anything else, a redirect too, has it posted again, ever more rarely, for 72 hours.
-    An event may come more than once, with the same id, and not in order.
+    Every method acts on the endpoints of the caller's tenant only. When a batch ends, the server
+    posts one event to each endpoint that listens to the event's type:
+
+    {"id": "evt_abc", "object": "event", "created_at": 1767225600, "type": "batch.completed",
+    "data": {"id": "batch_abc"}}
+
+    `created_at` is in seconds since 1970-01-01T00:00:00Z, and `data.id` is the id of the batch.
+
+    The request is signed as defined by Standard Webhooks, in the headers webhook-id,
+    webhook-timestamp and webhook-signature. A 2xx status acknowledges the event. After any other
+    status, a redirect, or no answer, the server tries again: after 5 seconds, then after twice the
+    time before, up to 4 hours, until the event is 72 hours old.
+
+    An event may arrive more than once, with the same id, and events may arrive in any order.
     """
 
     def CreateWebhookEndpoint(self, request, context):
-        """Creates an endpoint, and shows its secret. Errors: MISSING_REQUIRED_PARAMETER, INVALID_VALUE (url, event_types), ABOVE_MAX_LENGTH. Not idempotent.
+        """Creates an endpoint, and returns it with its signing secret. The secret cannot be read later.
+
+        Errors:
+        - MISSING_REQUIRED_PARAMETER: `name`, `url` or `event_types` is empty.
+        - INVALID_VALUE: `url` or `event_types` is not allowed.
+        - ABOVE_MAX_LENGTH: `name` or `url` is too long.
+
+        Not idempotent: a retry after a lost response creates a second endpoint, and each event is
+        posted to both. Look with ListWebhookEndpoints before a retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetWebhookEndpoint(self, request, context):
-        """Returns one endpoint. Errors: WEBHOOK_ENDPOINT_NOT_FOUND. Safe to retry.
+        """Returns one endpoint, without its secret.
+
+        Errors: WEBHOOK_ENDPOINT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListWebhookEndpoints(self, request, context):
-        """Lists the caller's endpoints, newest first. Errors: INVALID_VALUE (limit, an `after` that names none). Safe to retry.
+        """Lists endpoints, newest first.
+
+        Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no endpoint).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateWebhookEndpoint(self, request, context):
-        """Changes what is given of an endpoint; what is empty stays. Errors: as CreateWebhookEndpoint, and WEBHOOK_ENDPOINT_NOT_FOUND. Idempotent.
+        """Changes an endpoint. Fields that are empty in the request keep their values.
+
+        Errors:
+        - WEBHOOK_ENDPOINT_NOT_FOUND: no endpoint has this id.
+        - INVALID_VALUE: `url` or `event_types` is not allowed.
+        - ABOVE_MAX_LENGTH: `name` or `url` is too long.
+
+        Idempotent: a repeated call changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteWebhookEndpoint(self, request, context):
-        """Deletes an endpoint; what was still to be delivered to it no longer is. Errors: WEBHOOK_ENDPOINT_NOT_FOUND.
+        """Deletes an endpoint. Events that it has not acknowledged are dropped.
+
+        Errors: WEBHOOK_ENDPOINT_NOT_FOUND.
+
+        Idempotent: a repeated call changes nothing. It fails with WEBHOOK_ENDPOINT_NOT_FOUND, which
+        after a lost response means that the first call succeeded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateWebhookSecret(self, request, context):
-        """Makes a new secret for an endpoint, and shows it. Errors: WEBHOOK_ENDPOINT_NOT_FOUND. Not idempotent.
+        """Replaces the signing secret of an endpoint, and returns the endpoint with the new secret. The
+        secret cannot be read later.
+
+        Errors: WEBHOOK_ENDPOINT_NOT_FOUND.
+
+        Not idempotent: a retry after a lost response makes another secret. The retry is safe as long
+        as the receiver takes the secret of the last response. `keep_old_secret_active_for_24_hours`
+        keeps only the secret that the call replaces, so that after a retry the original one no longer
+        signs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TestWebhookEndpoint(self, request, context):
-        """Posts a sample event once, and tells what was answered. Errors: WEBHOOK_ENDPOINT_NOT_FOUND, INVALID_VALUE (event_type), WEBHOOK_UNREACHABLE.
+        """Posts a sample event to an endpoint, once, and returns the status of the answer. The event
+        names a batch that does not exist.
+
+        Errors:
+        - WEBHOOK_ENDPOINT_NOT_FOUND: no endpoint has this id.
+        - INVALID_VALUE: `event_type` is no type of event.
+        - WEBHOOK_UNREACHABLE: the endpoint did not answer, or has an address that is not allowed.
+
+        Not idempotent: each call posts an event with an id of its own. A retry does no harm.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListWebhookEventTypes(self, request, context):
-        """Lists the events that there are. No errors of its own. Safe to retry.
+        """Lists the types of events that an endpoint can listen to.
+
+        Errors: none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -198,11 +262,22 @@ def add_WebhookServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WebhookService:
-    """Says where the caller wants to be told of what happens to its batches.
+    """WebhookService manages the endpoints that are notified when batches end.
 
-    An event is posted as `{"id", "object": "event", "created_at", "type", "data": {"id": the batch's}}`, signed after Standard Webhooks (headers
-    webhook-id, webhook-timestamp, webhook-signature). Any 2xx ends it; anything else, a redirect too, has it posted again, ever more rarely, for 72 hours.
-    An event may come more than once, with the same id, and not in order.
+    Every method acts on the endpoints of the caller's tenant only. When a batch ends, the server
+    posts one event to each endpoint that listens to the event's type:
+
+    {"id": "evt_abc", "object": "event", "created_at": 1767225600, "type": "batch.completed",
+    "data": {"id": "batch_abc"}}
+
+    `created_at` is in seconds since 1970-01-01T00:00:00Z, and `data.id` is the id of the batch.
+
+    The request is signed as defined by Standard Webhooks, in the headers webhook-id,
+    webhook-timestamp and webhook-signature. A 2xx status acknowledges the event. After any other
+    status, a redirect, or no answer, the server tries again: after 5 seconds, then after twice the
+    time before, up to 4 hours, until the event is 72 hours old.
+
+    An event may arrive more than once, with the same id, and events may arrive in any order.
     """
 
     @staticmethod
