@@ -16,8 +16,9 @@ from batchwire_server.gateway.errors import ApiError
 # A path variable: one segment, or with `=**` the rest of the path.
 _VARIABLE = re.compile(r"\{(\w+)(=\*\*)?\}")
 
-# Verb, path and whether there is a body, of methods that have a route and no google.api.http option: generators of
-# REST gateways and of OpenAPI documents refuse the option on a client-streaming method with a path variable.
+# Routes of methods without a google.api.http option: verb, path, and whether there is a body.
+# Generators of REST gateways and of OpenAPI documents refuse the option on a client-streaming method
+# whose path has a variable.
 _UNANNOTATED = {"batchwire.v1.UploadService.AddUploadPart": ("POST", "/v1/uploads/{upload_id}/parts", True)}
 
 

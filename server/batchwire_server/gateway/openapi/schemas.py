@@ -18,7 +18,8 @@ _TYPES: dict[int, Schema] = {
     FieldDescriptor.CPPTYPE_INT64: {"type": "integer"},
     FieldDescriptor.CPPTYPE_BOOL: {"type": "boolean"},
 }
-# The protocol cannot annotate a field as required on a condition. For a retry, the batch that is retried has these.
+# Fields that are required unless another one is given; the protocol has no annotation for that. The
+# server takes these from the batch that `retry_of` names.
 _REQUIRED_UNLESS: dict[str, tuple[str, tuple[str, ...]]] = {
     "CreateBatchRequest": ("retry_of", ("input_file_id", "endpoint", "completion_window")),
 }
