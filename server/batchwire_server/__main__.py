@@ -23,8 +23,9 @@ from sqlalchemy.exc import DatabaseError
 from batchwire_server.adapters.sql import SqlStore
 from batchwire_server.adapters.sql.migrate import SchemaError
 from batchwire_server.core.errors import OutOfReachError
-from batchwire_server.roles import app, parts
-from batchwire_server.roles.startup import DataDirError, DataDirInUseError, ListenError, NoKeysError
+from batchwire_server.roles import adapters as parts
+from batchwire_server.roles import serve as app
+from batchwire_server.roles.errors import DataDirError, DataDirInUseError, ListenError, NoKeysError
 from batchwire_server.service import api_keys as access
 from batchwire_server.settings import ECHO, Settings, in_force, load, misspelt, reference
 

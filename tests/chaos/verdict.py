@@ -11,7 +11,7 @@ from itertools import pairwise
 from batchwire_server.adapters.sql import Database
 from batchwire_server.adapters.sql.tables import FILE, SEGMENT, TASK
 from batchwire_server.core.errors import BlobNotFoundError
-from batchwire_server.roles.parts import Adapters, open_adapters
+from batchwire_server.roles.adapters import Adapters, open_adapters
 from batchwire_server.settings import Settings, load
 from batchwire_server.worker.handlers.orphans import PREFIXES, Orphans
 from sqlalchemy import select

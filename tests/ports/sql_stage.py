@@ -12,7 +12,7 @@ from batchwire_server.adapters.sql.rows import segment_record
 from batchwire_server.adapters.sql.tables import BATCH, FILE, SEGMENT, TASK
 from batchwire_server.core.ports import ChangeFeed
 from batchwire_server.core.records import Batch, Segment, Task
-from batchwire_server.roles.parts import changes_of
+from batchwire_server.roles.adapters import changes_of
 from sqlalchemy import event, literal_column, select, update
 
 from tests.ports.stores import MIDNIGHT, TTL, Stage

@@ -16,7 +16,7 @@ from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import BatchOutputs, ChangeFeed, ShardReport
 from batchwire_server.core.records import TaskKind
-from batchwire_server.roles.parts import changes_of
+from batchwire_server.roles.adapters import changes_of
 
 from tests.ports.sql_stage import PATIENCE_S, SqlStage, over_sql
 from tests.ports.stores import Stage, a_batch, a_file, segment, shards

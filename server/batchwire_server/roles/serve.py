@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from batchwire_server.adapters.sql.engine import WORK
-from batchwire_server.roles import parts
-from batchwire_server.roles.startup import DataDirInUseError
+from batchwire_server.roles import adapters as parts
+from batchwire_server.roles.errors import DataDirInUseError
 from batchwire_server.roles.supervisor import Patience, Supervisor, give_signs_of_life, keep_isolation
 from batchwire_server.settings import Settings
 
@@ -71,7 +71,7 @@ def announce(**addresses: str) -> None:
 
 async def serve(settings: Settings) -> None:
     """Runs all roles: api and gateway here, workers as child processes."""
-    from batchwire_server.roles import faces  # noqa: PLC0415 - a worker is spared what this brings with it
+    from batchwire_server.roles import api as faces  # noqa: PLC0415 - a worker is spared what this brings with it
 
     stop = stop_on_signals()
     async with AsyncExitStack() as stack:
@@ -105,7 +105,7 @@ async def serve(settings: Settings) -> None:
 
 async def api(settings: Settings) -> None:
     """Runs the role api alone."""
-    from batchwire_server.roles import faces  # noqa: PLC0415 - a worker is spared what this brings with it
+    from batchwire_server.roles import api as faces  # noqa: PLC0415 - a worker is spared what this brings with it
 
     stop = stop_on_signals()
     async with (
@@ -118,7 +118,7 @@ async def api(settings: Settings) -> None:
 
 async def gateway(settings: Settings) -> None:
     """Runs the role gateway alone."""
-    from batchwire_server.roles import faces  # noqa: PLC0415 - a worker is spared what this brings with it
+    from batchwire_server.roles import api as faces  # noqa: PLC0415 - a worker is spared what this brings with it
 
     stop = stop_on_signals()
     async with faces.running_gateway(settings, settings.api) as address:

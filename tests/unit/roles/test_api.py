@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchwire_server.roles.faces import is_loopback, open_without_keys
-from batchwire_server.roles.parts import open_adapters
-from batchwire_server.roles.startup import NoKeysError
+from batchwire_server.roles.adapters import open_adapters
+from batchwire_server.roles.api import is_loopback, open_without_keys
+from batchwire_server.roles.errors import NoKeysError
 from batchwire_server.service.api_keys import Keys
 from batchwire_server.settings import Settings
 

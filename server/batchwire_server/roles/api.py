@@ -18,8 +18,8 @@ from batchwire_server.core.ports import TaskQueue
 from batchwire_server.core.trusted_header import Trust
 from batchwire_server.gateway.app import create_app
 from batchwire_server.gateway.options import GatewayOptions
-from batchwire_server.roles import parts
-from batchwire_server.roles.startup import ListenError, NoKeysError
+from batchwire_server.roles import adapters as parts
+from batchwire_server.roles.errors import ListenError, NoKeysError
 from batchwire_server.service.api_keys import Access
 from batchwire_server.service.batches import Batches
 from batchwire_server.service.files import Files

@@ -24,7 +24,7 @@ from batchwire_server.core.limits import Limits
 from batchwire_server.core.ports import BlobStore, ChangeFeed, GarbageStore
 from batchwire_server.core.records import TaskKind
 from batchwire_server.core.scheduling.retry import RetryPolicy
-from batchwire_server.roles.startup import DataDirError
+from batchwire_server.roles.errors import DataDirError
 from batchwire_server.settings import ECHO, Settings, UpstreamSettings, secret
 from batchwire_server.worker.handlers.deliver import Deliverer
 from batchwire_server.worker.handlers.finalize import Finalizer
