@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
-import logging
 import os
-import sys
 import tomllib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +14,12 @@ from typing import Any
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import click
-import uvloop
 from pydantic import ValidationError
-from sqlalchemy.exc import DatabaseError
 
-from batchwire_server.adapters.sql import SqlStore
-from batchwire_server.adapters.sql.migrate import SchemaError
 from batchwire_server.core.errors import OutOfReachError
-from batchwire_server.roles import adapters as parts
-from batchwire_server.roles import serve as app
-from batchwire_server.roles.errors import DataDirError, DataDirInUseError, ListenError, NoKeysError
-from batchwire_server.service import api_keys as access
+from batchwire_server.roles import process
+from batchwire_server.roles.errors import StartError
+from batchwire_server.service.api_keys import DEFAULT_TENANT
 from batchwire_server.settings import ECHO, Settings, in_force, load, misspelt, reference
 
 _OPTIONS = {
@@ -89,27 +82,16 @@ def _with_upstreams(settings: Settings) -> Settings:
     return settings
 
 
-def _run(settings: Settings, role: Coroutine[Any, Any, None]) -> None:
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-    )
-    for noisy in ("alembic", "aiosqlite", "asyncio", "uvicorn"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    # What has been imported stays; and of what comes and goes by the ten thousand, little is garbage that only a collection would find.
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+def _run(module: str, settings: Settings, *args: Any, function: str = "run", **options: Any) -> Any:
+    """Import a module of `roles`, and run its function to the end.
+
+    The import happens here, when the role is known, so that a worker does not load gRPC and HTTP
+    servers, nor a gateway SQL.
+    """
+    main = getattr(import_module(f"batchwire_server.roles.{module}"), function)
     try:
-        uvloop.run(role)
-    except (
-        ListenError,
-        DataDirError,
-        DataDirInUseError,
-        NoKeysError,
-        OutOfReachError,
-        SchemaError,
-        OSError,
-        DatabaseError,
-    ) as error:
+        return process.run(main(settings, *args, **options), settings.log_level)
+    except (StartError, OutOfReachError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -126,23 +108,21 @@ def serve(config: Path | None, **said: Any) -> None:
     settings = _load(config, said)
     if not settings.all_upstreams:
         settings = settings.model_copy(update={"upstream": (ECHO,)})
-    _run(settings, app.serve(settings))
+    _run("serve", settings)
 
 
 @main.command()
 @_options(*_STORES, "grpc_listen", "upstream", "auth")
 def api(config: Path | None, **said: Any) -> None:
     """Run the gRPC face alone."""
-    settings = _with_upstreams(_load(config, said))
-    _run(settings, app.api(settings))
+    _run("api", _with_upstreams(_load(config, said)))
 
 
 @main.command()
 @_options("http_listen", "api")
 def gateway(config: Path | None, **said: Any) -> None:
     """Run the REST face alone, in front of an api."""
-    settings = _load(config, said)
-    _run(settings, app.gateway(settings))
+    _run("gateway", _load(config, said))
 
 
 @main.command()
@@ -156,7 +136,7 @@ def worker(config: Path | None, name: str | None, *, settings_from_stdin: bool, 
         settings = Settings.model_validate_json(os.fdopen(os.dup(0), "rb", buffering=0).readline())
     else:
         settings = _with_upstreams(_load(config, said))
-    _run(settings, app.worker(settings, name, until_stdin_ends=settings_from_stdin, isolated=isolated))
+    _run("worker", settings, name, until_stdin_ends=settings_from_stdin, isolated=isolated)
 
 
 @main.group()
@@ -166,34 +146,24 @@ def keys() -> None:
 
 @keys.command()
 @_options(*_STORES)
-@click.option("--tenant", default=access.DEFAULT_TENANT, show_default=True, help="Whom the key acts for.")
+@click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whom the key acts for.")
 @click.option("--name", default="", help="What to remember it by.")
 def create(config: Path | None, tenant: str, name: str, **said: Any) -> None:
     """Make a key, and print it: this once."""
     settings = _load(config, said)
-    place = in_force(settings)["database"] or settings.data_dir
-
-    async def go(store: access.Keys) -> None:
-        record, key = await store.create(tenant, name)
-        click.echo(f"{record.id} acts for {tenant}, in {place}", err=True)
-        click.echo(key)
-
-    _with_keys(settings, go)
+    record, key = _run("keys", settings, tenant, name, function="create")
+    click.echo(f"{record.id} acts for {tenant}, in {in_force(settings)['database'] or settings.data_dir}", err=True)
+    click.echo(key)
 
 
 @keys.command("list")
 @_options(*_STORES)
 def list_keys(config: Path | None, **said: Any) -> None:
     """List all keys: id, hint, tenant, name, when made, whether revoked."""
-
-    async def go(store: access.Keys) -> None:
-        for key in await store.list():
-            made = datetime.fromtimestamp(key.created_at / 1000, tz=UTC).isoformat(timespec="seconds")
-            click.echo(
-                "\t".join((key.id, key.hint, key.tenant, key.name, made, "revoked" if key.revoked_at else "valid"))
-            )
-
-    _with_keys(_load(config, said), go)
+    for key in _run("keys", _load(config, said), function="list_all"):
+        created = datetime.fromtimestamp(key.created_at / 1000, tz=UTC).isoformat(timespec="seconds")
+        state = "revoked" if key.revoked_at else "valid"
+        click.echo(f"{key.id}\t{key.hint}\t{key.tenant}\t{key.name}\t{created}\t{state}")
 
 
 @keys.command()
@@ -201,20 +171,8 @@ def list_keys(config: Path | None, **said: Any) -> None:
 @click.argument("key_id")
 def revoke(config: Path | None, key_id: str, **said: Any) -> None:
     """Revoke a key by its id, at once."""
-
-    async def go(store: access.Keys) -> None:
-        if not await store.revoke(key_id):
-            raise click.ClickException(f"there is no valid key with id {key_id!r}")
-
-    _with_keys(_load(config, said), go)
-
-
-def _with_keys(settings: Settings, go: Callable[[access.Keys], Coroutine[Any, Any, None]]) -> None:
-    async def opened() -> None:
-        async with parts.database_of(settings) as database:  # alone: whoever makes keys may not be let into the bucket
-            await go(access.Keys(SqlStore(database)))
-
-    _run(settings, opened())
+    if not _run("keys", _load(config, said), key_id, function="revoke"):
+        raise click.ClickException(f"there is no valid key with id {key_id!r}")
 
 
 @main.command()

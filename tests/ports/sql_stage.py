@@ -12,7 +12,7 @@ from batchwire_server.adapters.sql.rows import segment_record
 from batchwire_server.adapters.sql.tables import BATCH, FILE, SEGMENT, TASK
 from batchwire_server.core.ports import ChangeFeed
 from batchwire_server.core.records import Batch, Segment, Task
-from batchwire_server.roles.adapters import changes_of
+from batchwire_server.roles.adapters import open_changes
 from sqlalchemy import event, literal_column, select, update
 
 from tests.ports.stores import MIDNIGHT, TTL, Stage
@@ -42,7 +42,7 @@ class SqlStage(Stage):
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[ChangeFeed]:
-        async with changes_of(self.database) as feed:
+        async with open_changes(self.database) as feed:
             if self.database.dialect == "postgresql":  # until it listens, nothing is heard; that it does is a change
                 await feed.wait(1, PATIENCE_S)
             yield feed

@@ -16,7 +16,7 @@ from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import BatchOutputs, ChangeFeed, ShardReport
 from batchwire_server.core.records import TaskKind
-from batchwire_server.roles.adapters import changes_of
+from batchwire_server.roles.adapters import open_changes
 
 from tests.ports.sql_stage import PATIENCE_S, SqlStage, over_sql
 from tests.ports.stores import Stage, a_batch, a_file, segment, shards
@@ -62,7 +62,7 @@ async def test_a_commit_of_another_process_ends_the_wait(sql_stage: SqlStage, ch
 async def test_who_waits_for_work_is_not_told_of_results(sql_stage: SqlStage) -> None:
     await sql_stage.started(parts=shards(2))
     task = await sql_stage.claim_one(TaskKind.RUN)
-    async with changes_of(sql_stage.database, WORK) as feed:
+    async with open_changes(sql_stage.database, WORK) as feed:
         seen = await feed.wait(1, PATIENCE_S)
         await sql_stage.store.record([ShardReport(task, segment(task), done=False)])
         await sql_stage.claim_one(TaskKind.RUN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 from batchwire import v1
 from batchwire.v1 import batch_service_pb2, file_service_pb2, model_service_pb2, upload_service_pb2, webhook_service_pb2
@@ -17,16 +16,7 @@ from batchwire_server.api.interceptor import CallInterceptor
 from batchwire_server.api.models import ModelServicer
 from batchwire_server.api.uploads import UploadServicer
 from batchwire_server.api.webhooks import WebhookServicer
-from batchwire_server.core.trusted_header import Trust
-from batchwire_server.service.api_keys import Access
-from batchwire_server.service.batches import Batches
-from batchwire_server.service.files import Files
-from batchwire_server.service.health import Checkup
-from batchwire_server.service.models import Models
-from batchwire_server.service.results import Results
-from batchwire_server.service.uploads import Uploads
-from batchwire_server.service.watches import Watches
-from batchwire_server.service.webhooks import Webhooks
+from batchwire_server.service.use_cases import UseCases
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 30_000),
@@ -48,22 +38,6 @@ SERVICES = tuple(
         (webhook_service_pb2, "WebhookService"),
     )
 )
-
-
-@dataclass(frozen=True, slots=True)
-class UseCases:
-    """What the services stand in front of."""
-
-    files: Files
-    uploads: Uploads
-    batches: Batches
-    watches: Watches
-    results: Results
-    models: Models
-    webhooks: Webhooks
-    access: Access
-    trust: Trust
-    checkup: Checkup
 
 
 NEEDED = frozenset({"database", "blobs"})

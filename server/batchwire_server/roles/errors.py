@@ -1,19 +1,27 @@
-"""Why a role cannot start."""
+"""Reasons why a role cannot start. The command prints their messages without a traceback."""
 
 from __future__ import annotations
 
 
-class ListenError(Exception):
-    """An address cannot be listened at."""
+class StartError(Exception):
+    """A role cannot start."""
 
 
-class NoKeysError(Exception):
-    """The server would be open to others than this machine."""
+class ListenError(StartError):
+    """An address is not HOST:PORT, or cannot be bound."""
 
 
-class DataDirError(Exception):
-    """The data directory cannot be made or written."""
+class NoKeysError(StartError):
+    """Other machines can reach the server, and there is no API key."""
 
 
-class DataDirInUseError(Exception):
-    """Another `serve` works on this data directory."""
+class DataDirError(StartError):
+    """The data directory cannot be created."""
+
+
+class DataDirInUseError(StartError):
+    """Another `serve` uses the data directory."""
+
+
+class UnusableDatabaseError(StartError):
+    """The database cannot be used, and trying again later will not help."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from batchwire_server.roles.adapters import open_adapters
-from batchwire_server.roles.api import is_loopback, open_without_keys
+from batchwire_server.roles.addresses import is_loopback
+from batchwire_server.roles.api import open_without_keys
 from batchwire_server.roles.errors import NoKeysError
 from batchwire_server.service.api_keys import Keys
 from batchwire_server.settings import Settings

@@ -1,0 +1,54 @@
+"""The role worker: claims tasks and runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from contextlib import AsyncExitStack
+from functools import partial
+
+from batchwire_server.adapters.sql.engine import WORK
+from batchwire_server.roles.adapters import open_adapters
+from batchwire_server.roles.assembly import build_quarantine_runner, build_worker
+from batchwire_server.roles.process import announce, stop_on_end_of_stdin, stop_on_signals
+from batchwire_server.roles.supervisor import Patience, give_signs_of_life, keep_isolation
+from batchwire_server.settings import Settings
+
+RPC_GRACE_S = 5.0
+
+
+async def run(settings: Settings, name: str | None, *, until_stdin_ends: bool, isolated: bool) -> None:
+    """Run a worker until SIGINT or SIGTERM.
+
+    Args:
+        settings: all settings.
+        name: the holder of its leases. None means a new name.
+        until_stdin_ends: True if a supervisor runs this process. The end of the standard input
+            then stops it too, and the standard output carries its heartbeat.
+        isolated: run only quarantined shards, and end when there are none.
+    """
+    stop = stop_on_signals()
+    if until_stdin_ends:
+        stop_on_end_of_stdin(stop)
+    # A predecessor of the same name may still be shutting down. It must not release the leases of this process.
+    own_name = f"{name or socket.gethostname()}/{secrets.token_hex(4)}"
+    async with AsyncExitStack() as stack:
+        if until_stdin_ends:
+            heartbeat = asyncio.create_task(give_signs_of_life())
+            stack.callback(heartbeat.cancel)
+        adapters = await stack.enter_async_context(open_adapters(settings, WORK))
+        if isolated:
+            await build_quarantine_runner(settings, adapters, own_name).run(stop)
+            return
+        working = build_worker(settings, adapters, own_name).run(stop, settings.work.drain_grace)
+        if until_stdin_ends:
+            await working
+            return
+        announce(worker=own_name)
+        release = partial(adapters.store.release_worker, crashed=True)
+        times = Patience(settings.work.drain_grace + RPC_GRACE_S, settings.work.lease_ttl * 2)
+        child_settings, waits = settings.model_dump_json(), adapters.store.quarantine_waits
+        await asyncio.gather(
+            working, keep_isolation(f"{own_name}/isolated", child_settings, waits, release, stop, times)
+        )
