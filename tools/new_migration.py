@@ -21,7 +21,7 @@ CODE = MIGRATIONS / "oldest_code.toml"
 
 
 def write_revision(connection: Connection, message: str) -> Script:
-    """Write the module of the next revision, by way of an empty database that gets the newest one."""
+    """Write the module of the next revision, by way of an empty database."""
     config = alembic_config(connection)
     command.upgrade(config, "head")
     newest = ScriptDirectory.from_config(config).get_revision("head")

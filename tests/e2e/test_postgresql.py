@@ -11,10 +11,10 @@ import pytest
 from batchwire_client import Client
 
 from bench.upstream import MODEL, MockUpstream
-from tests.e2e.test_roles import role
 from tests.support.invariants import check_ended
 from tests.support.lines import chat_file
 from tests.support.postgresql import new_database, run_apart, running_postgresql
+from tests.support.roles import role
 from tests.support.served import Served, wait_until
 
 LINES = 3000

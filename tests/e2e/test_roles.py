@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,26 +13,8 @@ import requests
 from batchwire_client import Client, status_word
 
 from tests.support.lines import chat_file
+from tests.support.roles import role
 from tests.support.served import Served
-
-
-@contextmanager
-def role(name: str, *options: str) -> Iterator[dict[str, str]]:
-    """Runs a role; yields the addresses that it announces."""
-    command = [sys.executable, "-m", "batchwire_server", name, *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout
-    assert process.stderr
-    try:
-        words = process.stdout.readline().split()
-        assert words[:1] == ["ready"], process.stderr.read()
-        yield dict(word.split("=", 1) for word in words[1:])
-    finally:
-        process.send_signal(signal.SIGTERM)
-        status = process.wait(timeout=60)
-        process.stdout.close()
-        process.stderr.close()
-    assert status == 0
 
 
 def test_the_roles_work_as_processes_of_their_own(tmp_path: Path) -> None:

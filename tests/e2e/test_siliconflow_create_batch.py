@@ -15,9 +15,9 @@ import requests
 from bench.upstream import MockUpstream
 from tests.e2e.conftest import Start
 from tests.e2e.test_keys import keys
-from tests.e2e.test_roles import role
 from tests.support.clients import completed, curl
 from tests.support.lines import chat_file
+from tests.support.roles import role
 from tests.support.served import Served
 
 # Every property of its request, in its order.

@@ -23,7 +23,10 @@ def git(*arguments: str) -> bytes:
 
 @cache
 def tree_of(revision: str) -> str:
-    """Return the tree of a revision's code. Without it, as in a shallow clone, skip the test; in CI, fail it."""
+    """Return the tree of a revision's code. Without it, skip the test, or fail it in CI.
+
+    A shallow clone and an archive of the files do not have the tree.
+    """
     tree = TREES[revision]
     try:
         git("cat-file", "-e", f"{tree}^{{tree}}")
@@ -36,7 +39,7 @@ def tree_of(revision: str) -> str:
 
 
 def unpack(revision: str, folder: Path) -> dict[str, str]:
-    """Write a revision's code into a folder. Return the environment in which Python imports it before any other."""
+    """Write a revision's code into a new folder. Return the environment that makes Python run it."""
     archive = git("archive", tree_of(revision), "server", "client", "gen")
     folder.mkdir()
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)

@@ -89,7 +89,7 @@ class Schema:
 
 
 async def read_schema(database: Database) -> Schema:
-    """Return which schema a database has. Changes nothing, and does not create a missing SQLite file."""
+    """Return which schema a database has. A missing SQLite file is not created."""
     if database.is_missing:
         return Schema(database.place, None, _newest(), None, SchemaState.EMPTY)
     async with database.read() as connection:
@@ -97,17 +97,18 @@ async def read_schema(database: Database) -> Schema:
 
 
 async def migrate(database: Database, allowed: Migrations = Migrations.ALL) -> Schema:
-    """Make sure that this release can run on a database, and return the schema that it then has.
+    """Make sure that this release can run on a database. Return the schema that it then has.
 
-    All missing migrations are applied in one transaction, which excludes those of other processes. A
-    process that comes second waits, and finds nothing to do. A newer compatible schema is left as it is.
+    All missing migrations are applied in one transaction, which excludes those of other processes.
+    A second process waits and finds nothing to do. A newer compatible schema stays as it is.
 
     Args:
         database: the open database.
         allowed: from which states to migrate.
 
     Raises:
-        SchemaError: the schema needs a migration that is not allowed, or this release cannot run on it.
+        SchemaError: the schema needs a migration that is not allowed, or is newer and this release
+            cannot run on it.
     """
     schema = await read_schema(database)
     if schema.state in allowed.value:
@@ -166,7 +167,7 @@ def _oldest_code(connection: Connection, revision: str) -> str | None:
 
 
 def _upgrade(connection: Connection, place: str, allowed: Migrations) -> Schema:
-    """Apply the missing migrations, unless another process has applied them since the schema was read."""
+    """Apply the missing migrations, unless another process has done it in the meantime."""
     found = _read_schema(connection, place)
     if found.state not in allowed.value:
         return found
