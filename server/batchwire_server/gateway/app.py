@@ -1,5 +1,7 @@
 """The gateway's entry point."""
 
+from __future__ import annotations
+
 import grpc
 from starlette.applications import Starlette
 from starlette.middleware import Middleware

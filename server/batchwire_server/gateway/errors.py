@@ -4,6 +4,8 @@ Two tables decide. A reason (the api's `ErrorInfo`) gives status and code; a gRP
 type of everything. How the error is written is the dialect's business.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 

@@ -1,5 +1,7 @@
 """The REST face as an ASGI application: finds the route, runs its handler and answers what goes wrong."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass

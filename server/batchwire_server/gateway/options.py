@@ -1,5 +1,7 @@
 """What the gateway lets its operator choose."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry

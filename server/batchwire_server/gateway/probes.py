@@ -1,5 +1,7 @@
 """What an operator's probes ask: is the process alive, can it reach the api, what has it counted."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Sequence
 from typing import cast

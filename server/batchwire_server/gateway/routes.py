@@ -1,5 +1,7 @@
 """The routes: one for each google.api.http option of the protocol, and those of `_UNANNOTATED`."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

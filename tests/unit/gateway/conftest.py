@@ -1,5 +1,7 @@
 """The gateway as its callers meet it: a real gRPC server behind, a real HTTP server in front."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import logging

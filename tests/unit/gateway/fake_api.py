@@ -1,5 +1,7 @@
 """A small api in memory, behind a real gRPC server: what the gateway talks to in these tests."""
 
+from __future__ import annotations
+
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping

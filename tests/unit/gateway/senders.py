@@ -1,5 +1,7 @@
 """Programs that are no Python client of ours: curl, requests, and fetch in Node."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import shutil

@@ -1,5 +1,7 @@
 """Azure's dialect: /openai/files and /openai/batches, with any api-version and the key in `api-key`."""
 
+from __future__ import annotations
+
 import openai
 import pytest
 from batchwire import v1

@@ -1,5 +1,7 @@
 """Cerebras' dialect, as its documents have it: /cerebras/v1, for an SDK whose base URL ends before /v1."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,7 @@
 """All dialects at once: the page that compares them, and what they have in common."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterator

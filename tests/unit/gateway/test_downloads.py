@@ -1,5 +1,7 @@
 """Downloads over the wire."""
 
+from __future__ import annotations
+
 import socket
 
 import grpc

@@ -1,5 +1,7 @@
 """What every reply carries, what the api is told of the caller, and the operator's probes."""
 
+from __future__ import annotations
+
 import re
 
 import pytest

@@ -1,5 +1,7 @@
 """The error tables, walked whole."""
 
+from __future__ import annotations
+
 import grpc
 import pytest
 from batchwire import v1

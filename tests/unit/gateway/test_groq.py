@@ -1,5 +1,7 @@
 """Groq's dialect: /groq/openai/v1, for its SDK with /groq as base URL; on the bare host its paths are Novita's and still serve it."""
 
+from __future__ import annotations
+
 import openai
 import pytest
 from batchwire import v1

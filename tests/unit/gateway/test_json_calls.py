@@ -1,5 +1,7 @@
 """Unary methods over the wire."""
 
+from __future__ import annotations
+
 import asyncio
 
 import grpc

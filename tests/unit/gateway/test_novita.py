@@ -1,5 +1,7 @@
 """Novita's dialect, as its documents have it: /openai/v1."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import grpc

@@ -1,5 +1,7 @@
 """The openai SDK, sync and async, lax and strict, against the gateway."""
 
+from __future__ import annotations
+
 import asyncio
 import io
 from collections.abc import AsyncIterator

@@ -1,5 +1,7 @@
 """The OpenAPI document against the routes, and against what the gateway really answers."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from typing import Any

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 from batchwire import v1
 from batchwire_server.gateway.errors import ApiError

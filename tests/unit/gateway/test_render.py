@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from batchwire import v1
 from batchwire_server.gateway.dialects import OPENAI
 from batchwire_server.gateway.transcoding.descriptors import enum_words

@@ -1,5 +1,7 @@
 """Respan's dialect, as its documents have it: /api/files/ and /api/v1/batches/."""
 
+from __future__ import annotations
+
 import base64
 import json
 from pathlib import Path

@@ -1,5 +1,7 @@
 """SiliconFlow's dialect, as its documents have it: /siliconflow/v1."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import grpc

@@ -1,5 +1,7 @@
 """Server-sent events and JSON Lines over the wire."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from collections.abc import AsyncIterator

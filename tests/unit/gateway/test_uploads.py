@@ -1,5 +1,7 @@
 """Forms over the wire: every sender that was seen, every way to break off."""
 
+from __future__ import annotations
+
 import asyncio
 import socket
 from collections.abc import Iterator

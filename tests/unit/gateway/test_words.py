@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from typing import Any
 
 from batchwire_server.gateway.dialects.shared import metadata_from_text, metadata_in_text, paragraph, sentences

@@ -1,5 +1,7 @@
 """The dialects that the gateway speaks: one module each. The base URL is all that a caller changes, so its prefix picks the dialect."""
 
+from __future__ import annotations
+
 from batchwire_server.gateway.dialects.azure import AZURE
 from batchwire_server.gateway.dialects.cerebras import CEREBRAS
 from batchwire_server.gateway.dialects.dialect import Dialect as Dialect

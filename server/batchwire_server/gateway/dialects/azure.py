@@ -1,5 +1,7 @@
 """Azure OpenAI: OpenAI's objects under other paths. `api-version` may be anything, and the key comes in the header `api-key`."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import Any
 

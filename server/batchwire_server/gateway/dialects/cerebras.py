@@ -1,5 +1,7 @@
 """Cerebras: `queued`, files that live seven days, errors in one string, metadata of any JSON value."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 from batchwire_server.gateway.dialects.openai import OPENAI

@@ -1,5 +1,7 @@
 """What a dialect has to say. Everything else about a call is the same for all."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,5 +1,7 @@
 """Novita: lines of only `custom_id` and `body`, one model per file, and empty strings where OpenAI has null."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import Any
 

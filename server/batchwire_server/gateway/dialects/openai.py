@@ -1,5 +1,7 @@
 """OpenAI: the reference. Objects have exactly the keys that OpenAI's own have, so that strict clients find nothing else."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from batchwire_server.gateway.dialects.dialect import Dialect

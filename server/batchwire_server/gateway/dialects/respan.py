@@ -1,5 +1,7 @@
 """Respan, once Keywords AI: OpenAI's objects, two prefixes, parameters in a header, and errors in three shapes."""
 
+from __future__ import annotations
+
 import base64
 import binascii
 from collections.abc import Mapping

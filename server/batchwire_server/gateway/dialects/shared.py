@@ -1,5 +1,7 @@
 """What more than one dialect says: batches that wait, faults as sentences, ids that are empty rather than null, metadata of any JSON value."""
 
+from __future__ import annotations
+
 from typing import Any, cast
 
 import msgspec

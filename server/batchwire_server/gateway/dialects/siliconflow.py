@@ -1,5 +1,7 @@
 """SiliconFlow: `replace.model`, long windows, `in_queue`, an upload's reply that is wrapped and plain at once, errors of its own."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import replace
 from typing import Any

@@ -1,5 +1,7 @@
 """One call on its way: what the caller asked, and the RPC that answers it."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

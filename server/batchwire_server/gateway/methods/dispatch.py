@@ -1,5 +1,7 @@
 """Which handler answers for a method: its shape decides."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 

@@ -1,5 +1,7 @@
 """Methods that stream a file's content: first a File, then its bytes. Whole, in part, or the headers alone."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator
 from typing import Any
 

@@ -1,5 +1,7 @@
 """How a client-streaming call ended, in the server's own words."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 from collections.abc import Coroutine

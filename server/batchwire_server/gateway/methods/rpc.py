@@ -1,5 +1,7 @@
 """The protocol's methods as they can be called over a channel."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +41,7 @@ class Rpc:
     start: Callable[..., Any]
 
     @classmethod
-    def over(cls, channel: grpc.aio.Channel, method: MethodDescriptor) -> "Rpc":
+    def over(cls, channel: grpc.aio.Channel, method: MethodDescriptor) -> Rpc:
         """The method over a channel."""
         factory = getattr(channel, _FACTORIES[method.client_streaming, method.server_streaming])
         request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)

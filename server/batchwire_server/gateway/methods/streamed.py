@@ -1,5 +1,7 @@
 """A reply that is written as an RPC sends it, and that ends the RPC when the caller leaves."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any

@@ -7,6 +7,8 @@ stream ends. Should the RPC fail, the event `error` holds the error's JSON and t
 Lines become JSON Lines as they are. They have no room for an error, so a failure breaks the connection before the reply's end.
 """
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 

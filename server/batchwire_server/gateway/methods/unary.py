@@ -1,5 +1,7 @@
 """Methods with one request and one reply: JSON or query in, JSON out."""
 
+from __future__ import annotations
+
 from starlette.types import ASGIApp
 
 from batchwire_server.gateway.methods.call import Exchange, Json

@@ -4,6 +4,8 @@ The content is never kept: what the RPC does not take yet is not read from the c
 only when the whole form has arrived; whatever else happens cancels it.
 """
 
+from __future__ import annotations
+
 import asyncio
 from typing import Any
 

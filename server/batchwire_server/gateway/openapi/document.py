@@ -1,5 +1,7 @@
 """The REST face as an OpenAPI 3.1 document, made of the protocol's http options and the dialects' tables."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from typing import Any, cast

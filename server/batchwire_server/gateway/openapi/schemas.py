@@ -1,5 +1,7 @@
 """JSON Schema for what a dialect reads and writes, from the protocol's descriptors and the dialect's tables."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 

@@ -4,6 +4,8 @@ Only what a message cannot hold is refused here. What is required and which valu
 ignored, and null means unset.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,5 +1,7 @@
 """What the JSON side asks of protobuf's descriptors."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from functools import cache

@@ -1,5 +1,7 @@
 """Messages as JSON: the keys are the fields' names, the values follow from the descriptors, and a Shape says what differs."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias

@@ -4,6 +4,8 @@ Such a method's request is a oneof of bytes, for the content, and of what descri
 that is in the path.
 """
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable
 
 from batchwire import v1

@@ -1,5 +1,7 @@
 """What a dialect's requests mean beyond what they say: the mirror of Shape."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias

@@ -1,5 +1,7 @@
 """What the gateway counts."""
 
+from __future__ import annotations
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 # Watches and result streams last as long as a batch, so the last bucket is an hour.

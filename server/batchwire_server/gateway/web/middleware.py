@@ -1,5 +1,7 @@
 """The outermost layer: what every reply carries, and the counting of calls."""
 
+from __future__ import annotations
+
 import re
 import secrets
 import time

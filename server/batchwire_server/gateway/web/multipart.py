@@ -1,5 +1,7 @@
 """Multipart forms as a stream of events: bytes in, parts out, nothing kept. The boundary is taken from the first line when no header has it."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
 from typing import TypeAlias

@@ -1,5 +1,7 @@
 """Which part of a content a download asks for (RFC 9110, sections 13 and 14): decided from headers alone."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
 from urllib.parse import quote

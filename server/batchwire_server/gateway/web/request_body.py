@@ -1,5 +1,7 @@
 """What the caller sends: a body in pieces, and perhaps a goodbye before the answer."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable
