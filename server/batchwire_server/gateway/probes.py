@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from batchwire_server.gateway.dialects import Dialect
-from batchwire_server.gateway.methods.call import Json
 from batchwire_server.gateway.methods.rpc import Rpc
+from batchwire_server.gateway.web.responses import JsonResponse
 
 # Shorter than the second that orchestrators give a probe by default would flap; longer would time out there instead.
 _PROBE_SECONDS = 0.9
@@ -43,7 +43,7 @@ def health_routes(channel: grpc.aio.Channel, registry: CollectorRegistry) -> lis
     async def ready(_: Request) -> Response:
         status, *parts = await asyncio.gather(*map(status_of, ("", *_PARTS)))
         known = {part: said for part, said in zip(_PARTS, parts, strict=True) if said in _SAID}
-        return Json({"status": status, **known}, status_code=200 if status == "ok" else 503)
+        return JsonResponse({"status": status, **known}, status_code=200 if status == "ok" else 503)
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -58,4 +58,4 @@ def probe_routes(dialects: Sequence[Dialect]) -> list[Route]:
 
 
 async def _alive(_: Request) -> Response:
-    return Json({"status": "ok"})
+    return JsonResponse({"status": "ok"})

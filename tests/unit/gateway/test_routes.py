@@ -9,10 +9,9 @@ import batchwire_server.gateway
 import pytest
 from batchwire_server.gateway.dialects import DIALECTS, OPENAI
 from batchwire_server.gateway.errors import ApiError
-from batchwire_server.gateway.methods.dispatch import handler_for
+from batchwire_server.gateway.methods.dispatch import handler_for, unary
 from batchwire_server.gateway.methods.downloads import download
 from batchwire_server.gateway.methods.streams import events, lines
-from batchwire_server.gateway.methods.unary import unary
 from batchwire_server.gateway.methods.uploads import upload
 from batchwire_server.gateway.routes import Routes, http_options, services
 

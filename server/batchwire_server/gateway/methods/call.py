@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from google.protobuf.message import Message
 from starlette.datastructures import Headers, QueryParams
-from starlette.responses import Response
 from starlette.types import Scope
 
 from batchwire_server.gateway.methods.rpc import Rpc, call_metadata
@@ -19,16 +17,6 @@ from batchwire_server.gateway.transcoding.decode import parse_text
 from batchwire_server.gateway.web.metrics import Metrics
 from batchwire_server.gateway.web.middleware import Visit
 from batchwire_server.gateway.web.request_body import Inbound
-
-
-class Json(Response):
-    """A reply in JSON."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        """Encode the content; Starlette calls this."""
-        return msgspec.json.encode(content)
 
 
 @dataclass(frozen=True, slots=True)

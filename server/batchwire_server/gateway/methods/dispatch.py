@@ -8,11 +8,13 @@ from typing import TypeAlias
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from starlette.types import ASGIApp
 
+from batchwire_server.gateway.errors import ApiError
 from batchwire_server.gateway.methods.call import Exchange
 from batchwire_server.gateway.methods.downloads import download
 from batchwire_server.gateway.methods.streams import events, lines
-from batchwire_server.gateway.methods.unary import unary
 from batchwire_server.gateway.methods.uploads import upload
+from batchwire_server.gateway.web.request_body import BodyTooLargeError
+from batchwire_server.gateway.web.responses import JsonResponse
 
 Handler: TypeAlias = Callable[[Exchange], Awaitable[ASGIApp]]
 
@@ -39,3 +41,20 @@ def _streaming(method: MethodDescriptor) -> Handler:
     if not content:
         return events
     return lines if content[0].containing_oneof is None else download
+
+
+async def unary(exchange: Exchange) -> ASGIApp:
+    """Answer with the method's reply."""
+    takes_body = exchange.route.takes_body
+    body = await _json_body(exchange) if takes_body else b""
+    request = exchange.request(query=not takes_body, body=body)
+    reply = await exchange.inbound.while_connected(exchange.start(request))
+    return JsonResponse(exchange.render(reply))
+
+
+async def _json_body(exchange: Exchange) -> bytes:
+    limit = exchange.options.max_json_bytes
+    try:
+        return await exchange.inbound.whole(limit)
+    except BodyTooLargeError:
+        raise ApiError(413, f"The request body is too large: {limit} bytes are allowed.") from None

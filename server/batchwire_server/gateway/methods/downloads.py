@@ -10,9 +10,17 @@ from google.protobuf.message import Message
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from batchwire_server.gateway.errors import refusal
 from batchwire_server.gateway.methods.call import Exchange
-from batchwire_server.gateway.methods.streamed import Streamed, opened
-from batchwire_server.gateway.web.ranges import Selection, attachment, is_conditional, select, whole
+from batchwire_server.gateway.methods.streams import Streamed, opened
+from batchwire_server.gateway.web.ranges import (
+    RangeNotSatisfiableError,
+    Selection,
+    attachment,
+    is_conditional,
+    select,
+    whole,
+)
 
 
 async def download(exchange: Exchange) -> ASGIApp:
@@ -24,7 +32,7 @@ async def download(exchange: Exchange) -> ASGIApp:
         call, first, rest = await opened(exchange, _request(exchange))
         return Streamed(exchange, call, _content(rest), _headers(exchange, first.file, whole(first.file.bytes)))
     file = await _describe(exchange)
-    part = select(exchange.headers, file.bytes, _etag(file), ranged=not exchange.is_head)
+    part = _select(exchange, file)
     if exchange.is_head or not part.length:
         return Response(status_code=part.status, headers=_headers(exchange, file, part))
     call, _, rest = await opened(exchange, _request(exchange, offset=part.start, limit=part.length))
@@ -43,6 +51,15 @@ async def _describe(exchange: Exchange) -> v1.File:
     call.cancel()
     file: v1.File = first.file
     return file
+
+
+def _select(exchange: Exchange, file: v1.File) -> Selection:
+    try:
+        return select(exchange.headers, file.bytes, _etag(file), ranged=not exchange.is_head)
+    except RangeNotSatisfiableError:
+        text = f"The requested range starts beyond the end of the content, which has {file.bytes} bytes."
+        metadata = {"bytes": str(file.bytes)}
+        raise refusal(v1.ERROR_REASON_RANGE_NOT_SATISFIABLE, text, metadata=metadata) from None
 
 
 async def _content(rest: AsyncIterator[Any]) -> AsyncIterator[bytes]:

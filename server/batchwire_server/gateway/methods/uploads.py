@@ -7,6 +7,8 @@ only when the whole form has arrived; whatever else happens cancels it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Coroutine
 from typing import Any
 
 import grpc
@@ -14,10 +16,13 @@ from google.protobuf.message import Message
 from starlette.types import ASGIApp
 
 from batchwire_server.gateway.errors import ApiError
-from batchwire_server.gateway.methods.call import Exchange, Json
-from batchwire_server.gateway.methods.outcome import Outcome
+from batchwire_server.gateway.methods.call import Exchange
 from batchwire_server.gateway.transcoding.forms import FormRelay, missing_content
 from batchwire_server.gateway.web.multipart import MalformedFormError, MultipartReader, NotAFormError, boundary_of
+from batchwire_server.gateway.web.responses import JsonResponse
+
+_MASK = "Internal error from Core"
+_PATIENCE_SECONDS = 1.0
 
 
 class _CallEndedError(Exception):
@@ -42,7 +47,7 @@ async def upload(exchange: Exchange) -> ASGIApp:
         call.cancel()
         sending.cancel()
         await asyncio.gather(answer, sending, return_exceptions=True)
-    return Json(exchange.render(reply))
+    return JsonResponse(exchange.render(reply))
 
 
 async def _sent(sending: asyncio.Task[None]) -> None:
@@ -78,3 +83,41 @@ async def _send(exchange: Exchange, call: Any) -> None:
         raise ApiError(400, "The multipart form ends before its last boundary.")
     await relay.finish()
     await call.done_writing()
+
+
+class Outcome:
+    """Remembers the status that the server sent.
+
+    When a server ends a call while a message to it is being written, that write fails, and grpc.aio puts an INTERNAL of its own over the
+    server's status, before or after it came (https://github.com/grpc/grpc/issues/36066). A refusal would look like a fault.
+    """
+
+    def __init__(self, call: grpc.aio.Call) -> None:
+        self._error: grpc.aio.AioRpcError | None = None
+        self._told = asyncio.Event()
+        call.add_done_callback(self._note)
+
+    async def told(self, seen: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
+        """What the server said, given what the call raised; the latter when the server said nothing."""
+        if seen.details() == _MASK:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), _PATIENCE_SECONDS)
+        return self._error or seen
+
+    def _note(self, call: Any) -> None:
+        """Called with each status that the call is given, while it has it."""
+        code, details = _at_once(call.code()), _at_once(call.details())
+        if self._error is None and code is not grpc.StatusCode.OK and details != _MASK:
+            initial, trailing = _at_once(call.initial_metadata()), _at_once(call.trailing_metadata())
+            self._error = grpc.aio.AioRpcError(code, initial, trailing, details)
+            self._told.set()
+
+
+def _at_once(ready: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that has nothing to wait for: a call that is done knows its status."""
+    try:
+        ready.send(None)
+    except StopIteration as result:
+        return result.value
+    ready.close()
+    raise RuntimeError("the call is not done")

@@ -12,7 +12,6 @@ from starlette.responses import Response
 from starlette.routing import Route as WebRoute
 
 from batchwire_server.gateway.dialects import Dialect
-from batchwire_server.gateway.methods.call import Json
 from batchwire_server.gateway.methods.dispatch import handler_for
 from batchwire_server.gateway.methods.downloads import download
 from batchwire_server.gateway.methods.streams import events, lines
@@ -20,6 +19,7 @@ from batchwire_server.gateway.openapi.schemas import Schema, Schemas, is_require
 from batchwire_server.gateway.routes import Route, Routes
 from batchwire_server.gateway.transcoding.descriptors import fields_of
 from batchwire_server.gateway.transcoding.forms import anatomy
+from batchwire_server.gateway.web.responses import JsonResponse
 
 # Media types of the replies that are no JSON.
 _STREAMED = {events: "text/event-stream", lines: "application/jsonl"}
@@ -32,7 +32,7 @@ def openapi_route(dialects: Sequence[Dialect]) -> WebRoute:
     made = document(dialects)
 
     async def openapi(_: Request) -> Response:
-        return Json(made)
+        return JsonResponse(made)
 
     return WebRoute("/openapi.json", openapi)
 

@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from batchwire import v1
 from starlette.datastructures import Headers
-
-from batchwire_server.gateway.errors import refusal
 
 # One range. Several at once, other units and nonsense are ignored, as the RFC allows: the whole content is the answer.
 _RANGE = re.compile(r"bytes=\s*([0-9]{0,20})-([0-9]{0,20})\s*", re.IGNORECASE)
+
+
+class RangeNotSatisfiableError(Exception):
+    """The range starts beyond the end of the content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def select(headers: Headers, size: int, etag: str, *, ranged: bool = True) -> Se
     """What of a content of `size` bytes to send. Range counts only where `ranged`: HEAD has none.
 
     Raises:
-        ApiError: the range starts beyond the end.
+        RangeNotSatisfiableError: the range starts beyond the end.
     """
     if _names(headers.get("if-none-match", ""), etag):
         return Selection(304, 0, 0)
@@ -58,8 +59,7 @@ def select(headers: Headers, size: int, etag: str, *, ranged: bool = True) -> Se
         case int(start), int(end):
             end = min(end, size - 1)
     if start >= size:
-        text = f"The requested range starts beyond the end of the content, which has {size} bytes."
-        raise refusal(v1.ERROR_REASON_RANGE_NOT_SATISFIABLE, text, metadata={"bytes": str(size)})
+        raise RangeNotSatisfiableError
     return Selection(206, start, end - start + 1)
 
 

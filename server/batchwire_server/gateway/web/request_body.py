@@ -9,8 +9,6 @@ from typing import TypeVar
 
 from starlette.types import Receive
 
-from batchwire_server.gateway.errors import ApiError
-
 T = TypeVar("T")
 
 _DRAIN_SECONDS = 30.0
@@ -18,6 +16,10 @@ _DRAIN_SECONDS = 30.0
 
 class DisconnectedError(Exception):
     """The caller is gone; nobody is left to answer."""
+
+
+class BodyTooLargeError(Exception):
+    """The body has more bytes than are allowed."""
 
 
 class Inbound:
@@ -40,12 +42,12 @@ class Inbound:
             yield await self._next()
 
     async def whole(self, limit: int) -> bytes:
-        """The body at once. Raises ApiError when it is longer than `limit` bytes."""
+        """The body at once. Raises BodyTooLargeError when it is longer than `limit` bytes."""
         body = bytearray()
         async for piece in self.pieces():
             body += piece
             if len(body) > limit:
-                raise ApiError(413, f"The request body is too large: {limit} bytes are allowed.")
+                raise BodyTooLargeError
         return bytes(body)
 
     async def drain(self, limit: int) -> None:
