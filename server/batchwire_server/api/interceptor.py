@@ -34,7 +34,7 @@ async def translated(context: Context, method: str) -> AsyncIterator[None]:
         await context.abort(CODES[error.reason], error.message, trailing)
     except OutOfReachError as error:
         log.warning("%s failed: %s", method, error)
-        message = f"The server's {error.what} cannot be used just now. Please try again in a moment."
+        message = f"The server's {error.component} cannot be used just now. Please try again in a moment."
         await context.abort(grpc.StatusCode.UNAVAILABLE, message)
     except aio.AbortError:
         raise

@@ -16,6 +16,7 @@ from batchwire_server.api.interceptor import CallInterceptor
 from batchwire_server.api.models import ModelServicer
 from batchwire_server.api.uploads import UploadServicer
 from batchwire_server.api.webhooks import WebhookServicer
+from batchwire_server.core.health import Component
 from batchwire_server.service.use_cases import UseCases
 
 OPTIONS: tuple[tuple[str, int], ...] = (
@@ -40,7 +41,7 @@ SERVICES = tuple(
 )
 
 
-NEEDED = frozenset({"database", "blobs"})
+NEEDED = frozenset({Component.DATABASE, Component.BLOBS})
 """The parts without which no call can be answered well. Batches wait for the others."""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from batchwire_server.core.errors import OutOfReachError, UnknownModelsError
+from batchwire_server.core.health import Component
 from batchwire_server.core.ports import Upstream
 from batchwire_server.core.records import Model
 
@@ -78,7 +79,7 @@ class Catalog:
         await self.read(REACH_AGE_S)
         if self._mute:
             names = ", ".join(sorted(self._routes[place].upstream.name for place in self._mute))
-            raise OutOfReachError("upstreams", f"no answer from {names}")
+            raise OutOfReachError(Component.UPSTREAMS, f"no answer from {names}")
 
     async def read(self, max_age: float | None = None) -> Served:
         """Returns what is served, no older than `max_age` seconds."""

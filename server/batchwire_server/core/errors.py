@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
+from batchwire_server.core.health import Component
+
 
 class Reason(StrEnum):
     """Why a call is refused: the names of `batchwire.v1.ErrorReason` without their prefix."""
@@ -69,15 +71,11 @@ class UnknownModelsError(Exception):
 
 
 class OutOfReachError(Exception):
-    """The database or the blobs cannot do their part just now; the same may succeed later.
+    """A component cannot be used at the moment. The same request may succeed later."""
 
-    Attributes:
-        what: "database", "blobs", "upstreams" or "workers".
-    """
-
-    def __init__(self, what: str, why: object) -> None:
-        super().__init__(f"{what} out of reach: {why}")
-        self.what = what
+    def __init__(self, component: Component, why: object) -> None:
+        super().__init__(f"{component} out of reach: {why}")
+        self.component = component
 
 
 MAX_QUOTED = 200

@@ -21,6 +21,7 @@ from batchwire_server.adapters.upstreams.echo import EchoUpstream
 from batchwire_server.adapters.upstreams.openai_http import HttpUpstream
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
+from batchwire_server.core.health import Component
 from batchwire_server.core.ports import BlobStore, ChangeFeed, GarbageStore
 from batchwire_server.roles.errors import DataDirError, UnusableDatabaseError
 from batchwire_server.settings import ECHO, Settings, UpstreamSettings, secret
@@ -77,7 +78,9 @@ async def require_known_blobs(rows: GarbageStore, blobs: BlobStore) -> None:
     for error in reads:
         if isinstance(error, BaseException) and not isinstance(error, BlobNotFoundError):
             raise error
-    raise OutOfReachError("blobs", f"the database knows of {keys[0]}, which is not there; is it the right place?")
+    raise OutOfReachError(
+        Component.BLOBS, f"the database knows of {keys[0]}, which is not there; is it the right place?"
+    )
 
 
 @asynccontextmanager

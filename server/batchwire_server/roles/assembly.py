@@ -8,6 +8,7 @@ from ipaddress import ip_network
 
 from batchwire_server.adapters.webhooks import HttpWebhooks
 from batchwire_server.core.errors import OutOfReachError
+from batchwire_server.core.health import Component
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.ports import TaskQueue
 from batchwire_server.core.records import TaskKind
@@ -65,10 +66,10 @@ def build_use_cases(
         trust=Trust(settings.trusted_header, tuple(map(ip_network, settings.trusted_peers)), gateway_token),
         checkup=Checkup(
             {
-                "database": store.reach,
-                "blobs": blobs.reach,
-                "upstreams": adapters.catalog.reach,
-                "workers": partial(_require_workers, store),
+                Component.DATABASE: store.reach,
+                Component.BLOBS: blobs.reach,
+                Component.UPSTREAMS: adapters.catalog.reach,
+                Component.WORKERS: partial(_require_workers, store),
             }
         ),
     )
@@ -125,7 +126,7 @@ def build_quarantine_runner(settings: Settings, adapters: Adapters, name: str) -
 async def _require_workers(queue: TaskQueue) -> None:
     """Raise OutOfReachError if no worker claims the tasks that are due."""
     if await queue.overdue(OVERDUE_S):
-        raise OutOfReachError("workers", f"work has been waiting for {OVERDUE_S:.0f} s and nobody takes it")
+        raise OutOfReachError(Component.WORKERS, f"work has been waiting for {OVERDUE_S:.0f} s and nobody takes it")
 
 
 def _limits(settings: Settings) -> Limits:

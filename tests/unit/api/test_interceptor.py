@@ -15,6 +15,7 @@ from batchwire_server.adapters.sql import Database, SqlStore
 from batchwire_server.adapters.sql.migrate import migrate
 from batchwire_server.api.interceptor import CallInterceptor
 from batchwire_server.core.errors import OutOfReachError
+from batchwire_server.core.health import Component
 from batchwire_server.core.trusted_header import Trust
 from batchwire_server.service.api_keys import Access, Keys
 
@@ -98,7 +99,11 @@ async def test_keys_are_not_asked_for_with_every_message(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (OutOfReachError("database", "secret host refused"), grpc.StatusCode.UNAVAILABLE, "database cannot be used"),
+        (
+            OutOfReachError(Component.DATABASE, "secret host refused"),
+            grpc.StatusCode.UNAVAILABLE,
+            "database cannot be used",
+        ),
         (ValueError("secret"), grpc.StatusCode.INTERNAL, "Internal error"),
     ],
 )

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from batchwire_server.core.errors import OutOfReachError
+from batchwire_server.core.health import Component
 from batchwire_server.service import health as checkup
 from batchwire_server.service.health import Checkup
 
@@ -50,7 +51,7 @@ async def test_what_is_fine_is_no_news() -> None:
         assert told == []
 
 
-@pytest.mark.parametrize("error", [OutOfReachError("database", "it is gone"), ValueError("whatever")])
+@pytest.mark.parametrize("error", [OutOfReachError(Component.DATABASE, "it is gone"), ValueError("whatever")])
 async def test_a_part_that_fails_and_is_fine_again_is_told_once_each(error: Exception) -> None:
     part, other = Part(), Part()
     async with looked_at(database=part, blobs=other) as told:

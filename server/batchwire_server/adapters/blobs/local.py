@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
+from batchwire_server.core.health import Component
 
 BLOCK = 512 * 1024
 PAGE = 500
@@ -126,7 +127,9 @@ class LocalBlobs:
         with _usable():
             room = os.statvfs(self._temporary)
         if not room.f_bavail or not os.access(self._temporary, os.W_OK):
-            raise OutOfReachError("blobs", "the disk is full" if not room.f_bavail else "the folder cannot be written")
+            raise OutOfReachError(
+                Component.BLOBS, "the disk is full" if not room.f_bavail else "the folder cannot be written"
+            )
 
     async def delete(self, keys: Collection[str]) -> None:
         """Removes blobs; those that do not exist are passed over."""
@@ -151,7 +154,7 @@ class LocalBlobs:
         """Returns what to raise where there is no blob: in a folder that is not mounted just now there is nothing at all."""
         if self._temporary.is_dir():
             return BlobNotFoundError(key)
-        return OutOfReachError("blobs", f"{self._root} has not what it should have; is it mounted?")
+        return OutOfReachError(Component.BLOBS, f"{self._root} has not what it should have; is it mounted?")
 
     def _path(self, key: str) -> Path:
         return self._root / key
@@ -175,7 +178,7 @@ def _usable() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutOfReachError("blobs", error.strerror or error) from error
+        raise OutOfReachError(Component.BLOBS, error.strerror or error) from error
 
 
 def _older(folder: str | Path, before: float) -> Iterator[str]:

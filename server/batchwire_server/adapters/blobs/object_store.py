@@ -17,6 +17,7 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
+from batchwire_server.core.health import Component
 
 if TYPE_CHECKING:  # obstore has these for type checkers alone
     from obstore import GetOptions, ObjectMeta
@@ -54,7 +55,7 @@ def open_store(url: str) -> ObjectStore:
     try:
         return from_url(place, config=config, client_options=CLIENT, retry_config=RETRY)
     except (BaseError, ValueError) as error:
-        raise OutOfReachError("blobs", f"{place}: {_in_short(error)}") from error
+        raise OutOfReachError(Component.BLOBS, f"{place}: {_in_short(error)}") from error
 
 
 class _Blocks:
@@ -177,7 +178,7 @@ class ObjectBlobs:
                     async for _ in self._store.list(chunk_size=1):
                         return
         except TimeoutError:
-            raise OutOfReachError("blobs", "the object store does not answer") from None
+            raise OutOfReachError(Component.BLOBS, "the object store does not answer") from None
 
     @asynccontextmanager
     async def writer(self, key: str) -> AsyncIterator[ObjectBlobWriter]:
@@ -263,7 +264,7 @@ def _usable(key: str = "") -> Iterator[None]:
             raise _PastTheEndError from None
         if key and isinstance(error, FileNotFoundError) and not re.search(NO_BUCKET, said):
             raise BlobNotFoundError(key) from None
-        raise OutOfReachError("blobs", _in_short(error)) from None
+        raise OutOfReachError(Component.BLOBS, _in_short(error)) from None
 
 
 def _in_short(error: Exception) -> str:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from batchwire_server.core.errors import OutOfReachError
+from batchwire_server.core.health import Component
 
 _CLOCKS = {
     "sqlite": "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
@@ -93,13 +94,13 @@ class Database:
         try:
             yield
         except self._faults as error:
-            raise OutOfReachError("database", f"{self.place}: {error}") from error
+            raise OutOfReachError(Component.DATABASE, f"{self.place}: {error}") from error
         except OSError as error:  # no connection came about; SQLAlchemy lets that through as it is
-            raise OutOfReachError("database", f"{self.place}: {error or type(error).__name__}") from error
+            raise OutOfReachError(Component.DATABASE, f"{self.place}: {error or type(error).__name__}") from error
         except DBAPIError as error:
             if type(error) is not DBAPIError:  # a subclass speaks of the statement
                 raise
-            raise OutOfReachError("database", f"{self.place}: {error}") from error
+            raise OutOfReachError(Component.DATABASE, f"{self.place}: {error}") from error
 
     @property
     def is_missing(self) -> bool:
