@@ -20,7 +20,7 @@ from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.roles import process
 from batchwire_server.roles.errors import StartError
 from batchwire_server.service.api_keys import DEFAULT_TENANT
-from batchwire_server.settings import ECHO, Settings, in_force, load, misspelt, reference
+from batchwire_server.settings import ECHO, Settings, documentation, effective, load, unknown_variables
 
 _OPTIONS = {
     "data_dir": click.option("--data-dir", type=click.Path(path_type=Path), help="Where SQLite and the blobs are."),
@@ -59,7 +59,7 @@ def _options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]
 
 
 def _load(config: Path | None, said: dict[str, Any]) -> Settings:
-    for name, near in misspelt(os.environ).items():
+    for name, near in unknown_variables(os.environ).items():
         click.echo(f"Warning: {name} is no setting; is {near} meant?", err=True)
     overrides = {name: value for name, value in said.items() if value is not None and value != ()}
     try:
@@ -152,7 +152,7 @@ def create(config: Path | None, tenant: str, name: str, **said: Any) -> None:
     """Make a key, and print it: this once."""
     settings = _load(config, said)
     record, key = _run("keys", settings, tenant, name, function="create")
-    click.echo(f"{record.id} acts for {tenant}, in {in_force(settings)['database'] or settings.data_dir}", err=True)
+    click.echo(f"{record.id} acts for {tenant}, in {effective(settings)['database'] or settings.data_dir}", err=True)
     click.echo(key)
 
 
@@ -179,8 +179,8 @@ def revoke(config: Path | None, key_id: str, **said: Any) -> None:
 @_options()
 def settings(config: Path | None) -> None:
     """Print all settings as they are in force, with their meanings; defaults where they differ."""
-    values = in_force(_load(config, {}))
-    for name, default, meaning in reference():
+    values = effective(_load(config, {}))
+    for name, default, meaning in documentation():
         if name not in values:  # of upstreams, where there are none
             continue
         value = values[name]

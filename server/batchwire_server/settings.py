@@ -317,30 +317,30 @@ def _without_secrets(text: str) -> str:
     return scheme + separator + place + mark + re.sub(r"=[^&]*", "=***", options)
 
 
-def reference(model: type[BaseModel] = Settings, prefix: str = "") -> list[tuple[str, str, str]]:
+def documentation(model: type[BaseModel] = Settings, prefix: str = "") -> list[tuple[str, str, str]]:
     """Returns name, default and description of every setting; those of a table follow it as `table.name`."""
     rows: list[tuple[str, str, str]] = []
     for name, field in model.model_fields.items():
         default = field.get_default()
         if isinstance(default, Section):
-            rows += reference(type(default), f"{prefix}{name}.")
+            rows += documentation(type(default), f"{prefix}{name}.")
             continue
         shown = "" if field.is_required() or default in ("", ()) else _shown(default)
         rows.append((f"{prefix}{name}", shown, field.description or ""))
         if name == "upstreams":
-            rows += reference(UpstreamSettings, "upstreams[].")
+            rows += documentation(UpstreamSettings, "upstreams[].")
     return rows
 
 
-def in_force(settings: BaseModel, prefix: str = "") -> dict[str, str]:
+def effective(settings: BaseModel, prefix: str = "") -> dict[str, str]:
     """Returns all values by the names of `reference`, secrets left out. Of upstreams it has the number, and the values of all beside each other."""
     values: dict[str, str] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         if isinstance(value, Section):
-            values |= in_force(value, f"{prefix}{name}.")
+            values |= effective(value, f"{prefix}{name}.")
         elif name == "upstreams":
-            each = [in_force(upstream, "upstreams[].") for upstream in value]
+            each = [effective(upstream, "upstreams[].") for upstream in value]
             values[name] = str(len(each))
             values |= {key: " | ".join(upstream[key] for upstream in each) for key in (each[0] if each else ())}
         else:
@@ -348,12 +348,12 @@ def in_force(settings: BaseModel, prefix: str = "") -> dict[str, str]:
     return values
 
 
-def misspelt(environment: Iterable[str]) -> dict[str, str]:
+def unknown_variables(environment: Iterable[str]) -> dict[str, str]:
     """Returns the environment's variables that are no settings but nearly so, each with the setting that may be meant.
 
     Others that begin alike are nobody's mistake: an orchestrator may make some, and an upstream's key may be in one.
     """
-    names = [name for name, _, _ in reference() if not name.startswith("upstreams[]")]
+    names = [name for name, _, _ in documentation() if not name.startswith("upstreams[]")]
     sections = {name.partition(".")[0] for name in names}
     known = [f"{PREFIX}{name.replace('.', '__').upper()}" for name in (*names, *sections, "config")]
     unknown = {name for name in environment if name.upper().startswith(PREFIX)} - {*known, *_CLIENTS}

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from batchwire_server.settings import in_force, load, misspelt, reference
+from batchwire_server.settings import documentation, effective, load, unknown_variables
 
 
 def test_values_have_the_names_of_the_reference() -> None:
-    values = in_force(load(overrides={"upstreams": [{"base_url": "http://gpu-1"}]}))
-    assert list(values) == [name for name, _, _ in reference()]
+    values = effective(load(overrides={"upstreams": [{"base_url": "http://gpu-1"}]}))
+    assert list(values) == [name for name, _, _ in documentation()]
 
 
 def test_upstreams_stand_beside_each_other() -> None:
     upstreams = [{"base_url": "http://gpu-1"}, {"base_url": "http://gpu-2", "max_concurrency": 8}]
-    values = in_force(load(overrides={"upstreams": upstreams}))
+    values = effective(load(overrides={"upstreams": upstreams}))
     assert values["upstreams"] == "2"
     assert values["upstreams[].base_url"] == "http://gpu-1 | http://gpu-2"
     assert values["upstreams[].max_concurrency"] == "256 | 8"
@@ -31,7 +31,7 @@ def test_upstreams_stand_beside_each_other() -> None:
     ],
 )
 def test_secrets_are_not_shown(name: str, given: object, shown: str) -> None:
-    assert in_force(load(overrides={name: given}))[name] == shown
+    assert effective(load(overrides={name: given}))[name] == shown
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_secrets_are_not_shown(name: str, given: object, shown: str) -> None:
     ],
 )
 def test_a_misspelt_variable_is_found(name: str, near: str) -> None:
-    assert misspelt([name, "PATH"]) == {name: near}
+    assert unknown_variables([name, "PATH"]) == {name: near}
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,4 @@ def test_a_misspelt_variable_is_found(name: str, near: str) -> None:
     ],
 )
 def test_other_variables_are_left_alone(name: str) -> None:
-    assert misspelt([name]) == {}
+    assert unknown_variables([name]) == {}

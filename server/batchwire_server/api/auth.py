@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from grpc import aio
 
-from batchwire_server.core.trusted_header import Trust
+from batchwire_server.core.trusted_header import TrustedHeader
 
 _tenant: ContextVar[str] = ContextVar("tenant")
 
@@ -28,10 +28,10 @@ def address_of(peer: str) -> str:
     return unquote(rest).rpartition(":")[0].strip("[]") if kind in {"ipv4", "ipv6"} else ""
 
 
-def said_tenant(context: aio.ServicerContext[Any, Any], trust: Trust) -> str | None:
+def trusted_tenant(context: aio.ServicerContext[Any, Any], trusted_header: TrustedHeader) -> str | None:
     """Returns the tenant that a call says it acts for, if it is to be believed. Raises BatchwireError."""
     metadata = [(key, str(value)) for key, value in context.invocation_metadata() or ()]
-    return trust.tenant(address_of(context.peer()), metadata)
+    return trusted_header.tenant(address_of(context.peer()), metadata)
 
 
 def act_for(tenant: str) -> None:

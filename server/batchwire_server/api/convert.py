@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import Batch, File, LineRules, Model, UploadPart, UploadStatus, WebhookEndpoint
-from batchwire_server.core.webhooks import hint_of
+from batchwire_server.core.webhooks import secret_hint
 from batchwire_server.service.files import FileSpec, check_lifetime
 from batchwire_server.service.uploads import UploadState
 
@@ -145,7 +145,7 @@ def endpoint_message(endpoint: WebhookEndpoint) -> v1.WebhookEndpoint:
         name=endpoint.name,
         url=endpoint.url,
         event_types=endpoint.event_types,
-        signing_secret_hint=hint_of(endpoint.secret),
+        signing_secret_hint=secret_hint(endpoint.secret),
         created_at=timestamp(endpoint.created_at),
         updated_at=timestamp(endpoint.updated_at),
     )
@@ -158,7 +158,7 @@ def endpoint_with_secret(endpoint: WebhookEndpoint) -> v1.WebhookEndpointWithSec
         name=endpoint.name,
         url=endpoint.url,
         event_types=endpoint.event_types,
-        signing_secret_hint=hint_of(endpoint.secret),
+        signing_secret_hint=secret_hint(endpoint.secret),
         created_at=timestamp(endpoint.created_at),
         updated_at=timestamp(endpoint.updated_at),
         signing_secret=endpoint.secret,

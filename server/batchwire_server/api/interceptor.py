@@ -12,12 +12,12 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from batchwire_server.api.auth import act_for, key_of, said_tenant
+from batchwire_server.api.auth import act_for, key_of, trusted_tenant
 from batchwire_server.api.errors import CODES, DETAILS_KEY, status_details
 from batchwire_server.api.sanitize import all_sound, sound
 from batchwire_server.core.errors import BatchwireError, OutOfReachError
-from batchwire_server.core.trusted_header import Trust
-from batchwire_server.service.api_keys import Access
+from batchwire_server.core.trusted_header import TrustedHeader
+from batchwire_server.service.api_keys import ApiKeyAuthenticator
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +54,11 @@ READMIT_S = 5.0
 class CallInterceptor(aio.ServerInterceptor):
     """Finds out whom each call of the protocol acts for, looks at its text, and translates what its handler raises."""
 
-    def __init__(self, access: Access, trust: Trust, readmit: float = READMIT_S) -> None:
-        self._access = access
-        self._trust = trust
+    def __init__(
+        self, authenticator: ApiKeyAuthenticator, trusted_header: TrustedHeader, readmit: float = READMIT_S
+    ) -> None:
+        self._authenticator = authenticator
+        self._trusted_header = trusted_header
         self._readmit = readmit
 
     async def intercept_service(
@@ -81,7 +83,7 @@ class CallInterceptor(aio.ServerInterceptor):
 
     async def _admit(self, context: Context) -> None:
         """Finds out whom a call acts for. Raises BatchwireError."""
-        act_for(said_tenant(context, self._trust) or await self._access.tenant(key_of(context)))
+        act_for(trusted_tenant(context, self._trusted_header) or await self._authenticator.tenant(key_of(context)))
 
     def _wrap_unary(
         self, behaviour: Callable[[Any, Context], Awaitable[Any]], method: str, checked: Callable[[Any], Any]

@@ -49,9 +49,11 @@ class RpcServer:
     """The gRPC server of the role api."""
 
     def __init__(self, use_cases: UseCases) -> None:
-        self._server = aio.server(interceptors=[CallInterceptor(use_cases.access, use_cases.trust)], options=OPTIONS)
+        self._server = aio.server(
+            interceptors=[CallInterceptor(use_cases.authenticator, use_cases.trusted_header)], options=OPTIONS
+        )
         self._health = health.aio.HealthServicer()
-        self._checkup = use_cases.checkup
+        self._health_checks = use_cases.health_checks
         self._out: set[str] = set()
         v1.add_FileServiceServicer_to_server(FileServicer(use_cases.files), self._server)
         v1.add_UploadServiceServicer_to_server(UploadServicer(use_cases.uploads), self._server)
@@ -66,9 +68,9 @@ class RpcServer:
         """Listens at `host:port`; returns the port, which port 0 leaves to the system."""
         port = self._server.add_insecure_port(address)
         await self._server.start()
-        for service in ("", *SERVICES, *self._checkup.parts):
+        for service in ("", *SERVICES, *self._health_checks.parts):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        self._looking = asyncio.create_task(self._checkup.run(self._changed))
+        self._looking = asyncio.create_task(self._health_checks.run(self._changed))
         return port
 
     async def _changed(self, part: str, fine: bool) -> None:

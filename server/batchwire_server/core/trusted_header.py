@@ -24,7 +24,7 @@ _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class TrustedHeader:
     """What an operator trusts.
 
     Attributes:

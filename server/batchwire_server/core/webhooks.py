@@ -47,7 +47,7 @@ def secret_of(key: bytes) -> str:
     return PREFIX + base64.b64encode(key).decode()
 
 
-def hint_of(secret: str) -> str:
+def secret_hint(secret: str) -> str:
     """Returns what may be shown of a secret."""
     return f"{PREFIX}…{secret[-4:]}"
 

@@ -10,10 +10,8 @@ from batchwire_server.roles.adapters import Adapters, open_adapters
 from batchwire_server.roles.addresses import is_loopback, split_address
 from batchwire_server.roles.assembly import build_use_cases
 from batchwire_server.roles.errors import ListenError, NoKeysError
-from batchwire_server.roles.process import announce, stop_on_signals
+from batchwire_server.roles.process import RPC_GRACE_S, announce, stop_on_signals
 from batchwire_server.settings import Settings
-
-RPC_GRACE_S = 5.0
 
 
 async def open_without_keys(settings: Settings, adapters: Adapters, *addresses: str) -> bool:

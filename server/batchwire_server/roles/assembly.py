@@ -13,12 +13,12 @@ from batchwire_server.core.limits import Limits
 from batchwire_server.core.ports import TaskQueue
 from batchwire_server.core.records import TaskKind
 from batchwire_server.core.scheduling.retry import RetryPolicy
-from batchwire_server.core.trusted_header import Trust
+from batchwire_server.core.trusted_header import TrustedHeader
 from batchwire_server.roles.adapters import Adapters
-from batchwire_server.service.api_keys import Access
+from batchwire_server.service.api_keys import ApiKeyAuthenticator
 from batchwire_server.service.batches import Batches
 from batchwire_server.service.files import Files
-from batchwire_server.service.health import Checkup
+from batchwire_server.service.health import HealthChecks
 from batchwire_server.service.models import Models
 from batchwire_server.service.results import Results
 from batchwire_server.service.retries import Retries
@@ -62,9 +62,11 @@ def build_use_cases(
         results=Results(store, blobs, adapters.changes),
         models=Models(adapters.catalog),
         webhooks=Webhooks(store, _webhook_sender(settings), private=settings.limits.private_webhooks),
-        access=Access(store, open_without_keys=open_without_keys),
-        trust=Trust(settings.trusted_header, tuple(map(ip_network, settings.trusted_peers)), gateway_token),
-        checkup=Checkup(
+        authenticator=ApiKeyAuthenticator(store, open_without_keys=open_without_keys),
+        trusted_header=TrustedHeader(
+            settings.trusted_header, tuple(map(ip_network, settings.trusted_peers)), gateway_token
+        ),
+        health_checks=HealthChecks(
             {
                 Component.DATABASE: store.reach,
                 Component.BLOBS: blobs.reach,

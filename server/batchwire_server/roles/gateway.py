@@ -14,11 +14,10 @@ from batchwire_server.gateway.app import create_app
 from batchwire_server.gateway.options import GatewayOptions
 from batchwire_server.roles.addresses import split_address
 from batchwire_server.roles.errors import ListenError
-from batchwire_server.roles.process import announce, stop_on_signals
+from batchwire_server.roles.process import RPC_GRACE_S, announce, stop_on_signals
 from batchwire_server.settings import Settings
 
 CHANNEL_OPTIONS = (("grpc.max_receive_message_length", 64 * 1024 * 1024),)
-STOP_GRACE_S = 5
 SOCKET_BACKLOG = 2048
 
 
@@ -62,7 +61,7 @@ async def running_gateway(settings: Settings, api: str, token: str = "") -> Asyn
             access_log=False,
             proxy_headers=False,  # any caller can send a header that names an address
             log_config=None,
-            timeout_graceful_shutdown=STOP_GRACE_S,
+            timeout_graceful_shutdown=RPC_GRACE_S,
         )
         server = _Uvicorn(config)
         serving = asyncio.create_task(server.serve(sockets=[listening]))

@@ -14,6 +14,9 @@ import uvloop
 
 Result = TypeVar("Result")
 
+RPC_GRACE_S = 5
+"""Seconds that RPCs and HTTP requests in flight have to end when their server stops."""
+
 GC_THRESHOLDS = (20_000, 20, 20)
 QUIET_LOGGERS = ("alembic", "aiosqlite", "asyncio", "uvicorn")
 """Libraries whose messages below WARNING are not logged."""

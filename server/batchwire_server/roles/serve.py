@@ -17,13 +17,11 @@ from batchwire_server.roles.adapters import create_data_dir, open_adapters
 from batchwire_server.roles.api import running_api
 from batchwire_server.roles.errors import DataDirInUseError
 from batchwire_server.roles.gateway import running_gateway
-from batchwire_server.roles.process import announce, stop_on_signals
-from batchwire_server.roles.supervisor import Patience, Supervisor, keep_isolation
+from batchwire_server.roles.process import RPC_GRACE_S, announce, stop_on_signals
+from batchwire_server.roles.supervisor import Supervisor, WorkerTimeouts, keep_quarantine_worker
 from batchwire_server.settings import Settings
 
 log = logging.getLogger(__name__)
-
-RPC_GRACE_S = 5.0
 
 
 @contextmanager
@@ -63,12 +61,14 @@ async def run(settings: Settings) -> None:
         grpc_address = await stack.enter_async_context(running_api(settings, adapters, *listens, gateway_token=token))
         http_address = await stack.enter_async_context(running_gateway(settings, grpc_address, token))
         names = [f"{node}/{number}" for number in range(settings.workers)]
-        times = Patience(settings.work.drain_grace * 2 + RPC_GRACE_S, settings.work.lease_ttl * 2)
+        times = WorkerTimeouts(settings.work.drain_grace * 2 + RPC_GRACE_S, settings.work.lease_ttl * 2)
         child_settings = settings.model_dump_json()
         release = partial(adapters.store.release_worker, crashed=True)
         supervising = asyncio.create_task(Supervisor(names, child_settings, release, times).run(stop))
         isolating = asyncio.create_task(
-            keep_isolation(f"{node}/isolated", child_settings, adapters.store.quarantine_waits, release, stop, times)
+            keep_quarantine_worker(
+                f"{node}/isolated", child_settings, adapters.store.quarantine_waits, release, stop, times
+            )
         )
         announce(grpc=grpc_address, http=http_address)
         stopping = asyncio.create_task(stop.wait())

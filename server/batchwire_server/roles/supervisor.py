@@ -16,19 +16,19 @@ log = logging.getLogger(__name__)
 FIRST_DELAY_S = 0.1
 MAX_DELAY_S = 10.0
 HEALTHY_S = 10.0
-ISOLATION_LOOK_S = 1.0
-PULSE_S = 1.0
+QUARANTINE_POLL_S = 1.0
+HEARTBEAT_S = 1.0
 STEADY_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}
 """Has glibc give back what is freed. By itself it keeps a heap per thread, and in it room for the largest block that the thread ever had."""
-STARTUP_S = 60.0
+STARTUP_TIMEOUT_S = 60.0
 """How long a process may take until its first sign of life."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class WorkerTimeouts:
     """How many seconds a worker may take to hand over, and may give no sign of life."""
 
-    hand_over: float
+    shutdown_s: float
     silence: float
 
 
@@ -43,7 +43,7 @@ class Supervisor:
     """
 
     def __init__(
-        self, names: list[str], settings: str, release: Callable[[str], Awaitable[int]], times: Patience
+        self, names: list[str], settings: str, release: Callable[[str], Awaitable[int]], times: WorkerTimeouts
     ) -> None:
         self._names = names
         self._settings = settings
@@ -77,7 +77,7 @@ class Supervisor:
                     await stop.wait()
 
 
-async def run_worker(name: str, settings: str, stop: asyncio.Event, times: Patience, *options: str) -> int:
+async def run_worker(name: str, settings: str, stop: asyncio.Event, times: WorkerTimeouts, *options: str) -> int:
     """Runs one worker process to its end, which `stop` brings about; returns its exit status.
 
     Args:
@@ -110,9 +110,9 @@ async def run_worker(name: str, settings: str, stop: asyncio.Event, times: Patie
         log.warning("worker %s has given no sign of life for %.0f s; ending it", name, times.silence)
         process.kill()
     try:
-        return await asyncio.wait_for(asyncio.shield(ended), times.hand_over)
+        return await asyncio.wait_for(asyncio.shield(ended), times.shutdown_s)
     except TimeoutError:
-        log.warning("worker %s did not hand over in %.0f s; ending it", name, times.hand_over)
+        log.warning("worker %s did not hand over in %.0f s; ending it", name, times.shutdown_s)
         process.kill()
         return await ended
     finally:
@@ -124,7 +124,7 @@ async def _until_silent(pulse: asyncio.StreamReader, silence: float) -> bool:
 
     Silence must be found twice in a row: a supervisor that stood still itself finds it once for no reason.
     """
-    missed, patience = 0, STARTUP_S
+    missed, patience = 0, STARTUP_TIMEOUT_S
     while missed < 2:
         try:
             async with asyncio.timeout(patience / 2):
@@ -136,21 +136,21 @@ async def _until_silent(pulse: asyncio.StreamReader, silence: float) -> bool:
     return True
 
 
-async def give_signs_of_life() -> None:
+async def send_heartbeats() -> None:
     """Tells the supervisor, until cancelled, that this process does not stand still."""
     while True:
         with suppress(OSError):  # the supervisor has ended, which the standard input tells
             os.write(sys.stdout.fileno(), b".")
-        await asyncio.sleep(PULSE_S)
+        await asyncio.sleep(HEARTBEAT_S)
 
 
-async def keep_isolation(
+async def keep_quarantine_worker(
     name: str,
     settings: str,
     waits: Callable[[], Awaitable[bool]],
     release: Callable[[str], Awaitable[int]],
     stop: asyncio.Event,
-    times: Patience,
+    times: WorkerTimeouts,
 ) -> None:
     """Runs a worker for the shards that were set aside whenever there are any, until `stop` is set.
 
@@ -165,5 +165,5 @@ async def keep_isolation(
         except Exception:
             log.exception("what was set aside could not be run; trying again")
         with suppress(TimeoutError):
-            async with asyncio.timeout(ISOLATION_LOOK_S):
+            async with asyncio.timeout(QUARANTINE_POLL_S):
                 await stop.wait()

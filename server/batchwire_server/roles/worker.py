@@ -11,11 +11,9 @@ from functools import partial
 from batchwire_server.adapters.sql.engine import WORK
 from batchwire_server.roles.adapters import open_adapters
 from batchwire_server.roles.assembly import build_quarantine_runner, build_worker
-from batchwire_server.roles.process import announce, stop_on_end_of_stdin, stop_on_signals
-from batchwire_server.roles.supervisor import Patience, give_signs_of_life, keep_isolation
+from batchwire_server.roles.process import RPC_GRACE_S, announce, stop_on_end_of_stdin, stop_on_signals
+from batchwire_server.roles.supervisor import WorkerTimeouts, keep_quarantine_worker, send_heartbeats
 from batchwire_server.settings import Settings
-
-RPC_GRACE_S = 5.0
 
 
 async def run(settings: Settings, name: str | None, *, until_stdin_ends: bool, isolated: bool) -> None:
@@ -35,7 +33,7 @@ async def run(settings: Settings, name: str | None, *, until_stdin_ends: bool, i
     own_name = f"{name or socket.gethostname()}/{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
         if until_stdin_ends:
-            heartbeat = asyncio.create_task(give_signs_of_life())
+            heartbeat = asyncio.create_task(send_heartbeats())
             stack.callback(heartbeat.cancel)
         adapters = await stack.enter_async_context(open_adapters(settings, WORK))
         if isolated:
@@ -47,8 +45,8 @@ async def run(settings: Settings, name: str | None, *, until_stdin_ends: bool, i
             return
         announce(worker=own_name)
         release = partial(adapters.store.release_worker, crashed=True)
-        times = Patience(settings.work.drain_grace + RPC_GRACE_S, settings.work.lease_ttl * 2)
+        times = WorkerTimeouts(settings.work.drain_grace + RPC_GRACE_S, settings.work.lease_ttl * 2)
         child_settings, waits = settings.model_dump_json(), adapters.store.quarantine_waits
         await asyncio.gather(
-            working, keep_isolation(f"{own_name}/isolated", child_settings, waits, release, stop, times)
+            working, keep_quarantine_worker(f"{own_name}/isolated", child_settings, waits, release, stop, times)
         )

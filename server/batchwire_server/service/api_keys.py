@@ -9,7 +9,7 @@ from batchwire_server.core import ids
 from batchwire_server.core.errors import invalid_api_key, missing_api_key
 from batchwire_server.core.ports import KeyStore
 from batchwire_server.core.records import ApiKey
-from batchwire_server.service.single_flight import Shared
+from batchwire_server.service.single_flight import SingleFlight
 
 DEFAULT_TENANT = "default"
 PREFIX = "bw-"
@@ -20,12 +20,12 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def hint_of(key: str) -> str:
+def key_hint(key: str) -> str:
     """Returns what may be shown of a key: enough to tell it from others, too little to guess it."""
     return f"{key[:6]}…{key[-4:]}" if len(key) > 20 else f"{key[:3]}…"
 
 
-class Keys:
+class ApiKeys:
     """The use cases of operators."""
 
     def __init__(self, store: KeyStore) -> None:
@@ -34,7 +34,7 @@ class Keys:
     async def create(self, tenant: str, name: str) -> tuple[ApiKey, str]:
         """Makes a key for a tenant; returns its record, and the key itself, which is never shown again."""
         key = PREFIX + secrets.token_urlsafe(32)
-        record = ApiKey(ids.key_id(), tenant, name, hint_of(key))
+        record = ApiKey(ids.key_id(), tenant, name, key_hint(key))
         return await self._store.add_key(record, digest_of(key)), key
 
     async def list(self) -> list[ApiKey]:
@@ -46,7 +46,7 @@ class Keys:
         return await self._store.revoke_key(key_id)
 
 
-class Access:
+class ApiKeyAuthenticator:
     """Tells whom a call acts for.
 
     Args:
@@ -57,13 +57,13 @@ class Access:
     def __init__(self, store: KeyStore, *, open_without_keys: bool) -> None:
         self._store = store
         self._open_without_keys = open_without_keys
-        self._found = Shared(self._find)
+        self._found = SingleFlight(self._find)
 
     async def tenant(self, key: str) -> str:
         """Returns the tenant of a call that brings a key, or an empty string. Raises BatchwireError."""
         if tenant := await self._found(key):
             return tenant
-        raise invalid_api_key(hint_of(key)) if key else missing_api_key()
+        raise invalid_api_key(key_hint(key)) if key else missing_api_key()
 
     async def _find(self, key: str) -> str | None:
         if key and (tenant := await self._store.tenant_of_key(digest_of(key))):

@@ -14,7 +14,7 @@ PATIENCE_S = 5.0
 Probe = Callable[[], Awaitable[None]]
 
 
-class Checkup:
+class HealthChecks:
     """Tries each part in turn, for as long as `run` runs.
 
     Args:

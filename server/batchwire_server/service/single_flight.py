@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 Answer = TypeVar("Answer")
 
 
-class Shared(Generic[Answer]):
+class SingleFlight(Generic[Answer]):
     """Asks once for all who ask while an earlier asking is under way; nobody gets an answer to what was asked before.
 
     Args:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from batchwire_server.core.trusted_header import Trust
-from batchwire_server.service.api_keys import Access
+from batchwire_server.core.trusted_header import TrustedHeader
+from batchwire_server.service.api_keys import ApiKeyAuthenticator
 from batchwire_server.service.batches import Batches
 from batchwire_server.service.files import Files
-from batchwire_server.service.health import Checkup
+from batchwire_server.service.health import HealthChecks
 from batchwire_server.service.models import Models
 from batchwire_server.service.results import Results
 from batchwire_server.service.uploads import Uploads
@@ -27,6 +27,6 @@ class UseCases:
     results: Results
     models: Models
     webhooks: Webhooks
-    access: Access
-    trust: Trust
-    checkup: Checkup
+    authenticator: ApiKeyAuthenticator
+    trusted_header: TrustedHeader
+    health_checks: HealthChecks

@@ -16,8 +16,8 @@ from batchwire_server.adapters.sql.migrate import migrate
 from batchwire_server.api.interceptor import CallInterceptor
 from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.core.health import Component
-from batchwire_server.core.trusted_header import Trust
-from batchwire_server.service.api_keys import Access, Keys
+from batchwire_server.core.trusted_header import TrustedHeader
+from batchwire_server.service.api_keys import ApiKeyAuthenticator, ApiKeys
 
 
 class Snapshots(asyncio.Queue[v1.Batch | Exception]):
@@ -29,7 +29,7 @@ class Snapshots(asyncio.Queue[v1.Batch | Exception]):
 
 
 @asynccontextmanager
-async def serving(folder: Path, readmit: float) -> AsyncIterator[tuple[Snapshots, Keys, str]]:
+async def serving(folder: Path, readmit: float) -> AsyncIterator[tuple[Snapshots, ApiKeys, str]]:
     """Serves a watch behind keys; yields what it will send, the keys and its address."""
     database = Database(f"sqlite+aiosqlite:///{folder / 'test.db'}")
     await migrate(database)
@@ -48,15 +48,15 @@ async def serving(folder: Path, readmit: float) -> AsyncIterator[tuple[Snapshots
     handler = grpc.unary_stream_rpc_method_handler(
         watch_batch, v1.WatchBatchRequest.FromString, v1.Batch.SerializeToString
     )
-    access = Access(store, open_without_keys=True)
-    server = grpc.aio.server(interceptors=[CallInterceptor(access, Trust(), readmit)])
+    authenticator = ApiKeyAuthenticator(store, open_without_keys=True)
+    server = grpc.aio.server(interceptors=[CallInterceptor(authenticator, TrustedHeader(), readmit)])
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler("batchwire.v1.BatchService", {"WatchBatch": handler})]
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        yield snapshots, Keys(store), f"127.0.0.1:{port}"
+        yield snapshots, ApiKeys(store), f"127.0.0.1:{port}"
     finally:
         await server.stop(None)
         await database.close()

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from batchwire_server.settings import reference
+from batchwire_server.settings import documentation
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
@@ -15,7 +15,7 @@ DOCUMENTS = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.m
 def test_every_setting_is_in_the_configuration_page() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     listed = [line for line in page.splitlines() if line.startswith("| `")]
-    assert listed == [f"| `{name}` | {default} | {meaning} |" for name, default, meaning in reference()]
+    assert listed == [f"| `{name}` | {default} | {meaning} |" for name, default, meaning in documentation()]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -10,7 +10,7 @@ from batchwire_server.roles.adapters import open_adapters
 from batchwire_server.roles.addresses import is_loopback
 from batchwire_server.roles.api import open_without_keys
 from batchwire_server.roles.errors import NoKeysError
-from batchwire_server.service.api_keys import Keys
+from batchwire_server.service.api_keys import ApiKeys
 from batchwire_server.settings import Settings
 
 HERE, ANYWHERE = "127.0.0.1:1", "0.0.0.0:1"
@@ -57,7 +57,7 @@ async def test_it_is_open_on_loopback_or_where_that_is_asked_for_by_name(
     chosen = Settings(data_dir=tmp_path, **settings)
     async with open_adapters(chosen) as world:
         if keyed:
-            await Keys(world.store).create("red", "")
+            await ApiKeys(world.store).create("red", "")
         answer = expected[keyed]
         if answer is None:
             with pytest.raises(NoKeysError, match="there is no API key yet"):

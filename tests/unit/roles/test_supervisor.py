@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from batchwire_server.roles import supervisor
-from batchwire_server.roles.supervisor import Patience, Supervisor, run_worker
+from batchwire_server.roles.supervisor import Supervisor, WorkerTimeouts, run_worker
 
 
 async def test_what_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ async def test_what_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
     stop = asyncio.Event()
-    running = asyncio.create_task(Supervisor(["a"], "{}", release, Patience(1.0, 30.0)).run(stop))
+    running = asyncio.create_task(Supervisor(["a"], "{}", release, WorkerTimeouts(1.0, 30.0)).run(stop))
     async with asyncio.timeout(20):
         while len(released) < 3:  # noqa: ASYNC110 - the list has no event
             await asyncio.sleep(0.01)
@@ -35,7 +35,7 @@ async def test_without_workers_it_lasts_until_it_is_told_to_end() -> None:
         return 0
 
     stop = asyncio.Event()
-    running = asyncio.create_task(Supervisor([], "{}", release, Patience(1.0, 30.0)).run(stop))
+    running = asyncio.create_task(Supervisor([], "{}", release, WorkerTimeouts(1.0, 30.0)).run(stop))
     await asyncio.sleep(0)
     assert not running.done()
     stop.set()
@@ -52,14 +52,14 @@ def a_program(folder: Path, body: str) -> str:
 
 async def test_a_worker_that_stands_still_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", a_program(tmp_path, "printf .; exec sleep 60"))
-    status = await run_worker("w", "{}", asyncio.Event(), Patience(20.0, 0.2))
+    status = await run_worker("w", "{}", asyncio.Event(), WorkerTimeouts(20.0, 0.2))
     assert status == -signal.SIGKILL
 
 
 async def test_a_worker_that_never_shows_life_is_ended_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(supervisor, "STARTUP_S", 0.2)
+    monkeypatch.setattr(supervisor, "STARTUP_TIMEOUT_S", 0.2)
     monkeypatch.setattr(sys, "executable", a_program(tmp_path, "exec sleep 60"))
-    status = await run_worker("w", "{}", asyncio.Event(), Patience(20.0, 0.2))
+    status = await run_worker("w", "{}", asyncio.Event(), WorkerTimeouts(20.0, 0.2))
     assert status == -signal.SIGKILL
 
 
@@ -69,4 +69,4 @@ async def test_a_worker_that_shows_life_is_left_alone_and_its_end_is_its_own(
     monkeypatch.setattr(
         sys, "executable", a_program(tmp_path, "for i in 1 2 3 4 5; do printf .; sleep 0.2; done; exit 7")
     )
-    assert await run_worker("w", "{}", asyncio.Event(), Patience(20.0, 2.0)) == 7
+    assert await run_worker("w", "{}", asyncio.Event(), WorkerTimeouts(20.0, 2.0)) == 7

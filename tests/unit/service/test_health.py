@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.core.health import Component
-from batchwire_server.service import health as checkup
-from batchwire_server.service.health import Checkup
+from batchwire_server.service import health
+from batchwire_server.service.health import HealthChecks
 
 from tests.support.scripted_upstream import until
 
@@ -38,7 +38,7 @@ async def looked_at(**parts: Part) -> AsyncIterator[list[tuple[str, bool]]]:
     async def changed(part: str, fine: bool) -> None:
         told.append((part, fine))
 
-    running = asyncio.create_task(Checkup(parts, interval=0.005).run(changed))
+    running = asyncio.create_task(HealthChecks(parts, interval=0.005).run(changed))
     yield told
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -65,7 +65,7 @@ async def test_a_part_that_fails_and_is_fine_again_is_told_once_each(error: Exce
 
 
 async def test_a_part_that_says_nothing_is_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkup, "PATIENCE_S", 0.02)
+    monkeypatch.setattr(health, "PATIENCE_S", 0.02)
     part = Part()
     part.silent = True
     async with looked_at(blobs=part) as told:

@@ -6,9 +6,9 @@ from ipaddress import ip_network
 
 import pytest
 from batchwire_server.core.errors import BatchwireError
-from batchwire_server.core.trusted_header import PEER, TOKEN, Trust
+from batchwire_server.core.trusted_header import PEER, TOKEN, TrustedHeader
 
-TRUST = Trust("x-tenant", (ip_network("10.0.0.0/24"), ip_network("fd00::/8")), "secret")
+TRUST = TrustedHeader("x-tenant", (ip_network("10.0.0.0/24"), ip_network("fd00::/8")), "secret")
 RED = ("x-tenant", "red")
 
 
@@ -34,13 +34,13 @@ def test_the_gateway_of_this_process_is_known_by_its_token() -> None:
     assert TRUST.tenant("127.0.0.1", [RED, (PEER, "10.0.1.8"), (TOKEN, "secret")]) is None
     assert TRUST.tenant("127.0.0.1", [RED, (TOKEN, "secret")]) is None
     assert TRUST.tenant("127.0.0.1", [RED, (PEER, "10.0.0.8"), (TOKEN, "guess")]) is None
-    no_token = Trust(TRUST.header, TRUST.peers)
+    no_token = TrustedHeader(TRUST.header, TRUST.peers)
     assert no_token.tenant("127.0.0.1", [RED, (PEER, "10.0.0.8"), (TOKEN, "")]) is None
 
 
 def test_no_word_is_no_tenant() -> None:
     assert TRUST.tenant("10.0.0.7", []) is None
-    assert Trust().tenant("10.0.0.7", [RED, ("", "red")]) is None
+    assert TrustedHeader().tenant("10.0.0.7", [RED, ("", "red")]) is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from batchwire_server.service.single_flight import Shared
+from batchwire_server.service.single_flight import SingleFlight
 
 
 class Oracle:
@@ -31,7 +31,7 @@ async def turns(count: int = 5) -> None:
 
 async def test_who_asks_while_it_is_being_asked_gets_the_next_answer_together_with_others() -> None:
     oracle = Oracle()
-    shared = Shared(oracle)
+    shared = SingleFlight(oracle)
     first = asyncio.create_task(shared("a"))
     await turns()
     others = [asyncio.create_task(shared("a")) for _ in range(100)]
@@ -46,14 +46,14 @@ async def test_who_asks_while_it_is_being_asked_gets_the_next_answer_together_wi
 async def test_each_question_has_an_answer_of_its_own() -> None:
     oracle = Oracle()
     oracle.open.set()
-    shared = Shared(oracle)
+    shared = SingleFlight(oracle)
     answers = await asyncio.gather(*map(shared, "aba"))
     assert answers == [1, 2, 1]
 
 
 async def test_a_failure_is_told_to_all_who_share_it_and_to_nobody_after() -> None:
     oracle = Oracle()
-    shared = Shared(oracle)
+    shared = SingleFlight(oracle)
     failing = [asyncio.create_task(shared("bad")) for _ in range(3)]
     await turns()
     later = asyncio.create_task(shared("bad"))
@@ -67,7 +67,7 @@ async def test_a_failure_is_told_to_all_who_share_it_and_to_nobody_after() -> No
 
 async def test_whoever_gives_up_does_not_take_the_answer_from_others() -> None:
     oracle = Oracle()
-    shared = Shared(oracle)
+    shared = SingleFlight(oracle)
     first, second = (asyncio.create_task(shared("a")) for _ in range(2))
     await turns()
     first.cancel()
