@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MIB = 1024 * 1024
+NO_LIMIT = 1 << 62
+"""A number of bytes that nothing exceeds, for files that the server itself writes."""
+
 HOUR_MS = 3_600_000
 MAX_WAIT_S = 60
 """OpenAI's SDKs wait no longer than this by themselves."""

@@ -11,12 +11,10 @@ from batchwire_server.core import ids
 from batchwire_server.core.blob_writer import Intake
 from batchwire_server.core.errors import BatchwireError, BlobNotFoundError, batch_not_retryable
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
-from batchwire_server.core.limits import Limits
+from batchwire_server.core.limits import NO_LIMIT, Limits
 from batchwire_server.core.lines import LineSplitter
 from batchwire_server.core.ports import BlobStore, FileStore
 from batchwire_server.core.records import Batch, File
-
-NO_LIMIT = 1 << 62
 
 
 class _Failed(msgspec.Struct, frozen=True):

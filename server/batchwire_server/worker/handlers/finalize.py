@@ -12,6 +12,7 @@ from batchwire_server.core import ids
 from batchwire_server.core.blob_writer import Intake
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus, outcome
+from batchwire_server.core.limits import NO_LIMIT
 from batchwire_server.core.lines import lines_of, read_call
 from batchwire_server.core.ports import BatchOutputs, BlobStore, CompletedShard, TaskQueue
 from batchwire_server.core.records import Batch, File, Segment, Task
@@ -22,8 +23,6 @@ log = logging.getLogger(__name__)
 
 SMALL_SEGMENT = 1024 * 1024
 """A segment up to this size is read at once, a larger one slice by slice."""
-
-NO_LIMIT = 1 << 62
 
 
 class _Source:
