@@ -19,30 +19,30 @@ from rich.console import Console
 from rich.table import Table
 
 import bench.rows  # noqa: F401 - has the rows
-from bench.curves import concurrency, memory
-from bench.machine import facts
+from bench.charts import concurrency, memory
+from bench.harness import Harness
 from bench.plot import page
-from bench.scene import Scene
+from bench.sysinfo import sysinfo
 from bench.table import BOTH, HEADINGS, ROWS, Row, cells, markdown, result
 
 
-def chosen(full: bool, only: str) -> list[Row]:
-    """Returns the rows that are asked for."""
+def select_rows(full: bool, only: str) -> list[Row]:
+    """Return the rows that are asked for."""
     return [row for row in ROWS if (full or not row.full) and only.lower() in row.name.lower()]
 
 
-def measured(
+def measure_rows(
     rows: list[Row], databases: list[str], folder: Path, rounds: int, *, full: bool
 ) -> Iterator[dict[str, Any]]:
-    """Measures rows, one database after the other; yields their results."""
+    """Measure rows, one database after the other; yield their results."""
     for database in databases:
-        scene = Scene(folder, database, rounds, full=full)
+        harness = Harness(folder, database, rounds, full=full)
         try:
             for row in rows:
                 if database not in row.goals:
                     continue
                 started = time.perf_counter()
-                found = result(row, database, row.measure(scene))
+                found = result(row, database, row.measure(harness))
                 found["seconds"] = round(time.perf_counter() - started, 1)
                 print(
                     f"{found['seconds']:5.0f} s  {' | '.join(cells(found))}  {found['note']}",
@@ -51,11 +51,11 @@ def measured(
                 )
                 yield found
         finally:
-            scene.close()
+            harness.close()
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="the rows of a million lines too")
     parser.add_argument("--only", default="", help="only rows whose name has these words")
@@ -67,17 +67,19 @@ def main() -> None:
     arguments = parser.parse_args()
     for path in filter(None, (arguments.json, arguments.markdown, arguments.plot)):
         path.parent.mkdir(parents=True, exist_ok=True)
-    machine = facts()
+    machine = sysinfo()
     with tempfile.TemporaryDirectory(prefix="batchwire-bench-") as name:
         folder = Path(name)
-        rows = chosen(arguments.full, arguments.only)
-        results = list(measured(rows, arguments.database or list(BOTH), folder, arguments.rounds, full=arguments.full))
+        rows = select_rows(arguments.full, arguments.only)
+        results = list(
+            measure_rows(rows, arguments.database or list(BOTH), folder, arguments.rounds, full=arguments.full)
+        )
         if arguments.plot:
-            scene = Scene(folder, BOTH[0], 1, full=False)
-            arguments.plot.write_text(page([concurrency(scene), memory(scene)]))
-            scene.close()
-    said = ", ".join(f"{what} {value}" for what, value in machine.items())
-    table = Table(title=f"Medians of {arguments.rounds} rounds; {said}")
+            harness = Harness(folder, BOTH[0], 1, full=False)
+            arguments.plot.write_text(page([concurrency(harness), memory(harness)]))
+            harness.close()
+    described = ", ".join(f"{what} {value}" for what, value in machine.items())
+    table = Table(title=f"Medians of {arguments.rounds} rounds; {described}")
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading == "what" else "right")
     for found in results:

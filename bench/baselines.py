@@ -28,7 +28,7 @@ CHUNK = 512 * 1024
 
 
 async def bare_loop(path: Path, base_url: str, at_once: int = CONCURRENCY) -> float:
-    """Reads a file of requests, posts each, appends each answer to a file; returns lines per second."""
+    """Read a file of requests, posts each, appends each answer to a file; return lines per second."""
     client = ClientBuilder().http1_only().tcp_nodelay(enabled=True).build()
     url = f"{base_url}/chat/completions"
 
@@ -59,13 +59,13 @@ async def bare_loop(path: Path, base_url: str, at_once: int = CONCURRENCY) -> fl
     return done / elapsed
 
 
-def _sink_file(folder: Path) -> FileIO:
-    """Opens a file that stays, as a server's does: the memory of files that are gone makes the next ones cheaper to write."""
+def _new_file(folder: Path) -> FileIO:
+    """Open a file that stays, as a server's does: the memory of files that are gone makes the next ones cheaper to write."""
     return FileIO(folder / secrets.token_hex(8), "xb")
 
 
 async def send_grpc(target: str, path: Path, size: int) -> float:
-    """Uploads a file of `size` bytes over gRPC; returns the seconds that it took."""
+    """Upload a file of `size` bytes over gRPC; return the seconds that it took."""
     started = time.perf_counter()
     async with grpc.aio.insecure_channel(target) as channel:
 
@@ -80,19 +80,19 @@ async def send_grpc(target: str, path: Path, size: int) -> float:
     return time.perf_counter() - started
 
 
-async def serve_grpc_sink(folder: Path) -> tuple[grpc.aio.Server, str]:
-    """Starts the bare gRPC sink, which writes into a folder; returns it, and its address."""
+async def serve_grpc_baseline(folder: Path) -> tuple[grpc.aio.Server, str]:
+    """Start the bare gRPC sink, which writes into a folder; return it, and its address."""
 
-    async def sink(requests: AsyncIterator[v1.UploadFileRequest], _context: Any) -> v1.File:
+    async def baseline(requests: AsyncIterator[v1.UploadFileRequest], _context: Any) -> v1.File:
         size = 0
-        with _sink_file(folder) as file:
+        with _new_file(folder) as file:
             async for message in requests:
                 size += file.write(message.data)
             os.fsync(file.fileno())
         return v1.File(bytes=size)
 
     server = grpc.aio.server()
-    method = grpc.stream_unary_rpc_method_handler(sink, v1.UploadFileRequest.FromString, v1.File.SerializeToString)
+    method = grpc.stream_unary_rpc_method_handler(baseline, v1.UploadFileRequest.FromString, v1.File.SerializeToString)
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler("batchwire.v1.FileService", {"UploadFile": method})]
     )
@@ -101,12 +101,12 @@ async def serve_grpc_sink(folder: Path) -> tuple[grpc.aio.Server, str]:
     return server, f"127.0.0.1:{port}"
 
 
-def multipart_sink(folder: Path) -> uvicorn.Server:
-    """Returns the bare multipart sink, which writes into a folder, to be served on a socket."""
+def multipart_baseline(folder: Path) -> uvicorn.Server:
+    """Return the bare multipart sink, which writes into a folder, to be served on a socket."""
 
-    async def sink(request: Request) -> JSONResponse:
+    async def baseline(request: Request) -> JSONResponse:
         boundary = parse_options_header(request.headers["content-type"])[1][b"boundary"]
-        with _sink_file(folder) as file:
+        with _new_file(folder) as file:
 
             def on_part_data(data: bytes, start: int, end: int) -> None:
                 file.write(data[start:end])
@@ -118,5 +118,5 @@ def multipart_sink(folder: Path) -> uvicorn.Server:
             os.fsync(file.fileno())
         return JSONResponse({})
 
-    app = Starlette(routes=[Route("/v1/files", sink, methods=["POST"])])
+    app = Starlette(routes=[Route("/v1/files", baseline, methods=["POST"])])
     return uvicorn.Server(uvicorn.Config(app, http="httptools", lifespan="off", log_config=None))

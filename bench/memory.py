@@ -11,7 +11,7 @@ import psutil
 
 
 class PeakMemory:
-    """Samples the resident size of processes, by name, while its context lasts."""
+    """Sample the resident size of processes, by name, while its context lasts."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
@@ -25,7 +25,7 @@ class PeakMemory:
                 self._peak[name] = max(self._peak[name], process.memory_info().rss)
 
     def peaks(self) -> dict[str, int]:
-        """Returns each process's largest size so far, in bytes."""
+        """Return each process's largest size so far, in bytes."""
         return dict(self._peak)
 
     def __enter__(self) -> Self:

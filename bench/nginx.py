@@ -25,14 +25,14 @@ http {{ access_log off; keepalive_requests 100000000; client_body_temp_path {fol
     location / {{ return 200 '{short}'; }} }} }}"""
 
 
-def is_there() -> bool:
-    """Tells whether this machine has nginx."""
+def is_installed() -> bool:
+    """Return whether this machine has nginx."""
     return shutil.which("nginx") is not None
 
 
 @contextmanager
 def running(folder: Path, model: str) -> Iterator[str]:
-    """Runs nginx until the context ends; yields its base URL. Below `/long` in the place of `/v1`, answers have 4 KiB."""
+    """Run nginx until the context ends; yield its base URL. Below `/long` in the place of `/v1`, answers have 4 KiB."""
     models = {"object": "list", "data": [{"id": model, "object": "model", "created": 1, "owned_by": "mock"}]}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = int(taken.getsockname()[1])

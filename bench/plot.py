@@ -16,17 +16,17 @@ class Chart:
     """Some series of points over one pair of axes; both begin at zero unless the horizontal one is logarithmic."""
 
     title: str
-    across: str
-    up: str
+    x_label: str
+    y_label: str
     logarithmic: bool = False
     series: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, name: str, x: float, y: float) -> None:
-        """Adds a point."""
+        """Add a point."""
         self.series[name].append((x, y))
 
     def svg(self, left: int) -> str:
-        """Returns the chart's elements, `left` pixels from the edge."""
+        """Return the chart's elements, `left` pixels from the edge."""
         points = [point for line in self.series.values() for point in line]
         scale = math.log2 if self.logarithmic else float
         xs = sorted({x for x, _ in points})
@@ -34,27 +34,27 @@ class Chart:
         top = _round_up(max(y for _, y in points))
 
         def place(x: float, y: float) -> tuple[float, float]:
-            across = (scale(x) - low) / ((high - low) or 1)
-            return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - y / top * (HEIGHT - TOP - BOTTOM)
+            x_label = (scale(x) - low) / ((high - low) or 1)
+            return LEFT + x_label * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - y / top * (HEIGHT - TOP - BOTTOM)
 
-        said = [f'<g transform="translate({left},0)">', _text(LEFT, 18, self.title, "start", bold=True)]
+        parts = [f'<g transform="translate({left},0)">', _text(LEFT, 18, self.title, "start", bold=True)]
         for step in range(5):
             value = top * step / 4
             _, y = place(xs[-1], value)
-            said.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
-            said.append(_text(LEFT - 6, y + 4, f"{value:,.0f}", "end"))
-        said += [_text(place(x, 0)[0], HEIGHT - BOTTOM + 16, f"{x:g}", "middle") for x in xs]
-        said.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, f"{self.across} (up: {self.up})", "middle"))
+            parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
+            parts.append(_text(LEFT - 6, y + 4, f"{value:,.0f}", "end"))
+        parts += [_text(place(x, 0)[0], HEIGHT - BOTTOM + 16, f"{x:g}", "middle") for x in xs]
+        parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, f"{self.x_label} (up: {self.y_label})", "middle"))
         for number, (name, line) in enumerate(self.series.items()):
             colour = COLOURS[number % len(COLOURS)]
             path = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in line)
-            said.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-            said.append(_text(LEFT + 8, TOP + 12 + 15 * number, name, "start", colour=colour))
-        return "\n".join([*said, "</g>"])
+            parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+            parts.append(_text(LEFT + 8, TOP + 12 + 15 * number, name, "start", colour=colour))
+        return "\n".join([*parts, "</g>"])
 
 
 def page(charts: list[Chart]) -> str:
-    """Returns charts side by side as one SVG document."""
+    """Return charts side by side as one SVG document."""
     width = WIDTH * len(charts)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT}" font-family="sans-serif" font-size="11">'
     ground = f'<rect width="{width}" height="{HEIGHT}" fill="white"/>'
@@ -67,6 +67,6 @@ def _text(x: float, y: float, text: str, anchor: str, *, bold: bool = False, col
 
 
 def _round_up(value: float) -> float:
-    """Returns the next number with one digit that is not 0, an even one so that quarters look well."""
+    """Return the next number with one digit that is not 0, an even one so that quarters look well."""
     step = 10.0 ** math.floor(math.log10(max(value, 1e-9)))
     return math.ceil(value / step / 2) * 2 * step

@@ -24,11 +24,11 @@ from rich.table import Table
 from sqlalchemy import text
 
 from tests.chaos.installation import Installation, Setup
-from tests.chaos.witness import Witness
+from tests.chaos.recording_upstream import Witness
 from tests.ports.stores import a_batch
 from tests.support.lines import chat_file
 from tests.support.postgresql import new_database, running_postgresql
-from tests.support.served import wait_until
+from tests.support.server import wait_until
 
 LATENCY_S = 0.1
 SLOTS = 16
@@ -54,7 +54,7 @@ class Run:
 
 
 async def counters(url: str) -> dict[str, float]:
-    """Returns what PostgreSQL has counted of a database."""
+    """Return what PostgreSQL has counted of a database."""
     database = Database(url)
     async with database.read() as connection:
         await connection.execute(text("SELECT pg_stat_clear_snapshot()"))
@@ -64,7 +64,7 @@ async def counters(url: str) -> dict[str, float]:
 
 
 def run(url: str, folder: Path, workers: int, seconds: float) -> Run:
-    """Runs a batch on some workers; the rate is that of the calls, from the first to the last."""
+    """Run a batch on some workers; the rate is that of the calls, from the first to the last."""
     lines = int(workers * SLOTS / LATENCY_S * seconds)
     settings = {"BATCHWIRE_WORK__LEASE_TTL": "15", "BATCHWIRE_WORK__HEARTBEAT": "5"}
     setup = Setup("postgresql+disk", ("--data-dir", str(folder / "data"), "--database", url.replace("+asyncpg", "")))
@@ -75,12 +75,12 @@ def run(url: str, folder: Path, workers: int, seconds: float) -> Run:
         installation = stack.enter_context(made)
         installation.start()
         warm = installation.submit(chat_file(workers * SLOTS, "mock", "warm"))
-        wait_until(lambda: ended(installation, warm))
+        wait_until(lambda: has_completed(installation, warm))
         before, calls = asyncio.run(counters(url)), len(witness.calls)
         batch = installation.submit(chat_file(lines, "mock"))
         wait_until(lambda: len(witness.calls) >= calls + lines // 2, within=600)
         connections = int(asyncio.run(counters(url))["connections"])
-        wait_until(lambda: ended(installation, batch), within=600)
+        wait_until(lambda: has_completed(installation, batch), within=600)
         after = asyncio.run(counters(url))
         made_calls = witness.calls[calls:]
     assert len(made_calls) == lines, "a call was made twice"
@@ -89,14 +89,14 @@ def run(url: str, folder: Path, workers: int, seconds: float) -> Run:
     return Run(workers, lines, lines / took, cost["xact_commit"], cost["rows"], cost["log"], connections)
 
 
-def ended(installation: Installation, batch_id: str) -> bool:
-    """Tells whether a batch has completed."""
+def has_completed(installation: Installation, batch_id: str) -> bool:
+    """Return whether a batch has completed."""
     batch: dict[str, Any] = installation.persist("GET", f"/v1/batches/{batch_id}")
     return bool(batch["status"] == "completed")
 
 
 async def claims(url: str, claimers: int, waiting: int) -> float:
-    """Returns how many shards a second some claimers take and end, one at a time, from a queue in which many wait."""
+    """Return how many shards a second some claimers take and end, one at a time, from a queue in which many wait."""
     database = Database(url)
     await migrate(database)
     store = SqlStore(database)
@@ -120,7 +120,7 @@ async def claims(url: str, claimers: int, waiting: int) -> float:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--seconds", type=float, default=20.0)
@@ -164,8 +164,8 @@ def main() -> None:
     for number, rate in rates.items():
         console.print(f"{number} claimer(s), 10,000 shards waiting: {rate:,.0f} claims/s, each ended too")
     if arguments.json:
-        said = {"runs": [asdict(each) for each in runs], "claims": rates}
-        arguments.json.write_text(json.dumps(said, indent=2) + "\n")
+        report = {"runs": [asdict(each) for each in runs], "claims": rates}
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.scene import Scene
+    from bench.harness import Harness
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 BOTH = (SQLITE, POSTGRESQL)
@@ -26,22 +26,22 @@ class Goal:
         return f"{'≥' if self.least else '≤'} {self.bound:g} {self.unit}".strip()
 
     def is_met(self, value: float) -> bool:
-        """Tells whether a value is within the bound."""
+        """Return whether a value is within the bound."""
         return value >= self.bound if self.least else value <= self.bound
 
 
 def at_least(bound: float, unit: str = "") -> Goal:
-    """Returns the goal to reach a bound."""
+    """Return the goal to reach a bound."""
     return Goal(bound, least=True, unit=unit)
 
 
 def at_most(bound: float, unit: str = "") -> Goal:
-    """Returns the goal to stay within a bound."""
+    """Return the goal to stay within a bound."""
     return Goal(bound, least=False, unit=unit)
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurement:
     """What a row has found: a figure of ours per round, and of the baseline in the same round, where there is one.
 
     Attributes:
@@ -75,17 +75,17 @@ class Row:
     name: str
     goals: dict[str, Goal | None]
     full: bool
-    measure: Callable[[Scene], Measured]
+    measure: Callable[[Harness], Measurement]
 
 
 ROWS: list[Row] = []
-Measure = Callable[["Scene"], Measured]
+Measure = Callable[["Harness"], Measurement]
 
 
 def row(
     name: str, goal: Goal | None = None, *, postgresql: Goal | None = None, full: bool = False
 ) -> Callable[[Measure], Measure]:
-    """Makes a function that measures a row of the table. With a goal for `postgresql`, it is measured there too."""
+    """Make a function that measures a row of the table. With a goal for `postgresql`, it is measured there too."""
 
     def made(measure: Measure) -> Measure:
         goals = {SQLITE: goal} | ({POSTGRESQL: postgresql} if postgresql else {})
@@ -95,21 +95,21 @@ def row(
     return made
 
 
-def result(row_: Row, database: str, measured: Measured) -> dict[str, Any]:
-    """Returns a row's result, as it goes into the JSON."""
-    goal, ratio = row_.goals[database], measured.ratio
-    ours = statistics.median(measured.ours)
+def result(row_: Row, database: str, measurement: Measurement) -> dict[str, Any]:
+    """Return a row's result, as it goes into the JSON."""
+    goal, ratio = row_.goals[database], measurement.ratio
+    ours = statistics.median(measurement.ours)
     judged = ours if goal and goal.unit else ratio
     return {
         "what": f"{row_.name} ({database})" if len(row_.goals) > 1 else row_.name,
         "ours": ours,
-        "baseline": statistics.median(measured.baseline) if measured.baseline else None,
-        "unit": measured.unit,
+        "baseline": statistics.median(measurement.baseline) if measurement.baseline else None,
+        "unit": measurement.unit,
         "ratio": ratio,
         "goal": str(goal) if goal else "",
-        "met": (goal.is_met(judged) and measured.met) if goal and judged is not None else None,
-        "rounds": {"ours": measured.ours, "baseline": measured.baseline},
-        "note": measured.note,
+        "met": (goal.is_met(judged) and measurement.met) if goal and judged is not None else None,
+        "rounds": {"ours": measurement.ours, "baseline": measurement.baseline},
+        "note": measurement.note,
     }
 
 
@@ -117,7 +117,7 @@ HEADINGS = ("what", "ours", "baseline", "ratio", "goal", "met")
 
 
 def cells(found: dict[str, Any]) -> tuple[str, ...]:
-    """Returns a result's cells, in words."""
+    """Return a result's cells, in words."""
 
     def figure(value: float | None) -> str:
         return (
@@ -132,6 +132,6 @@ def cells(found: dict[str, Any]) -> tuple[str, ...]:
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
-    """Returns the table as Markdown."""
+    """Return the table as Markdown."""
     lines = [HEADINGS, ("---", *("--:" for _ in HEADINGS[1:])), *map(cells, results)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import uvloop
 
-from bench.laws import Allowance, Law, constant, law
+from bench.distributions import Distribution, RateLimit, constant, distribution
 
 MODEL = "mock"
 
@@ -41,7 +41,7 @@ Behaviour = Callable[[dict[str, Any]], Awaitable[Answer]]
 
 
 def completion(request: dict[str, Any]) -> bytes:
-    """Returns a chat completion that repeats the last message."""
+    """Return a chat completion that repeats the last message."""
     text = request["messages"][-1]["content"]
     tokens = len(text.split())
     return json.dumps(
@@ -57,7 +57,7 @@ def completion(request: dict[str, Any]) -> bytes:
 
 
 class MockUpstream:
-    """Serves on a free port of 127.0.0.1 while its context lasts.
+    """Serve on a free port of 127.0.0.1 while its context lasts.
 
     Args:
         low, high: seconds between which an answer's latency is drawn.
@@ -82,7 +82,7 @@ class MockUpstream:
         self._random = random.Random(7)
         self._in_flight = 0
         self.calls: list[str] = []
-        self.most_at_once = 0
+        self.max_in_flight = 0
 
     async def _repeat(self, request: dict[str, Any]) -> Answer:
         if self._high:
@@ -90,7 +90,7 @@ class MockUpstream:
         return Answer(body=completion(request))
 
     async def listen(self, port: int) -> None:
-        """Serves at a port; 0 is any that is free."""
+        """Serve at a port; 0 is any that is free."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=64 * 1024 * 1024, backlog=1024)
         self.port: int = self._server.sockets[0].getsockname()[1]
 
@@ -140,19 +140,19 @@ class MockUpstream:
         request = json.loads(body)
         self.calls.append(request["messages"][-1]["content"])
         self._in_flight += 1
-        self.most_at_once = max(self.most_at_once, self._in_flight)
+        self.max_in_flight = max(self.max_in_flight, self._in_flight)
         try:
             return await self._behaviour(request)
         finally:
             self._in_flight -= 1
 
 
-async def serve(models: dict[str, Law], allowance: Allowance | None, log: Path | None) -> None:
-    """Serves until the standard input ends.
+async def serve(models: dict[str, Distribution], rate_limit: RateLimit | None, log: Path | None) -> None:
+    """Serve until the standard input ends.
 
     Args:
         models: by name, how long answers take.
-        allowance: beyond it, calls are answered 429 with a Retry-After of one second.
+        rate_limit: beyond it, calls are answered 429 with a Retry-After of one second.
         log: one line of JSON per call: when it arrived, when it was answered (by the monotonic clock), status, model, last message.
     """
     source = random.Random(7)
@@ -161,13 +161,13 @@ async def serve(models: dict[str, Law], allowance: Allowance | None, log: Path |
     async def behaviour(request: dict[str, Any]) -> Answer:
         arrived = time.monotonic()
         answer = REFUSAL
-        if allowance is None or allowance.take():
+        if rate_limit is None or rate_limit.allows():
             if seconds := models[request["model"]](source):
                 await asyncio.sleep(seconds)
             answer = Answer(body=completion(request))
         if file:
-            said = request["messages"][-1]["content"]
-            file.write(json.dumps((arrived, time.monotonic(), answer.status, request["model"], said)) + "\n")
+            text = request["messages"][-1]["content"]
+            file.write(json.dumps((arrived, time.monotonic(), answer.status, request["model"], text)) + "\n")
         return answer
 
     async with MockUpstream(behaviour=behaviour, models=tuple(models)) as upstream:
@@ -178,15 +178,15 @@ async def serve(models: dict[str, Law], allowance: Allowance | None, log: Path |
 
 
 def main() -> None:
-    """Reads the command line, and serves."""
+    """Read the command line, and serves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", default=[], metavar="NAME=LAW")
     parser.add_argument("--allow", type=float, metavar="PER_SECOND")
     parser.add_argument("--log", type=Path)
     arguments = parser.parse_args()
-    models = {name: law(words) for name, _, words in (said.partition("=") for said in arguments.model)}
-    allowance = Allowance(arguments.allow) if arguments.allow else None
-    uvloop.run(serve(models or {MODEL: constant(0.0)}, allowance, arguments.log))
+    models = {name: distribution(spec) for name, _, spec in (option.partition("=") for option in arguments.model)}
+    rate_limit = RateLimit(arguments.allow) if arguments.allow else None
+    uvloop.run(serve(models or {MODEL: constant(0.0)}, rate_limit, arguments.log))
 
 
 if __name__ == "__main__":

@@ -38,13 +38,13 @@ class Server:
 
 
 def tail(log: Path) -> str:
-    """Returns the last lines of a log."""
+    """Return the last lines of a log."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
 
 
 @contextmanager
 def running(what: str, command: list[str], log: Path, **environment: str) -> Iterator[Server]:
-    """Runs a server for as long as the block lasts. It prints `ready NAME=ADDRESS …` when it is up."""
+    """Run a server for as long as the block lasts. It prints `ready NAME=ADDRESS …` when it is up."""
     with (
         log.open("w") as sink,
         subprocess.Popen(
@@ -72,13 +72,13 @@ def running(what: str, command: list[str], log: Path, **environment: str) -> Ite
 
 
 def server_in(folder: Path, *options: str) -> list[str]:
-    """Returns the command of a Batchwire server that keeps its data in a folder and listens where it may."""
+    """Return the command of a Batchwire server that keeps its data in a folder and listens where it may."""
     ports = ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
     return [str(BIN / "batchwire-server"), "serve", "--data-dir", str(folder), *ports, *options]
 
 
 def run(servers: list[Server], requests: Path, output: Path, *options: str) -> tuple[int, str, float]:
-    """Runs a file of requests through `batchwire run`.
+    """Run a file of requests through `batchwire run`.
 
     Returns its exit code, what it printed if an option is `--json`, and the seconds. Exits when a server ends meanwhile.
 
@@ -107,12 +107,12 @@ def run(servers: list[Server], requests: Path, output: Path, *options: str) -> t
 
 
 def read(output: Path) -> list[dict[str, Any]]:
-    """Returns the lines of a batch's output."""
+    """Return the lines of a batch's output."""
     return [json.loads(line) for line in output.read_bytes().splitlines()]
 
 
 def show(lines: list[dict[str, Any]], first: int = FIRST) -> None:
-    """Prints the first answers."""
+    """Print the first answers."""
     console.print(
         f"\nThe first {min(first, len(lines))} of {len(lines)} lines of the output, in the order of the input:"
     )
@@ -122,13 +122,13 @@ def show(lines: list[dict[str, Any]], first: int = FIRST) -> None:
 
 
 def end_on_signals() -> None:
-    """Makes SIGTERM and SIGHUP unwind the program as Ctrl-C does, so that its servers end with it."""
+    """Make SIGTERM and SIGHUP unwind the program as Ctrl-C does, so that its servers end with it."""
     for number in (SIGTERM, SIGHUP):
         signal(number, lambda number, _frame: sys.exit(128 + number))
 
 
 def main() -> int:
-    """Runs the demo; returns the exit code."""
+    """Run the demo; return the exit code."""
     end_on_signals()
     with tempfile.TemporaryDirectory(prefix="batchwire-demo-") as name:
         folder = Path(name)

@@ -35,7 +35,7 @@ Answer:{% else %} {{ message.content }}
 
 
 def main(name: str, path: Path) -> None:
-    """Serves the model."""
+    """Serve the model."""
     if not path.exists():
         part = path.with_suffix(".part")
         assemble(part, overwrite=True)

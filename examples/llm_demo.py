@@ -23,12 +23,12 @@ USAGE = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens", 
 
 
 def say(text: str = "") -> None:
-    """Prints a line as it is."""
+    """Print a line as it is."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def listed(address: str) -> list[str]:
-    """Returns the names of the models that an OpenAI-compatible server lists."""
+    """Return the names of the models that an OpenAI-compatible server lists."""
     connection = HTTPConnection(address, timeout=10)
     try:
         connection.request("GET", "/v1/models")
@@ -40,7 +40,7 @@ def listed(address: str) -> list[str]:
 
 
 def summarise(batch: dict[str, Any], lines: list[dict[str, Any]], seconds: float) -> bool:
-    """Prints what became of the lines and their tokens; returns whether all were answered and the sums agree."""
+    """Print what became of the lines and their tokens; return whether all were answered and the sums agree."""
     counts, usage = batch["request_counts"], batch["usage"]
     asked = {json.loads(line)["custom_id"] for line in REQUESTS.read_bytes().splitlines()}
     answered = {line["custom_id"] for line in lines if line["response"]["status_code"] == 200}
@@ -55,7 +55,7 @@ def summarise(batch: dict[str, Any], lines: list[dict[str, Any]], seconds: float
 
 
 def ask(servers: list[Server], folder: Path) -> int:
-    """Runs the requests, prints what comes back; returns the exit code."""
+    """Run the requests, prints what comes back; return the exit code."""
     output = folder / "output.jsonl"
     status, printed, seconds = run(servers, REQUESTS, output, "--json")
     if not printed:
@@ -71,7 +71,7 @@ def ask(servers: list[Server], folder: Path) -> int:
 
 
 def main() -> int:
-    """Runs the demo; returns the exit code."""
+    """Run the demo; return the exit code."""
     end_on_signals()
     if not (PACKAGES / "xllamacpp").is_dir():
         sys.exit(f"llama.cpp and the model are not in {PACKAGES}; `make llm-demo` fetches them")

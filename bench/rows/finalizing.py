@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from batchwire_client import Client
 
+from bench.harness import Harness, wait_completed
 from bench.rows.throughput import HUGE
-from bench.scene import Scene, ended
-from bench.table import Measured, at_least, row
+from bench.table import Measurement, at_least, row
 
 
-def finalizing(scene: Scene, lines: int, base_url: str) -> Measured:
-    """Runs lines; returns the bytes of the output per second between finalizing and completed, by the server's own times."""
+def finalizing(harness: Harness, lines: int, base_url: str) -> Measurement:
+    """Run lines; return the bytes of the output per second between finalizing and completed, by the server's own times."""
     rates = []
-    with scene.server(base_url, environment=HUGE) as server, Client(server.grpc) as client:
-        file = client.files.upload(scene.lines(lines))
-        for _ in range(1 if scene.full else scene.rounds):
-            batch = ended(client, client.batches.create(file.id).id)
+    with harness.server(base_url, environment=HUGE) as server, Client(server.grpc) as client:
+        file = client.files.upload(harness.lines(lines))
+        for _ in range(1 if harness.full else harness.rounds):
+            batch = wait_completed(client, client.batches.create(file.id).id)
             taken = batch.completed_at.ToMilliseconds() - batch.finalizing_at.ToMilliseconds()
             rates.append(client.files.get(batch.output_file_id).bytes / taken / 1000)
-    return Measured(rates, "MB/s")
+    return Measurement(rates, "MB/s")
 
 
 @row("finalizing 50,000 results of 4 KiB", at_least(200, "MB/s"))
-def long_results(scene: Scene) -> Measured:
+def long_results(harness: Harness) -> Measurement:
     """200 MB of output, where there is nginx to give long answers."""
-    return finalizing(scene, 50_000, scene.zero_latency.replace("/v1", "/long"))
+    return finalizing(harness, 50_000, harness.zero_latency.replace("/v1", "/long"))
 
 
 @row("finalizing 1,000,000 results", at_least(200, "MB/s"), full=True)
-def many_results(scene: Scene) -> Measured:
+def many_results(harness: Harness) -> Measurement:
     """Some 400 MB of output."""
-    return finalizing(scene, 1_000_000, scene.zero_latency)
+    return finalizing(harness, 1_000_000, harness.zero_latency)

@@ -9,37 +9,37 @@ import time
 from batchwire_client import Client
 
 from bench.baselines import bare_loop
-from bench.scene import Scene, run_batch
-from bench.table import Measured, at_most, row
+from bench.harness import Harness, run_batch
+from bench.table import Measurement, at_most, row
 
 AGAIN = 5
 
 
 @row("one line, create to completed over gRPC", at_most(100, "ms"), postgresql=at_most(100, "ms"))
-def one_line(scene: Scene) -> Measured:
+def one_line(harness: Harness) -> Measurement:
     """The baseline is the bare loop over the same line."""
-    path, server = scene.lines(1), scene.standing
-    ours = [run_batch(server, path) * 1000 for _ in range(scene.rounds * AGAIN)]
-    bare = [1000 / asyncio.run(bare_loop(path, scene.zero_latency)) for _ in ours]
-    return Measured(ours, "ms", bare)
+    path, server = harness.lines(1), harness.warm_server
+    ours = [run_batch(server, path) * 1000 for _ in range(harness.rounds * AGAIN)]
+    bare = [1000 / asyncio.run(bare_loop(path, harness.zero_latency)) for _ in ours]
+    return Measurement(ours, "ms", bare)
 
 
 @row("GetBatch while a batch runs at full speed, p99", at_most(50, "ms"), postgresql=at_most(50, "ms"))
-def get_batch(scene: Scene) -> Measured:
+def get_batch(harness: Harness) -> Measurement:
     """One caller, fifty times a second; the baseline is the same at rest."""
-    path, server = scene.lines(50_000), scene.standing
+    path, server = harness.lines(50_000), harness.warm_server
     busy, idle = [], []
     with Client(server.grpc) as client:
         file = client.files.upload(path)
-        for _ in range(scene.rounds):
+        for _ in range(harness.rounds):
             batch = client.batches.create(file.id)
             busy.append(_p99(_times(client, batch.id)))
             idle.append(_p99(_times(client, batch.id, 100)))
-    return Measured(busy, "ms", idle)
+    return Measurement(busy, "ms", idle)
 
 
 def _times(client: Client, batch_id: str, count: int | None = None) -> list[float]:
-    """Asks for a batch so often, or until it has ended; returns the milliseconds of each call."""
+    """Ask for a batch so often, or until it has ended; return the milliseconds of each call."""
     times: list[float] = []
     while count is None or len(times) < count:
         started = time.perf_counter()

@@ -8,39 +8,39 @@ import time
 from openai import AsyncOpenAI
 
 from bench.baselines import bare_loop
-from bench.scene import MODEL, Scene, run_batch
-from bench.table import Measured, at_least, row
+from bench.harness import MODEL, Harness, run_batch
+from bench.table import Measurement, at_least, row
 
 LINES = 50_000
 SCRIPT_LINES = 1000
 SCRIPT_AT_ONCE = 64
 
 
-def beside_the_bare_loop(scene: Scene, lines: int) -> Measured:
-    """Runs a batch and the bare loop in turn."""
-    path, server = scene.lines(lines), scene.standing
+def beside_the_bare_loop(harness: Harness, lines: int) -> Measurement:
+    """Run a batch and the bare loop in turn."""
+    path, server = harness.lines(lines), harness.warm_server
     ours, bare = [], []
-    for _ in range(scene.rounds):
-        bare.append(asyncio.run(bare_loop(path, scene.zero_latency)))
+    for _ in range(harness.rounds):
+        bare.append(asyncio.run(bare_loop(path, harness.zero_latency)))
         ours.append(lines / run_batch(server, path))
-    return Measured(ours, "lines/s", bare, f"the upstream is {scene.zero_latency_name}")
+    return Measurement(ours, "lines/s", bare, f"the upstream is {harness.zero_latency_name}")
 
 
 @row("50,000 small lines / the bare loop", at_least(0.8), postgresql=at_least(0.7))
-def small_lines(scene: Scene) -> Measured:
+def small_lines(harness: Harness) -> Measurement:
     """The bare loop reads, posts with the same client, and appends to a file."""
-    return beside_the_bare_loop(scene, LINES)
+    return beside_the_bare_loop(harness, LINES)
 
 
 @row("the same work / the openai SDK's client with a semaphore", at_least(2))
-def rival(scene: Scene) -> Measured:
+def rival(harness: Harness) -> Measurement:
     """What a user would do instead; with fewer lines, since it takes its time."""
-    path, server = scene.lines(LINES), scene.standing
+    path, server = harness.lines(LINES), harness.warm_server
     ours, script = [], []
-    for _ in range(scene.rounds):
-        script.append(SCRIPT_LINES / asyncio.run(_script(scene.zero_latency)))
+    for _ in range(harness.rounds):
+        script.append(SCRIPT_LINES / asyncio.run(_script(harness.zero_latency)))
         ours.append(LINES / run_batch(server, path))
-    return Measured(ours, "lines/s", script, f"{SCRIPT_LINES} lines for the script")
+    return Measurement(ours, "lines/s", script, f"{SCRIPT_LINES} lines for the script")
 
 
 async def _script(base_url: str) -> float:
@@ -58,13 +58,13 @@ async def _script(base_url: str) -> float:
 
 
 @row("1,000,000 small lines / the bare loop", at_least(0.8), postgresql=at_least(0.7), full=True)
-def million_lines(scene: Scene) -> Measured:
+def million_lines(harness: Harness) -> Measurement:
     """A batch twenty times OpenAI's largest."""
     lines = 1_000_000
-    path = scene.lines(lines)
-    with scene.server(scene.zero_latency, environment=HUGE) as server:
-        bare = asyncio.run(bare_loop(path, scene.zero_latency))
-        return Measured([lines / run_batch(server, path)], "lines/s", [bare])
+    path = harness.lines(lines)
+    with harness.server(harness.zero_latency, environment=HUGE) as server:
+        bare = asyncio.run(bare_loop(path, harness.zero_latency))
+        return Measurement([lines / run_batch(server, path)], "lines/s", [bare])
 
 
 HUGE = {"BATCHWIRE_LIMITS__MAX_LINES": "1000000", "BATCHWIRE_LIMITS__MAX_FILE_BYTES": str(1 << 31)}

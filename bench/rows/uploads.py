@@ -9,36 +9,36 @@ import time
 from pathlib import Path
 
 from bench.baselines import send_grpc
-from bench.scene import MIB, Scene
-from bench.table import Measured, at_least, row
+from bench.harness import MIB, Harness
+from bench.table import Measurement, at_least, row
 
 
 @row("upload of 200 MiB over gRPC / a bare sink with fsync", at_least(0.8))
-def over_grpc(scene: Scene) -> Measured:
+def over_grpc(harness: Harness) -> Measurement:
     """The sink is grpc.aio too."""
-    path, server = scene.large, scene.standing
+    path, server = harness.large, harness.warm_server
     sent = path.stat().st_size
-    ours, sink = [], []
-    for _ in range(scene.rounds):
-        sink.append(sent / MIB / asyncio.run(send_grpc(scene.sinks[0], path, sent)))
+    ours, baseline = [], []
+    for _ in range(harness.rounds):
+        baseline.append(sent / MIB / asyncio.run(send_grpc(harness.baseline_servers[0], path, sent)))
         ours.append(sent / MIB / asyncio.run(send_grpc(server.grpc, path, sent)))
-    return Measured(ours, "MiB/s", sink)
+    return Measurement(ours, "MiB/s", baseline)
 
 
 @row("upload of 200 MiB over REST / a bare multipart sink with fsync", at_least(0.5))
-def over_rest(scene: Scene) -> Measured:
+def over_rest(harness: Harness) -> Measurement:
     """The gateway hands it on to the api over gRPC."""
-    path, server = scene.large, scene.standing
+    path, server = harness.large, harness.warm_server
     size = path.stat().st_size / MIB
-    ours, sink = [], []
-    for _ in range(scene.rounds):
-        sink.append(size / send_form(f"http://{scene.sinks[1]}", path))
+    ours, baseline = [], []
+    for _ in range(harness.rounds):
+        baseline.append(size / send_form(f"http://{harness.baseline_servers[1]}", path))
         ours.append(size / send_form(server.url, path))
-    return Measured(ours, "MiB/s", sink)
+    return Measurement(ours, "MiB/s", baseline)
 
 
 def send_form(base_url: str, path: Path) -> float:
-    """Uploads a file as a form with curl; returns the seconds that it took."""
+    """Upload a file as a form with curl; return the seconds that it took."""
     started = time.perf_counter()
     command = ["curl", "--silent", "--show-error", "--fail", "--output", os.devnull]
     form = ["--form", "purpose=batch", "--form", f"file=@{path};filename=in.jsonl"]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from batchwire_client import Client
 
-from bench.scene import Scene
-from bench.table import Measured, at_least, row
+from bench.harness import Harness
+from bench.table import Measurement, at_least, row
 
 
 @row("validation of 200 MiB in 50,000 lines", at_least(300, "MB/s"))
-def large(scene: Scene) -> Measured:
+def large(harness: Harness) -> Measurement:
     """From create to in progress, by the server's own times."""
-    path, server = scene.large, scene.standing
+    path, server = harness.large, harness.warm_server
     rates = []
     with Client(server.grpc) as client:
         file = client.files.upload(path)
-        for _ in range(scene.rounds):
+        for _ in range(harness.rounds):
             batch = client.batches.create(file.id)
             for seen in client.batches.watch(batch.id):
                 if seen.HasField("in_progress_at"):
@@ -24,4 +24,4 @@ def large(scene: Scene) -> Measured:
             client.batches.wait(batch.id)
             taken = seen.in_progress_at.ToMilliseconds() - seen.created_at.ToMilliseconds()
             rates.append(file.bytes / taken / 1000)
-    return Measured(rates, "MB/s")
+    return Measurement(rates, "MB/s")

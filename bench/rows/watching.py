@@ -10,18 +10,18 @@ import grpc
 from batchwire import v1
 from batchwire_client import Client
 
+from bench.harness import Harness, run_batch
 from bench.rows.throughput import HUGE
-from bench.scene import Scene, run_batch
-from bench.table import Measured, at_least, at_most, row
-from tests.support.served import Served
+from bench.table import Measurement, at_least, at_most, row
+from tests.support.server import Server
 
 STREAMS = 1000
 CHANNELS = 8
 LINES = 50_000
 
 
-def watched(server: Served, file_id: str) -> tuple[float, list[float]]:
-    """Runs a batch with 1,000 streams on it; returns its seconds, and the milliseconds from commit to delivery of all streams."""
+def watched(server: Server, file_id: str) -> tuple[float, list[float]]:
+    """Run a batch with 1,000 streams on it; return its seconds, and the milliseconds from commit to delivery of all streams."""
     with Client(server.grpc) as client:
         return asyncio.run(_watched(server.grpc, client, file_id))
 
@@ -54,24 +54,24 @@ async def _watched(target: str, client: Client, file_id: str) -> tuple[float, li
 
 
 @row("1,000 WatchBatch streams, p99 from commit to delivery", at_most(250, "ms"), postgresql=at_most(250, "ms"))
-def delivery(scene: Scene) -> Measured:
+def delivery(harness: Harness) -> Measurement:
     """The times of the last two changes, which the batch carries itself, against the arrival of their snapshots."""
-    server, path = scene.standing, scene.lines(LINES)
+    server, path = harness.warm_server, harness.lines(LINES)
     with Client(server.grpc) as client:
         file = client.files.upload(path)
-    p99 = [statistics.quantiles(watched(server, file.id)[1], n=100)[98] for _ in range(scene.rounds)]
-    return Measured(p99, "ms")
+    p99 = [statistics.quantiles(watched(server, file.id)[1], n=100)[98] for _ in range(harness.rounds)]
+    return Measurement(p99, "ms")
 
 
 @row("throughput of 200,000 lines with 1,000 streams / without", at_least(0.9), postgresql=at_least(0.9))
-def cost(scene: Scene) -> Measured:
+def cost(harness: Harness) -> Measurement:
     """The streams' other ends run on the same machine; opening them all is part of it."""
-    path = scene.lines(4 * LINES)
-    with scene.server(scene.zero_latency, environment=HUGE) as server, Client(server.grpc) as client:
-        run_batch(server, scene.lines(1))
+    path = harness.lines(4 * LINES)
+    with harness.server(harness.zero_latency, environment=HUGE) as server, Client(server.grpc) as client:
+        run_batch(server, harness.lines(1))
         file = client.files.upload(path)
         without, with_streams = [], []
-        for _ in range(scene.rounds):
+        for _ in range(harness.rounds):
             without.append(4 * LINES / run_batch(server, path))
             with_streams.append(4 * LINES / watched(server, file.id)[0])
-    return Measured(with_streams, "lines/s", without)
+    return Measurement(with_streams, "lines/s", without)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.checks import Figures
 from tests.chaos.installation import POSTGRESQL_S3, SQLITE_DISK, Setup
-from tests.chaos.stage import Stage
-from tests.chaos.verdict import Figures
+from tests.chaos.scenario import Stage
 from tests.support.object_store import ObjectStore, running_object_store, url_below
 from tests.support.postgresql import PostgreSQL, new_database
 

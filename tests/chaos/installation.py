@@ -22,7 +22,7 @@ import requests
 
 from bench.upstream import MODEL
 from tests.support.lines import chat_file
-from tests.support.served import free_port, wait_until
+from tests.support.server import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
 TTL_S = 5.0
@@ -87,15 +87,15 @@ class Role:
         return self._folder / f"{self.name}-{self.failure.point.replace(' ', '-')}"
 
     def spawn(self) -> None:
-        """Starts the process, unless it runs."""
+        """Start the process, unless it runs."""
         with self._starting:
             if not self.alive:
                 self._spawn()
 
     def _spawn(self) -> None:
-        module = ["tests.chaos.ahead", str(self.clock_ahead)] if self.clock_ahead else ["batchwire_server"]
+        module = ["tests.chaos.clock_ahead", str(self.clock_ahead)] if self.clock_ahead else ["batchwire_server"]
         if self.failure:
-            module = ["tests.chaos.failing", self.failure.point, self.failure.action]
+            module = ["tests.chaos.fault_injection", self.failure.point, self.failure.action]
             module += [str(self.failure.times), str(self._mark)]
         with (self._folder / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -112,7 +112,7 @@ class Role:
         return self.process is not None and self.process.poll() is None
 
     def send(self, number: signal.Signals) -> None:
-        """Sends a signal to the process, and to those that it has started."""
+        """Send a signal to the process, and to those that it has started."""
         assert self.process
         with suppress(psutil.NoSuchProcess):
             whole = [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]
@@ -120,7 +120,7 @@ class Role:
                 process.send_signal(number)
 
     def end(self) -> None:
-        """Ends the process as an operator does."""
+        """Stop the process as an operator does."""
         self.wanted = False
         if self.alive:
             self.send(signal.SIGCONT)
@@ -184,7 +184,7 @@ class Installation:
                     role.spawn()
 
     def kill(self, role: Role) -> None:
-        """Ends a role as the kernel does when memory is short."""
+        """Stop a role as the kernel does when memory is short."""
         if role.alive:
             role.send(signal.SIGKILL)
             assert role.process
@@ -192,21 +192,21 @@ class Installation:
             self.disturb(kill=True)
 
     def disturb(self, *, kill: bool = False) -> float:
-        """Takes note that something was broken just now: calls that end around this time may be made again."""
+        """Record that something was broken just now: calls that end around this time may be made again."""
         now = time.monotonic()
         self.disturbances.append(now)
         self.kills += kill
         return now
 
     def start(self, *roles: Role) -> None:
-        """Starts roles, or all, and waits until the gateway sees the api."""
+        """Start roles, or all, and waits until the gateway sees the api."""
         for role in roles or self.roles:
             role.wanted = True
             role.spawn()
         wait_until(self.ready)
 
     def health(self) -> dict[str, str]:
-        """Returns what the gateway says of the parts."""
+        """Return what the gateway says of the parts."""
         answer: dict[str, str] = requests.get(f"{self.url}/readyz", timeout=10).json()
         return answer
 
@@ -218,7 +218,7 @@ class Installation:
             return False
 
     def submit(self, content: bytes, **more: object) -> str:
-        """Uploads an input and creates a batch of it; returns its id. A role that is not there just now is waited for."""
+        """Upload an input and creates a batch of it; return its id. A role that is not there just now is waited for."""
         form: dict[str, Any] = {"files": {"file": ("in.jsonl", content)}, "data": {"purpose": "batch"}}
         file_id = self.persist("POST", "/v1/files", **form)["id"]
         wanted = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h", **more}
@@ -226,14 +226,14 @@ class Installation:
         return str(self.persist("POST", "/v1/batches", json=wanted, headers=once)["id"])
 
     def submit_lines(self, count: int, prefix: str = "line", **more: object) -> tuple[str, bytes]:
-        """Creates a batch of chat lines; returns its id, and its input."""
+        """Create a batch of chat lines; return its id, and its input."""
         content = chat_file(count, MODEL, prefix)
         return self.submit(content, **more), content
 
     def persist(
         self, method: str, path: str, *, fine: Collection[int] = (200,), **arguments: object
     ) -> dict[str, object]:
-        """Makes a call as a patient client does: again while nobody answers, or the server says that it cannot just now."""
+        """Make a call as a patient client does: again while nobody answers, or the server says that it cannot just now."""
         found: list[dict[str, object]] = []
 
         def answered() -> bool:
@@ -252,11 +252,11 @@ class Installation:
         return found[0]
 
     def cancel(self, batch_id: str) -> None:
-        """Asks for a batch to be cancelled; one that has just ended refuses that."""
+        """Ask for a batch to be cancelled; one that has just ended refuses that."""
         self.persist("POST", f"/v1/batches/{batch_id}/cancel", fine=(200, 409))
 
     def stop(self) -> None:
-        """Ends all roles, and waits for them."""
+        """Stop all roles, and waits for them."""
         self._ending.set()
         if self._keeper.is_alive():
             self._keeper.join()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.chaos.stage import Stage, until_asked
-from tests.support.served import wait_until
+from tests.chaos.scenario import Stage, until_asked
+from tests.support.server import wait_until
 
 
 def test_a_rolling_restart_of_all_workers_costs_nothing(stage: Stage) -> None:

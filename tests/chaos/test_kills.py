@@ -10,12 +10,12 @@ from pathlib import Path
 from batchwire_client import Backoff, Client, Patience
 
 from bench.upstream import MODEL
-from tests.chaos.failing import POINTS
+from tests.chaos.fault_injection import POINTS
 from tests.chaos.installation import Failure
-from tests.chaos.stage import Stage, pause, until_asked
+from tests.chaos.scenario import Stage, pause, until_asked
 from tests.support.invariants import check_ended
 from tests.support.lines import chat_file
-from tests.support.served import Served, wait_until
+from tests.support.server import Server, wait_until
 
 OF_THE_API = {"file without a row", "file with a row", "batch to be stored", "batch stored"}
 
@@ -74,7 +74,7 @@ def test_on_one_machine_a_killed_worker_is_started_again_at_once(stage: Stage, t
     witness = stage.witness()
     options = (*stage.setup.options[2:], "--upstream", witness.base_url)  # a folder of data is its own
     content = chat_file(3000, MODEL)
-    with Served(tmp_path, *options) as server, Client(server.grpc) as client:
+    with Server(tmp_path, *options) as server, Client(server.grpc) as client:
         wait_until(lambda: len(server.workers()) == 1)
         batch_id = client.batches.create(client.files.upload(content, filename="in.jsonl").id).id
         for calls in (300, 1000):

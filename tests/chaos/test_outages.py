@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.checks import settings_of
 from tests.chaos.installation import POSTGRESQL_S3, SQLITE_DISK, Setup
-from tests.chaos.stage import Stage, pause, until_asked
-from tests.chaos.verdict import settings_of
+from tests.chaos.scenario import Stage, pause, until_asked
 from tests.support.object_store import ObjectStore
 from tests.support.postgresql import PostgreSQL
-from tests.support.served import wait_until
+from tests.support.server import wait_until
 
 CLOCK_JUMP_S = 3600
 
@@ -78,7 +78,7 @@ def test_an_upstream_that_is_gone_for_a_while(stage: Stage, outage: float) -> No
 
 @contextmanager
 def small_disk(folder: Path, mebibytes: int) -> Iterator[Path]:
-    """Mounts a disk of its own."""
+    """Mount a disk of its own."""
     folder.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(folder)], check=True)
     try:
@@ -114,7 +114,7 @@ def test_a_disk_that_is_full_for_a_while(stage: Stage, outage: float, tmp_path: 
 
 
 def fill(folder: Path) -> Path:
-    """Fills a disk up to the last byte; returns the file that does."""
+    """Fill a disk up to the last byte; return the file that does."""
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file:
         for size in (1 << 20, 1 << 12, 1):

@@ -8,14 +8,14 @@ from functools import partial
 import pytest
 
 from tests.chaos.installation import Failure
-from tests.chaos.stage import Batch, Stage, until_asked
-from tests.support.served import wait_until
+from tests.chaos.scenario import Batch, Stage, until_asked
+from tests.support.server import wait_until
 
 ROUNDS = 8
 
 
 def has_completed(batch: Batch, lines: int) -> bool:
-    """Tells whether so many lines of a batch are done, or it has ended."""
+    """Return whether so many lines of a batch are done, or it has ended."""
     return batch.seen.counts()["completed"] >= lines or batch.seen.ended
 
 

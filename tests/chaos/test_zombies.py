@@ -13,12 +13,12 @@ from batchwire_server.adapters.sql.tables import TASK
 from batchwire_server.core.records import TaskKind
 from sqlalchemy import update
 
+from tests.chaos.checks import settings_of
 from tests.chaos.installation import WORK, Failure, Setup
-from tests.chaos.stage import Stage, until_asked
-from tests.chaos.verdict import settings_of
+from tests.chaos.scenario import Stage, until_asked
 from tests.support.invariants import check_ended
 from tests.support.lines import chat_file
-from tests.support.served import Served, wait_until
+from tests.support.server import Server, wait_until
 
 
 def test_a_worker_that_wakes_up_after_its_lease_calls_and_writes_nothing_of_what_it_lost(stage: Stage) -> None:
@@ -76,7 +76,7 @@ def test_a_shard_that_is_forced_on_two_workers_counts_once(stage: Stage) -> None
 
 
 async def _end_leases(setup: Setup) -> None:
-    """Takes from everybody what they hold, without a word to them."""
+    """Take from everybody what they hold, without a word to them."""
     database = Database(settings_of(setup).database_url)
     async with database.write() as connection:
         leased = update(TASK).where(TASK.c.state == "leased", TASK.c.kind == str(TaskKind.RUN))
@@ -87,7 +87,7 @@ async def _end_leases(setup: Setup) -> None:
 def test_on_one_machine_a_worker_that_stands_still_is_replaced(stage: Stage, tmp_path: Path) -> None:
     witness = stage.witness()
     options = (*stage.setup.options[2:], "--upstream", witness.base_url)  # a folder of data is its own
-    with Served(tmp_path, *options, environment=dict(WORK)) as server:
+    with Server(tmp_path, *options, environment=dict(WORK)) as server:
         wait_until(lambda: len(server.workers()) == 1)
         (worker,) = server.workers()
         content = chat_file(1500, "mock")

@@ -13,33 +13,33 @@ from batchwire_client import Client
 from openai import OpenAI
 
 from bench.upstream import MockUpstream
-from tests.support.served import Served
+from tests.support.server import Server
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on embedded defaults: SQLite, local blobs, one worker, the echo model."""
-    with Served(tmp_path_factory.mktemp("served")) as server:
+    with Server(tmp_path_factory.mktemp("served")) as server:
         yield server
 
 
 @pytest.fixture
-def openai(served: Served) -> Iterator[OpenAI]:
+def openai(server: Server) -> Iterator[OpenAI]:
     """The official SDK, with only its base URL changed, and strict about replies."""
-    with OpenAI(base_url=f"{served.url}/v1", api_key="any", _strict_response_validation=True) as client:
+    with OpenAI(base_url=f"{server.url}/v1", api_key="any", _strict_response_validation=True) as client:
         yield client
 
 
 @pytest.fixture
-def client(served: Served) -> Iterator[Client]:
+def client(server: Server) -> Iterator[Client]:
     """Our own client."""
-    with Client(served.grpc) as own:
+    with Client(server.grpc) as own:
         yield own
 
 
 @contextmanager
 def running(upstream: MockUpstream) -> Iterator[MockUpstream]:
-    """Runs an upstream on a loop of its own, in a thread."""
+    """Run an upstream on a loop of its own, in a thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -61,22 +61,22 @@ async def _end(upstream: MockUpstream) -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-Start = Callable[..., Served]
+Start = Callable[..., Server]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts servers of a test's own, and ends them with it."""
+    """Start servers of a test's own, and ends them with it."""
     with ExitStack() as stack:
 
-        def go(*options: str, **environment: str) -> Served:
-            return stack.enter_context(Served(tmp_path, *options, environment=environment))
+        def go(*options: str, **environment: str) -> Server:
+            return stack.enter_context(Server(tmp_path, *options, environment=environment))
 
         yield go
 
 
 @pytest.fixture
 def upstream_of() -> Iterator[Callable[[MockUpstream], MockUpstream]]:
-    """Runs upstreams of a test's own, and ends them with it."""
+    """Run upstreams of a test's own, and ends them with it."""
     with ExitStack() as stack:
         yield lambda upstream: stack.enter_context(running(upstream))

@@ -25,7 +25,7 @@ from tests.e2e.conftest import Start
 from tests.support.clients import completed, curl
 from tests.support.invariants import check_ended
 from tests.support.lines import chat_file, ids_of
-from tests.support.served import Served, wait_until
+from tests.support.server import Server, wait_until
 
 CHAT: Final = "/v1/chat/completions"
 STRICT_LINES = chat_file(3)
@@ -63,13 +63,13 @@ CREATES: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("bare", [False, True], ids=["own prefix", "bare /v1"])
 @pytest.mark.parametrize("page", UPLOADS)
-def test_a_pages_own_calls_go_round(served: Served, path: Path, page: str, bare: bool) -> None:
+def test_a_pages_own_calls_go_round(server: Server, path: Path, page: str, bare: bool) -> None:
     prefix, upload = UPLOADS[page]
     batches, body = CREATES[page]
     if bare:
         prefix, batches = "/v1", "/batches"
         body = {"completion_window": "24h"} | body
-    url = served.url + prefix
+    url = server.url + prefix
     file = curl(*(word.format(url=url, path=path) for word in upload))
     batch = curl(
         "--request", "POST", "--url", f"{url}{batches}", "--header", "Authorization: Bearer k",
@@ -78,12 +78,12 @@ def test_a_pages_own_calls_go_round(served: Served, path: Path, page: str, bare:
     ended = completed(f"{url}{batches.rstrip('/')}/{batch['id']}")
     output = requests.get(f"{url}/files/{ended['output_file_id']}/content", timeout=30).content
     assert ids_of(output) == ids_of(STRICT_LINES)
-    check_ended(served.url, batch["id"], STRICT_LINES)
+    check_ended(server.url, batch["id"], STRICT_LINES)
 
 
 @pytest.mark.parametrize("prefix", ["/openai/v1", "/siliconflow/v1"])
-def test_lines_of_a_custom_id_and_a_body_are_enough(served: Served, prefix: str) -> None:
-    url = served.url + prefix
+def test_lines_of_a_custom_id_and_a_body_are_enough(server: Server, prefix: str) -> None:
+    url = server.url + prefix
     form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": ("in.jsonl", BARE_LINES)}}
     file = requests.post(f"{url}/files", timeout=30, **form).json()
     wanted = {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h"}
@@ -92,16 +92,16 @@ def test_lines_of_a_custom_id_and_a_body_are_enough(served: Served, prefix: str)
     assert ended["request_counts"]["completed"] == 2
 
 
-def test_siliconflows_two_ways_to_an_uploads_id(served: Served) -> None:
-    with OpenAI(base_url=f"{served.url}/siliconflow/v1", api_key="k", _strict_response_validation=True) as client:
+def test_siliconflows_two_ways_to_an_uploads_id(server: Server) -> None:
+    with OpenAI(base_url=f"{server.url}/siliconflow/v1", api_key="k", _strict_response_validation=True) as client:
         file = client.files.create(file=("in.jsonl", STRICT_LINES), purpose="batch")
         assert file.model_extra
         assert file.model_extra["data"]["id"] == file.id
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_every_reply_to_the_openai_sdk_is_of_its_type(served: Served, strict: bool) -> None:
-    with OpenAI(base_url=f"{served.url}/v1", api_key="k", _strict_response_validation=strict) as client:
+def test_every_reply_to_the_openai_sdk_is_of_its_type(server: Server, strict: bool) -> None:
+    with OpenAI(base_url=f"{server.url}/v1", api_key="k", _strict_response_validation=strict) as client:
         files = [client.files.create(file=(f"{n}.jsonl", STRICT_LINES), purpose="batch") for n in range(3)]
         made = [
             client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h").id for file in files
@@ -109,7 +109,7 @@ def test_every_reply_to_the_openai_sdk_is_of_its_type(served: Served, strict: bo
         assert [file.id for file in client.files.list(limit=1, purpose="batch")][:3] == [f.id for f in reversed(files)]
         assert [batch.id for batch in client.batches.list(limit=1)][:3] == made[::-1]
         for batch_id in made:
-            completed(f"{served.url}/v1/batches/{batch_id}")
+            completed(f"{server.url}/v1/batches/{batch_id}")
             batch = client.batches.retrieve(batch_id)
             assert batch.output_file_id
             assert ids_of(client.files.content(batch.output_file_id).read()) == ids_of(STRICT_LINES)
@@ -186,10 +186,10 @@ def test_an_upload_past_its_hour_takes_nothing(start: Start) -> None:
 
 
 @pytest.mark.parametrize("ending", ["completed", "failed"])
-def test_a_cancel_that_is_refused_is_one_request(served: Served, ending: str) -> None:
+def test_a_cancel_that_is_refused_is_one_request(server: Server, ending: str) -> None:
     sent: list[httpx.Request] = []
     http = sdk.DefaultHttpxClient(event_hooks={"request": [sent.append]})
-    with OpenAI(base_url=f"{served.url}/v1", api_key="k", http_client=http) as client:
+    with OpenAI(base_url=f"{server.url}/v1", api_key="k", http_client=http) as client:
         content = STRICT_LINES if ending == "completed" else b"{}\n"
         file = client.files.create(file=("in.jsonl", content), purpose="batch")
         batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
@@ -205,7 +205,7 @@ def test_a_cancel_that_is_refused_is_one_request(served: Served, ending: str) ->
 
 
 def uploaded_by_cerebras(client: Cerebras) -> dict[str, Any]:
-    """Uploads, and creates a batch, with an SDK that has neither files nor batches but generic calls."""
+    """Upload, and creates a batch, with an SDK that has neither files nor batches but generic calls."""
     form = {"Content-Type": "multipart/form-data"}
     files, body = {"file": ("in.jsonl", STRICT_LINES)}, {"purpose": "batch"}
     file = client.post("/v1/files", cast_to=dict[str, Any], options={"headers": form}, files=files, body=body)
@@ -214,11 +214,11 @@ def uploaded_by_cerebras(client: Cerebras) -> dict[str, Any]:
     return client.post("/v1/batches", cast_to=dict[str, Any], body=wanted)
 
 
-def test_the_cerebras_sdk_warms_up_and_goes_round(served: Served) -> None:
-    with Cerebras(base_url=f"{served.url}/cerebras", api_key="k", max_retries=0) as client:
+def test_the_cerebras_sdk_warms_up_and_goes_round(server: Server) -> None:
+    with Cerebras(base_url=f"{server.url}/cerebras", api_key="k", max_retries=0) as client:
         assert client.get("/v1/tcp_warming", cast_to=httpx.Response).status_code == 200
         batch = uploaded_by_cerebras(client)
-    ended = completed(f"{served.url}/cerebras/v1/batches/{batch['id']}")
+    ended = completed(f"{server.url}/cerebras/v1/batches/{batch['id']}")
     assert ended["request_counts"]["completed"] == 3
 
 
@@ -229,8 +229,8 @@ def test_the_cerebras_sdk_cancels_by_delete(start: Start) -> None:
         assert client.delete(f"/v1/batches/{batch['id']}", cast_to=dict[str, Any])["status"] == "cancelling"
 
 
-def test_the_groq_sdk_goes_round(served: Served) -> None:
-    with Groq(base_url=f"{served.url}/groq", api_key="k", max_retries=0) as client:
+def test_the_groq_sdk_goes_round(server: Server) -> None:
+    with Groq(base_url=f"{server.url}/groq", api_key="k", max_retries=0) as client:
         file = client.files.create(file=("in.jsonl", STRICT_LINES), purpose="batch")
         assert file.id
         batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
@@ -242,8 +242,8 @@ def test_the_groq_sdk_goes_round(served: Served) -> None:
         assert ids_of(client.files.content(done.output_file_id).read()) == ids_of(STRICT_LINES)
 
 
-def test_azures_client_goes_round(served: Served) -> None:
-    with AzureOpenAI(azure_endpoint=served.url, api_key="k", api_version="2025-03-01-preview", max_retries=0) as client:
+def test_azures_client_goes_round(server: Server) -> None:
+    with AzureOpenAI(azure_endpoint=server.url, api_key="k", api_version="2025-03-01-preview", max_retries=0) as client:
         lines = STRICT_LINES.replace(b'"/v1/chat/completions"', b'"/chat/completions"')  # as its documents have it
         file = client.files.create(file=("in.jsonl", lines), purpose="batch")
         batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")

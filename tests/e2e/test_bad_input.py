@@ -11,18 +11,18 @@ from openai import OpenAI
 
 from tests.e2e.conftest import Start
 from tests.support.lines import chat_file, chat_line, jsonl
-from tests.support.served import Served
+from tests.support.server import Server
 
 ENDED = {"completed", "failed", "expired", "cancelled"}
 
 
 def upload(openai: OpenAI, content: bytes, name: str = "in.jsonl", purpose: Any = "batch") -> str:
-    """Uploads a file; returns its id."""
+    """Upload a file; return its id."""
     return openai.files.create(file=(name, content), purpose=purpose).id
 
 
 def failure(openai: OpenAI, content: bytes, **more: Any) -> list[tuple[str, str | None, int | None]]:
-    """Runs a file that does not pass validation; returns code, param and line of what was found."""
+    """Run a file that does not pass validation; return code, param and line of what was found."""
     wanted = {"endpoint": "/v1/chat/completions", "completion_window": "24h", **more}
     batch = openai.batches.create(input_file_id=upload(openai, content), **wanted)
     while batch.status not in ENDED:
@@ -47,11 +47,11 @@ def failure(openai: OpenAI, content: bytes, **more: Any) -> list[tuple[str, str 
     (b"\xff\xfe{}\n", "in.jsonl"),
     (chat_file(1), "in.csv"),
 ])  # fmt: skip
-def test_what_is_no_jsonl_is_refused_at_once(openai: OpenAI, served: Served, content: bytes, name: str) -> None:
-    before = served.blobs()
+def test_what_is_no_jsonl_is_refused_at_once(openai: OpenAI, server: Server, content: bytes, name: str) -> None:
+    before = server.blobs()
     with pytest.raises(sdk.BadRequestError, match=r"Invalid file format for Batch API\. Must be \.jsonl"):
         upload(openai, content, name)
-    assert served.blobs() == before
+    assert server.blobs() == before
 
 
 def test_an_unknown_purpose_is_refused(openai: OpenAI) -> None:

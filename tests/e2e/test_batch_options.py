@@ -13,13 +13,13 @@ from batchwire_client import Client, status_word
 from bench.upstream import MODEL, Answer, MockUpstream, completion
 from tests.e2e.conftest import Start
 from tests.support.lines import chat_line, jsonl
-from tests.support.served import Served
+from tests.support.server import Server
 
 CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture
-def asked(start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]) -> tuple[Served, list[dict[str, Any]]]:
+def asked(start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]) -> tuple[Server, list[dict[str, Any]]]:
     """A server in front of an upstream that keeps what it is asked."""
     bodies: list[dict[str, Any]] = []
 
@@ -30,8 +30,8 @@ def asked(start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]) -> 
     return start("--upstream", upstream_of(MockUpstream(behaviour=keep)).base_url), bodies
 
 
-def run(server: Served, content: bytes, **options: Any) -> v1.Batch:
-    """Runs a file with options."""
+def run(server: Server, content: bytes, **options: Any) -> v1.Batch:
+    """Run a file with options."""
     with Client(server.grpc) as client, grpc.insecure_channel(server.grpc) as channel:
         file = client.files.upload(content, filename="in.jsonl")
         request = v1.CreateBatchRequest(input_file_id=file.id, endpoint=CHAT, completion_window="24h", **options)
@@ -39,7 +39,7 @@ def run(server: Served, content: bytes, **options: Any) -> v1.Batch:
         return client.batches.wait(batch.id, timeout=60)
 
 
-def test_the_model_of_every_line_can_be_replaced(asked: tuple[Served, list[dict[str, Any]]]) -> None:
+def test_the_model_of_every_line_can_be_replaced(asked: tuple[Server, list[dict[str, Any]]]) -> None:
     server, bodies = asked
     lines = [chat_line("a", "one", "gone", temperature=0.10), chat_line("b", "two", "gone-too")]
     batch = run(server, jsonl(lines), replace=v1.Replace(model=MODEL), line_rules=v1.LineRules(single_model=True))
@@ -51,7 +51,7 @@ def test_the_model_of_every_line_can_be_replaced(asked: tuple[Served, list[dict[
     assert {body.get("temperature") for body in bodies} == {0.1, None}
 
 
-def test_lines_may_leave_out_method_and_url_where_that_is_asked_for(asked: tuple[Served, list[dict[str, Any]]]) -> None:
+def test_lines_may_leave_out_method_and_url_where_that_is_asked_for(asked: tuple[Server, list[dict[str, Any]]]) -> None:
     server, _ = asked
     line = chat_line("a", "one", MODEL)
     content = jsonl([{"custom_id": "a", "body": line["body"]}])
@@ -61,7 +61,7 @@ def test_lines_may_leave_out_method_and_url_where_that_is_asked_for(asked: tuple
     assert status_word(run(server, wrong, line_rules=v1.LineRules(default_target=True))) == "failed"
 
 
-def test_several_models_can_be_refused(asked: tuple[Served, list[dict[str, Any]]]) -> None:
+def test_several_models_can_be_refused(asked: tuple[Server, list[dict[str, Any]]]) -> None:
     server, _ = asked
     batch = run(
         server,
@@ -71,7 +71,7 @@ def test_several_models_can_be_refused(asked: tuple[Served, list[dict[str, Any]]
     assert [(error.code, error.line) for error in batch.errors] == [("mismatched_model", 2)]
 
 
-def test_streaming_can_be_taken_out(asked: tuple[Served, list[dict[str, Any]]]) -> None:
+def test_streaming_can_be_taken_out(asked: tuple[Server, list[dict[str, Any]]]) -> None:
     server, bodies = asked
     content = jsonl([chat_line("a", "one", MODEL, stream=True, stream_options={"include_usage": True})])
     assert status_word(run(server, content)) == "failed"
@@ -79,8 +79,8 @@ def test_streaming_can_be_taken_out(asked: tuple[Served, list[dict[str, Any]]]) 
     assert set(bodies[0]) == {"model", "messages"}
 
 
-def test_a_call_with_a_key_creates_one_batch_however_often_it_comes(served: Served) -> None:
-    with Client(served.grpc) as client, grpc.insecure_channel(served.grpc) as channel:
+def test_a_call_with_a_key_creates_one_batch_however_often_it_comes(server: Server) -> None:
+    with Client(server.grpc) as client, grpc.insecure_channel(server.grpc) as channel:
         stub = v1.BatchServiceStub(channel)
         file = client.files.upload(jsonl([chat_line("a")]), filename="in.jsonl")
         request = v1.CreateBatchRequest(
@@ -94,8 +94,8 @@ def test_a_call_with_a_key_creates_one_batch_however_often_it_comes(served: Serv
         assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
 
 
-def test_a_file_that_must_exist_fails_the_call(served: Served) -> None:
-    with grpc.insecure_channel(served.grpc) as channel, pytest.raises(grpc.RpcError) as refused:
+def test_a_file_that_must_exist_fails_the_call(server: Server) -> None:
+    with grpc.insecure_channel(server.grpc) as channel, pytest.raises(grpc.RpcError) as refused:
         v1.BatchServiceStub(channel).CreateBatch(
             v1.CreateBatchRequest(
                 input_file_id="file-none", endpoint=CHAT, completion_window="24h", require_input_file=True

@@ -16,7 +16,7 @@ from openai import OpenAI
 
 from tests.support.clients import completed, curl, needs_node
 from tests.support.lines import chat_file
-from tests.support.served import Served
+from tests.support.server import Server
 
 CONTENT = chat_file(3)
 NODE = Path(__file__).parent / "node"
@@ -29,8 +29,8 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def check(server: Served, file: dict[str, Any], lifetime: int = 7 * 86400) -> None:
-    """Checks a reply against the page's, and that no byte was lost."""
+def check(server: Server, file: dict[str, Any], lifetime: int = 7 * 86400) -> None:
+    """Check a reply against the page's, and that no byte was lost."""
     listed = {key: file[key] for key in ("object", "filename", "bytes", "purpose")}
     assert listed == {"object": "file", "filename": "batch-requests.jsonl", "bytes": len(CONTENT), "purpose": "batch"}
     assert isinstance(file["id"], str)
@@ -39,56 +39,56 @@ def check(server: Served, file: dict[str, Any], lifetime: int = 7 * 86400) -> No
     assert requests.get(f"{server.url}/cerebras/v1/files/{file['id']}/content", timeout=30).content == CONTENT
 
 
-def post(server: Served, more: dict[str, str], content: bytes = CONTENT) -> requests.Response:
+def post(server: Server, more: dict[str, str], content: bytes = CONTENT) -> requests.Response:
     form: dict[str, Any] = {"data": {"purpose": "batch"} | more, "files": {"file": ("batch-requests.jsonl", content)}}
     return requests.post(f"{server.url}/cerebras/v1/files", timeout=30, **form)
 
 
-def test_its_curl(served: Served, path: Path) -> None:
+def test_its_curl(server: Server, path: Path) -> None:
     file = curl(
-        "--location", f"{served.url}/cerebras/v1/files", "--header", "Authorization: Bearer k",
+        "--location", f"{server.url}/cerebras/v1/files", "--header", "Authorization: Bearer k",
         "--form", f'file=@"{path}"', "--form", 'purpose="batch"',
     )  # fmt: skip
-    check(served, file)
+    check(server, file)
     wanted = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
-    batch = requests.post(f"{served.url}/cerebras/v1/batches", json=wanted, timeout=30).json()
-    assert completed(f"{served.url}/cerebras/v1/batches/{batch['id']}")["request_counts"]["completed"] == 3
+    batch = requests.post(f"{server.url}/cerebras/v1/batches", json=wanted, timeout=30).json()
+    assert completed(f"{server.url}/cerebras/v1/batches/{batch['id']}")["request_counts"]["completed"] == 3
 
 
-def test_its_python_by_the_generic_call(served: Served, path: Path) -> None:
-    with Cerebras(base_url=f"{served.url}/cerebras", api_key="k", max_retries=0) as client, path.open("rb") as file:
+def test_its_python_by_the_generic_call(server: Server, path: Path) -> None:
+    with Cerebras(base_url=f"{server.url}/cerebras", api_key="k", max_retries=0) as client, path.open("rb") as file:
         options: Any = {"headers": {"Content-Type": "multipart/form-data"}}
         sent = {"files": {"file": file}, "body": {"purpose": "batch"}, "options": options}
-        check(served, client.post("/v1/files", cast_to=dict[str, Any], **sent))
+        check(server, client.post("/v1/files", cast_to=dict[str, Any], **sent))
 
 
-def test_its_python_by_openais_sdk(served: Served, path: Path) -> None:
-    with OpenAI(base_url=f"{served.url}/cerebras/v1", api_key="k") as client, path.open("rb") as file:
-        check(served, client.files.create(file=file, purpose="batch").to_dict())
+def test_its_python_by_openais_sdk(server: Server, path: Path) -> None:
+    with OpenAI(base_url=f"{server.url}/cerebras/v1", api_key="k") as client, path.open("rb") as file:
+        check(server, client.files.create(file=file, purpose="batch").to_dict())
 
 
 @needs_node
-def test_its_node_by_openais_sdk(served: Served, path: Path) -> None:
-    script = ["node", str(NODE / "stream.mjs"), f"{served.url}/cerebras/v1", str(path)]
+def test_its_node_by_openais_sdk(server: Server, path: Path) -> None:
+    script = ["node", str(NODE / "stream.mjs"), f"{server.url}/cerebras/v1", str(path)]
     result = subprocess.run(script, cwd=NODE, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == ["line-0", "line-1", "line-2"]
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(3599, 400), (3600, 200), (2_592_000, 200), (2_592_001, 400)])
-def test_its_expires_after_is_from_an_hour_to_30_days(served: Served, seconds: int, status: int) -> None:
+def test_its_expires_after_is_from_an_hour_to_30_days(server: Server, seconds: int, status: int) -> None:
     policy = {"expires_after[anchor]": "created_at", "expires_after[seconds]": str(seconds)}
-    answer = post(served, policy)
+    answer = post(server, policy)
     assert answer.status_code == status
     if status == 200:
-        check(served, answer.json(), seconds)
+        check(server, answer.json(), seconds)
 
 
-def test_its_anchor_must_be_created_at(served: Served) -> None:
+def test_its_anchor_must_be_created_at(server: Server) -> None:
     policy = {"expires_after[anchor]": "last_active_at", "expires_after[seconds]": "3600"}
-    answer = post(served, policy)
+    answer = post(server, policy)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "expires_after.anchor")
 
 
-def test_its_file_must_be_jsonl(served: Served) -> None:
-    assert post(served, {}, b"id,text\n1,hello\n").status_code == 400
+def test_its_file_must_be_jsonl(server: Server) -> None:
+    assert post(server, {}, b"id,text\n1,hello\n").status_code == 400

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lines import chat_file, ids_of
-from tests.support.served import Served
+from tests.support.server import Server
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,14 +32,14 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "venv" / "bin"
 
 
-def test_it_installs_and_runs_a_batch_without_a_line_of_the_server(bare: Path, served: Served, tmp_path: Path) -> None:
+def test_it_installs_and_runs_a_batch_without_a_line_of_the_server(bare: Path, server: Server, tmp_path: Path) -> None:
     absent = subprocess.run(
         [bare / "python", "-c", "import batchwire_server"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert "ModuleNotFoundError" in absent.stderr
     source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(chat_file(50))
-    command = [str(bare / "batchwire"), "--target", served.grpc, "run", str(source), "--output", str(output)]
+    command = [str(bare / "batchwire"), "--target", server.grpc, "run", str(source), "--output", str(output)]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert ids_of(output.read_bytes()) == [f"line-{number}" for number in range(50)]

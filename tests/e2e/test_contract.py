@@ -15,7 +15,7 @@ from openai import OpenAI
 from bench.upstream import MODEL, Answer, MockUpstream
 from tests.e2e.conftest import Start
 from tests.support.lines import chat_line, jsonl
-from tests.support.served import Served, wait_until
+from tests.support.server import Server, wait_until
 
 CHAT: Any = "/v1/chat/completions"
 
@@ -35,21 +35,21 @@ def test_what_a_batch_leaves_lives_as_long_as_asked_from_its_own_creation_on(ope
 
 
 def test_an_input_that_is_deleted_is_gone_and_its_batch_runs(tmp_path: Path) -> None:
-    with Served(tmp_path, "--workers", "0") as server, Client(server.grpc) as client:
+    with Server(tmp_path, "--workers", "0") as server, Client(server.grpc) as client:
         file = client.files.upload(jsonl([chat_line("a"), chat_line("b")]), filename="in.jsonl")
         batch = client.batches.create(file.id)
         client.files.delete(file.id)
         assert requests.get(f"{server.url}/v1/files/{file.id}/content", timeout=60).status_code == 404
     swept = {"BATCHWIRE_WORK__SWEEP_INTERVAL": "0.05"}
-    with Served(tmp_path, environment=swept) as server, Client(server.grpc) as client:
+    with Server(tmp_path, environment=swept) as server, Client(server.grpc) as client:
         ended = client.batches.wait(batch.id, timeout=60)
         assert ended.request_counts.completed == 2
         wait_until(lambda: not [name for name in server.blobs() if file.id in name])
 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/openai/v1"])
-def test_a_create_that_comes_again_is_the_same_batch_even_if_its_input_is_gone(served: Served, prefix: str) -> None:
-    url = f"{served.url}{prefix}"
+def test_a_create_that_comes_again_is_the_same_batch_even_if_its_input_is_gone(server: Server, prefix: str) -> None:
+    url = f"{server.url}{prefix}"
     form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": ("in.jsonl", jsonl([chat_line("a")]))}}
     file = requests.post(f"{url}/files", timeout=60, **form).json()
     wanted = {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h"}

@@ -12,19 +12,19 @@ from bench.upstream import MODEL, MockUpstream
 from tests.e2e.conftest import Start
 from tests.support.invariants import check_ended
 from tests.support.lines import chat_file
-from tests.support.served import Served, wait_until
+from tests.support.server import Server, wait_until
 
 LINES = 2000
 
 
 def create(client: Client, count: int = LINES) -> str:
-    """Starts a batch on the mock model; returns its id."""
+    """Start a batch on the mock model; return its id."""
     file = client.files.upload(chat_file(count, MODEL), filename="in.jsonl")
     return client.batches.create(file.id).id
 
 
-def check_result(server: Served, client: Client, batch_id: str, count: int = LINES) -> None:
-    """Waits for a batch, and checks that each of its lines is in the output once, in order."""
+def check_result(server: Server, client: Client, batch_id: str, count: int = LINES) -> None:
+    """Wait for a batch, and checks that each of its lines is in the output once, in order."""
     client.batches.wait(batch_id, timeout=90)
     ended = check_ended(server.url, batch_id, chat_file(count, MODEL))
     assert ended.batch["status"] == "completed"
@@ -52,7 +52,7 @@ def test_a_batch_survives_the_whole_server_being_killed(
     tmp_path: Path, upstream_of: Callable[[MockUpstream], MockUpstream]
 ) -> None:
     upstream = upstream_of(MockUpstream(0.005, 0.05))
-    server = Served(tmp_path, "--upstream", upstream.base_url).start()
+    server = Server(tmp_path, "--upstream", upstream.base_url).start()
     with Client(server.grpc) as client:
         batch_id = create(client)
     wait_until(lambda: len(upstream.calls) > 500)
@@ -80,7 +80,7 @@ def test_a_server_that_is_told_to_end_hands_over_and_the_next_one_goes_on(
     tmp_path: Path, upstream_of: Callable[[MockUpstream], MockUpstream]
 ) -> None:
     upstream = upstream_of(MockUpstream(0.005, 0.05))
-    server = Served(tmp_path, "--upstream", upstream.base_url).start()
+    server = Server(tmp_path, "--upstream", upstream.base_url).start()
     with Client(server.grpc) as client:
         batch_id = create(client)
     wait_until(lambda: len(upstream.calls) > 500)

@@ -15,7 +15,7 @@ from bench.upstream import MODEL, Answer, MockUpstream, completion
 from tests.e2e.conftest import Start
 from tests.support.invariants import check_ended
 from tests.support.lines import chat_file, check_invariants
-from tests.support.served import Served, wait_until
+from tests.support.server import Server, wait_until
 
 LINES = 600
 EXPIRED = {
@@ -26,7 +26,7 @@ CANCELLED = {"code": "batch_cancelled", "message": "This request was not execute
 
 
 def contents(client: Client, batch: v1.Batch) -> tuple[bytes, bytes]:
-    """Returns both files of a batch."""
+    """Return both files of a batch."""
     read = [
         b"".join(client.files.download(file)) if file else b"" for file in (batch.output_file_id, batch.error_file_id)
     ]
@@ -34,7 +34,7 @@ def contents(client: Client, batch: v1.Batch) -> tuple[bytes, bytes]:
 
 
 def stuck_after(count: int) -> Callable[[dict[str, Any]], Any]:
-    """Answers some calls, and leaves the others without an answer."""
+    """Answer some calls, and leaves the others without an answer."""
     answered = 0
 
     async def behave(request: dict[str, Any]) -> Answer:
@@ -78,11 +78,11 @@ def test_what_has_finished_is_kept_and_the_rest_says_why(
 
 
 def test_a_batch_can_be_cancelled_while_it_waits_to_be_validated(tmp_path: Any) -> None:
-    with Served(tmp_path, "--workers", "0") as server, Client(server.grpc) as client:
+    with Server(tmp_path, "--workers", "0") as server, Client(server.grpc) as client:
         file = client.files.upload(chat_file(5), filename="in.jsonl")
         batch = client.batches.create(file.id)
         assert status_word(client.batches.cancel(batch.id)) == "cancelling"
-    with Served(tmp_path) as server, Client(server.grpc) as client:
+    with Server(tmp_path) as server, Client(server.grpc) as client:
         ended = client.batches.wait(batch.id, timeout=60)
     assert status_word(ended) == "cancelled"
     assert not ended.HasField("output_file_id")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.support.invariants import ENDS, check_ended
 from tests.support.lines import chat_line, jsonl
-from tests.support.served import Served, wait_until
+from tests.support.server import Server, wait_until
 
 PATIENCE_S = 20
 HUNT = os.environ.get("HYPOTHESIS_PROFILE") == "hunt"
@@ -31,9 +31,9 @@ def few(examples: int) -> settings:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of its own: what is thrown at it is nobody else's business."""
-    with Served(tmp_path_factory.mktemp("fuzz")) as server:
+    with Server(tmp_path_factory.mktemp("fuzz")) as server:
         yield server
 
 
@@ -46,8 +46,8 @@ class Answer:
     body: bytes
 
 
-def send(server: Served, head: list[str], pieces: list[bytes], *, chunked: bool) -> Answer:
-    """Sends a request as it is given, byte by byte; a server that hangs makes it raise TimeoutError."""
+def send(server: Server, head: list[str], pieces: list[bytes], *, chunked: bool) -> Answer:
+    """Send a request as it is given, byte by byte; a server that hangs makes it raise TimeoutError."""
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {sum(map(len, pieces))}"
     lines = "\r\n".join([*head, f"Host: {server.http}", framing, "Connection: close", "", ""])
     host, port = server.http.split(":")
@@ -68,7 +68,7 @@ def send(server: Served, head: list[str], pieces: list[bytes], *, chunked: bool)
 
 
 def check(answer: Answer) -> None:
-    """Asserts what holds of every answer."""
+    """Assert what holds of every answer."""
     assert answer.status < 500, answer
     assert answer.headers["x-request-id"]
     if answer.status >= 400:
@@ -96,7 +96,7 @@ boundaries = st.text("abcXYZ0189'()+_,-./:=?", min_size=1, max_size=70)
 
 @st.composite
 def forms(draw: st.DrawFn) -> tuple[str, bytes, bytes]:
-    """Draws the content type and the body of a well-formed form, and the content in it."""
+    """Draw the content type and the body of a well-formed form, and the content in it."""
     content, boundary = draw(contents), draw(boundaries)
     mark = b"--" + boundary.encode()
     assume(mark not in content)
@@ -118,16 +118,16 @@ def forms(draw: st.DrawFn) -> tuple[str, bytes, bytes]:
 @few(300)
 @given(form=forms(), places=cuts, chunked=st.booleans())
 def test_no_byte_of_an_upload_is_lost(
-    served: Served, form: tuple[str, bytes, bytes], places: list[int], chunked: bool
+    server: Server, form: tuple[str, bytes, bytes], places: list[int], chunked: bool
 ) -> None:
     kind, body, content = form
     head = ["POST /v1/files HTTP/1.1", f"Content-Type: {kind}"]
-    answer = send(served, head, cut(body, places), chunked=chunked)
+    answer = send(server, head, cut(body, places), chunked=chunked)
     check(answer)
     assert answer.status == 200, (answer, kind, body)
     file = json.loads(answer.body)
     assert file["bytes"] == len(content)
-    assert requests.get(f"{served.url}/v1/files/{file['id']}/content", timeout=PATIENCE_S).content == content
+    assert requests.get(f"{server.url}/v1/files/{file['id']}/content", timeout=PATIENCE_S).content == content
 
 
 @few(400)
@@ -140,7 +140,7 @@ def test_no_byte_of_an_upload_is_lost(
     put=st.binary(max_size=20),
 )
 def test_a_damaged_form_is_refused_or_read_but_no_fault(
-    served: Served,
+    server: Server,
     form: tuple[str, bytes, bytes],
     places: list[int],
     chunked: bool,
@@ -152,11 +152,11 @@ def test_a_damaged_form_is_refused_or_read_but_no_fault(
     at = start % (len(body) + 1)
     damaged = body[:at] + put + body[at + length :]
     head = ["POST /v1/files HTTP/1.1", f"Content-Type: {kind}"]
-    answer = send(served, head, cut(damaged, places), chunked=chunked)
+    answer = send(server, head, cut(damaged, places), chunked=chunked)
     check(answer)
     if answer.status == 200:
         file = json.loads(answer.body)
-        read = requests.get(f"{served.url}/v1/files/{file['id']}/content", timeout=PATIENCE_S).content
+        read = requests.get(f"{server.url}/v1/files/{file['id']}/content", timeout=PATIENCE_S).content
         assert len(read) == file["bytes"]
         assert read in damaged
 
@@ -183,9 +183,9 @@ bodies = st.one_of(
 
 
 @pytest.fixture(scope="module")
-def routes(served: Served) -> list[tuple[str, str]]:
+def routes(server: Server) -> list[tuple[str, str]]:
     """Every method and path that the server says it has, in any dialect."""
-    document = requests.get(f"{served.url}/openapi.json", timeout=PATIENCE_S).json()
+    document = requests.get(f"{server.url}/openapi.json", timeout=PATIENCE_S).json()
     found = [
         (method.upper(), path) for path, item in document["paths"].items() for method in item if method != "parameters"
     ]
@@ -204,7 +204,7 @@ def routes(served: Served) -> list[tuple[str, str]]:
     ),
 )
 def test_no_body_and_no_query_is_a_fault(
-    served: Served, routes: list[tuple[str, str]], data: st.DataObject, body: bytes, query: dict[str, str]
+    server: Server, routes: list[tuple[str, str]], data: st.DataObject, body: bytes, query: dict[str, str]
 ) -> None:
     method, template = data.draw(st.sampled_from(routes))
     path = template
@@ -213,7 +213,7 @@ def test_no_body_and_no_query_is_a_fault(
         path = before + quote(data.draw(st.text(min_size=1, max_size=20)), safe="") + rest.partition("}")[2]
     asked = "&".join(f"{quote(name)}={quote(value)}" for name, value in query.items())
     head = [f"{method} {path}?{asked} HTTP/1.1", "Content-Type: application/json"]
-    answer = send(served, head, [body] if method == "POST" else [], chunked=False)
+    answer = send(server, head, [body] if method == "POST" else [], chunked=False)
     assert answer.status < 500, (method, path, asked, body, answer)
     assert answer.headers["x-request-id"]
 
@@ -242,13 +242,13 @@ lines = st.lists(
 
 @few(60)
 @given(found=lines)
-def test_a_batch_of_any_lines_ends_and_keeps_what_holds(served: Served, found: list[bytes]) -> None:
+def test_a_batch_of_any_lines_ends_and_keeps_what_holds(server: Server, found: list[bytes]) -> None:
     content = a_line(99) + b"".join(found)
     form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": ("in.jsonl", content)}}
-    file = requests.post(f"{served.url}/v1/files", timeout=PATIENCE_S, **form).json()
+    file = requests.post(f"{server.url}/v1/files", timeout=PATIENCE_S, **form).json()
     wanted = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
-    batch = requests.post(f"{served.url}/v1/batches", json=wanted, timeout=PATIENCE_S).json()
-    url = f"{served.url}/v1/batches/{batch['id']}"
+    batch = requests.post(f"{server.url}/v1/batches", json=wanted, timeout=PATIENCE_S).json()
+    url = f"{server.url}/v1/batches/{batch['id']}"
     wait_until(lambda: requests.get(url, timeout=PATIENCE_S).json()["status"] in ENDS, within=PATIENCE_S)
     sent = b"".join(line + b"\n" for line in content.split(b"\n") if line.strip(b" \r"))
-    assert check_ended(served.url, batch["id"], sent).batch["status"] in {"completed", "failed"}
+    assert check_ended(server.url, batch["id"], sent).batch["status"] in {"completed", "failed"}

@@ -16,15 +16,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from tests.support.lines import chat_file
-from tests.support.served import Served, wait_until
+from tests.support.server import Server, wait_until
 
 SERVICES = {"FileService", "UploadService", "BatchService", "ModelService"}
 
 
-def test_services_are_listed_and_called_through_reflection(served: Served, client: Client) -> None:
+def test_services_are_listed_and_called_through_reflection(server: Server, client: Client) -> None:
     file = client.files.upload(chat_file(1), filename="in.jsonl")
     batch_id = client.batches.create(file.id).id
-    with grpc.insecure_channel(served.grpc) as channel:
+    with grpc.insecure_channel(server.grpc) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
         listed = set(database.get_services())
         assert {f"batchwire.v1.{name}" for name in SERVICES} < listed
@@ -41,8 +41,8 @@ def test_services_are_listed_and_called_through_reflection(served: Served, clien
     client.batches.wait(batch_id)
 
 
-def test_each_service_tells_its_health(served: Served) -> None:
-    with grpc.insecure_channel(served.grpc) as channel:
+def test_each_service_tells_its_health(server: Server) -> None:
+    with grpc.insecure_channel(server.grpc) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
         for name in ["", *(f"batchwire.v1.{service}" for service in SERVICES)]:
             reply = health.Check(health_pb2.HealthCheckRequest(service=name))
@@ -50,9 +50,9 @@ def test_each_service_tells_its_health(served: Served) -> None:
 
 
 @pytest.mark.parametrize("attempt", range(10))
-def test_an_upload_that_is_cancelled_midway_leaves_nothing(served: Served, client: Client, attempt: int) -> None:
-    before, files = served.blobs(), [file.id for file in client.files.list()]
-    with grpc.insecure_channel(served.grpc) as channel:
+def test_an_upload_that_is_cancelled_midway_leaves_nothing(server: Server, client: Client, attempt: int) -> None:
+    before, files = server.blobs(), [file.id for file in client.files.list()]
+    with grpc.insecure_channel(server.grpc) as channel:
         reached = False
 
         def messages() -> Iterator[v1.UploadFileRequest]:
@@ -67,13 +67,13 @@ def test_an_upload_that_is_cancelled_midway_leaves_nothing(served: Served, clien
         with pytest.raises(grpc.FutureCancelledError):
             call.result()
         wait_until(lambda: reached)
-    wait_until(lambda: served.blobs() == before)
+    wait_until(lambda: server.blobs() == before)
     assert [file.id for file in client.files.list()] == files
 
 
-def test_an_upload_whose_connection_breaks_leaves_nothing(served: Served, client: Client) -> None:
-    before, files = served.blobs(), [file.id for file in client.files.list()]
-    channel = grpc.insecure_channel(served.grpc)
+def test_an_upload_whose_connection_breaks_leaves_nothing(server: Server, client: Client) -> None:
+    before, files = server.blobs(), [file.id for file in client.files.list()]
+    channel = grpc.insecure_channel(server.grpc)
 
     def messages() -> Iterator[v1.UploadFileRequest]:
         yield v1.UploadFileRequest(spec=v1.UploadFileSpec(filename="in.jsonl", purpose="batch"))
@@ -83,17 +83,17 @@ def test_an_upload_whose_connection_breaks_leaves_nothing(served: Served, client
 
     with pytest.raises((grpc.RpcError, grpc.FutureCancelledError, ValueError)):
         v1.FileServiceStub(channel).UploadFile(messages())
-    wait_until(lambda: served.blobs() == before)
+    wait_until(lambda: server.blobs() == before)
     assert [file.id for file in client.files.list()] == files
 
 
-def test_announced_size_and_hash_are_checked(served: Served, client: Client) -> None:
+def test_announced_size_and_hash_are_checked(server: Server, client: Client) -> None:
     content = chat_file(3)
-    before = served.blobs()
+    before = server.blobs()
     with pytest.raises(errors.InvalidRequest) as refused:
         client.files.upload(content, filename="in.jsonl", sha256="0" * 64)
     assert (refused.value.reason, refused.value.param) == ("CONTENT_MISMATCH", "sha256")
-    assert served.blobs() == before
+    assert server.blobs() == before
     file = client.files.upload(content, filename="in.jsonl", sha256=hashlib.sha256(content).hexdigest())
     assert file.sha256 == hashlib.sha256(content).hexdigest()
 

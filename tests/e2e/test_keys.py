@@ -21,7 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from openai import OpenAI
 
 from tests.support.lines import chat_file
-from tests.support.served import Served, wait_until
+from tests.support.server import Server, wait_until
 
 SERVICES = [
     service
@@ -34,29 +34,29 @@ OURS = {"file_id": "", "input_file_id": "", "batch_id": "", "upload_id": "", "we
 
 
 def keys(server_data: Path, *arguments: str) -> str:
-    """Runs `batchwire-server keys`; returns what it prints."""
+    """Run `batchwire-server keys`; return what it prints."""
     verb, *rest = arguments
     command = [sys.executable, "-m", "batchwire_server", "keys", verb, "--data-dir", str(server_data), *rest]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str, str]]:
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str, str]]:
     """A server with two tenants, and a key of each."""
-    with Served(tmp_path_factory.mktemp("locked")) as server:
+    with Server(tmp_path_factory.mktemp("locked")) as server:
         red = keys(server.data_dir, "create", "--tenant", "red")
         blue = keys(server.data_dir, "create", "--tenant", "blue", "--name", "the other")
         yield server, red, blue
 
 
 @pytest.fixture(scope="module")
-def guest(locked: tuple[Served, str, str]) -> str:
+def guest(locked: tuple[Server, str, str]) -> str:
     """A key of a third tenant, which makes things; blue never does."""
     return keys(locked[0].data_dir, "create", "--tenant", "guest")
 
 
 @pytest.fixture(scope="module")
-def belongings(locked: tuple[Served, str, str]) -> dict[str, str]:
+def belongings(locked: tuple[Server, str, str]) -> dict[str, str]:
     """Ids of things that belong to red."""
     server, red, _ = locked
     with Client(server.grpc, api_key=red) as client:
@@ -71,7 +71,7 @@ def belongings(locked: tuple[Served, str, str]) -> dict[str, str]:
 
 
 def request_of(method: MethodDescriptor, ids: dict[str, str]) -> Any:
-    """Returns a request that names whatever a request of this method can name."""
+    """Return a request that names whatever a request of this method can name."""
     request: Any = GetMessageClass(method.input_type)()
     for field in method.input_type.fields:
         if field.name in ids:
@@ -85,8 +85,8 @@ def request_of(method: MethodDescriptor, ids: dict[str, str]) -> Any:
     return request
 
 
-def call(server: Served, method: MethodDescriptor, key: str | None, ids: dict[str, str]) -> list[Any]:
-    """Calls any method; returns its replies."""
+def call(server: Server, method: MethodDescriptor, key: str | None, ids: dict[str, str]) -> list[Any]:
+    """Call any method; return its replies."""
     streams = {True: "stream", False: "unary"}
     kind = f"{streams[method.client_streaming]}_{streams[method.server_streaming]}"
     path = f"/{method.containing_service.full_name}/{method.name}"
@@ -105,7 +105,7 @@ def call(server: Served, method: MethodDescriptor, key: str | None, ids: dict[st
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 @pytest.mark.parametrize("key", [None, "bw-no-such-key-at-all-and-long-enough"], ids=["no key", "wrong key"])
 def test_no_method_answers_without_a_key(
-    locked: tuple[Served, str, str], belongings: dict[str, str], method: MethodDescriptor, key: str | None
+    locked: tuple[Server, str, str], belongings: dict[str, str], method: MethodDescriptor, key: str | None
 ) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         call(locked[0], method, key, belongings)
@@ -114,7 +114,7 @@ def test_no_method_answers_without_a_key(
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_no_method_gives_one_tenant_what_is_anothers(
-    locked: tuple[Served, str, str], belongings: dict[str, str], method: MethodDescriptor
+    locked: tuple[Server, str, str], belongings: dict[str, str], method: MethodDescriptor
 ) -> None:
     server, _, blue = locked
     named = {field.name for field in method.input_type.fields} & set(OURS)
@@ -138,7 +138,7 @@ ROUTES = [route for route in Routes(DIALECTS).all if set(route.pattern.groupinde
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.verb} {route.template}")
 def test_no_route_gives_one_tenant_what_is_anothers(
-    locked: tuple[Served, str, str], belongings: dict[str, str], route: Route
+    locked: tuple[Server, str, str], belongings: dict[str, str], route: Route
 ) -> None:
     server, _, blue = locked
     content: dict[str, Any] = {}
@@ -152,7 +152,7 @@ def test_no_route_gives_one_tenant_what_is_anothers(
 
 
 def as_json(answer: requests.Response, *ids: str) -> str:
-    """Returns an answer's JSON as text, with all ids alike."""
+    """Return an answer's JSON as text, with all ids alike."""
     text = answer.text
     for each in ids:
         text = text.replace(each, "ID")
@@ -161,7 +161,7 @@ def as_json(answer: requests.Response, *ids: str) -> str:
 
 @pytest.mark.parametrize(("path", "name"), [("/v1/files", "file_id"), ("/v1/batches", "batch_id"), ("/v1/webhook_endpoints", "webhook_endpoint_id")])  # fmt: skip
 def test_a_page_cannot_begin_after_what_is_anothers(
-    locked: tuple[Served, str, str], belongings: dict[str, str], path: str, name: str
+    locked: tuple[Server, str, str], belongings: dict[str, str], path: str, name: str
 ) -> None:
     server, _, blue = locked
     headers = {"authorization": f"Bearer {blue}"}
@@ -177,7 +177,7 @@ def test_a_page_cannot_begin_after_what_is_anothers(
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: str(dialect.name))
 def test_an_input_that_is_anothers_is_as_one_that_is_nobodys(
-    locked: tuple[Served, str, str], belongings: dict[str, str], guest: str, dialect: Dialect
+    locked: tuple[Server, str, str], belongings: dict[str, str], guest: str, dialect: Dialect
 ) -> None:
     server, _, _ = locked
     headers = {"authorization": f"Bearer {guest}"}
@@ -196,7 +196,7 @@ def test_an_input_that_is_anothers_is_as_one_that_is_nobodys(
 
 
 def test_a_part_that_is_anothers_is_not_known(
-    locked: tuple[Served, str, str], belongings: dict[str, str], guest: str
+    locked: tuple[Server, str, str], belongings: dict[str, str], guest: str
 ) -> None:
     server, red, _ = locked
     with OpenAI(base_url=f"{server.url}/v1", api_key=red) as client:
@@ -207,7 +207,7 @@ def test_a_part_that_is_anothers_is_not_known(
             client.uploads.complete(upload.id, part_ids=[part.id])
 
 
-def test_an_idempotency_key_is_its_tenants_own(locked: tuple[Served, str, str], guest: str) -> None:
+def test_an_idempotency_key_is_its_tenants_own(locked: tuple[Server, str, str], guest: str) -> None:
     server, red, _ = locked
     wanted: Any = {"input_file_id": "file-x", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     made = []
@@ -221,7 +221,7 @@ def test_an_idempotency_key_is_its_tenants_own(locked: tuple[Served, str, str], 
 
 
 def envelope(message: str, code: str | None) -> Any:
-    """Returns OpenAI's error."""
+    """Return OpenAI's error."""
     return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
 
 
@@ -236,7 +236,7 @@ REFUSED = {
 @pytest.mark.parametrize("path", ["/v1/files", "/v1/batches"])
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: str(dialect.name))
 def test_a_missing_and_a_wrong_key_are_told_in_each_dialects_words(
-    locked: tuple[Served, str, str], dialect: Dialect, path: str
+    locked: tuple[Server, str, str], dialect: Dialect, path: str
 ) -> None:
     url = f"{locked[0].url}{dialect.spell(path)}"
     answers = [requests.get(url, headers=headers, timeout=30) for headers in ({}, {"authorization": "Bearer bw-wrong"})]
@@ -245,7 +245,7 @@ def test_a_missing_and_a_wrong_key_are_told_in_each_dialects_words(
     assert tuple(answer.json() for answer in answers) == expected
 
 
-def test_keys_are_told_apart_and_can_be_revoked(locked: tuple[Served, str, str]) -> None:
+def test_keys_are_told_apart_and_can_be_revoked(locked: tuple[Server, str, str]) -> None:
     server, red, _ = locked
     key = keys(server.data_dir, "create", "--tenant", "green")
     with Client(server.grpc, api_key=key) as client:
@@ -260,14 +260,14 @@ def test_keys_are_told_apart_and_can_be_revoked(locked: tuple[Served, str, str])
 
 
 @pytest.mark.parametrize("header", ["authorization", "api-key", "x-api-key"])
-def test_a_key_may_come_in_any_of_three_headers(locked: tuple[Served, str, str], header: str) -> None:
+def test_a_key_may_come_in_any_of_three_headers(locked: tuple[Server, str, str], header: str) -> None:
     server, red, _ = locked
     value = f"Bearer {red}" if header == "authorization" else red
     with grpc.insecure_channel(server.grpc) as channel:
         v1.FileServiceStub(channel).ListFiles(v1.ListFilesRequest(), metadata=((header, value),))
 
 
-def test_over_rest_a_missing_and_a_wrong_key_are_told_in_openais_words(locked: tuple[Served, str, str]) -> None:
+def test_over_rest_a_missing_and_a_wrong_key_are_told_in_openais_words(locked: tuple[Server, str, str]) -> None:
     server, red, _ = locked
     with OpenAI(base_url=f"{server.url}/v1", api_key="sk-wrong") as client:
         with pytest.raises(sdk.AuthenticationError, match="Incorrect API key provided") as refused:

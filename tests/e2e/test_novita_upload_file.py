@@ -13,7 +13,7 @@ from bench.upstream import MockUpstream
 from tests.e2e.conftest import Start
 from tests.e2e.test_keys import keys
 from tests.support.clients import completed, curl, ended
-from tests.support.served import Served
+from tests.support.server import Server
 
 MODEL = "deepseek/deepseek-v3-0324"
 
@@ -36,14 +36,14 @@ def by_requests(url: str, path: Path) -> Any:
         return requests.post(url, headers=HEADERS, files={"file": file}, data={"purpose": "batch"}, timeout=30).json()
 
 
-def uploaded(server: Served, content: bytes) -> str:
+def uploaded(server: Server, content: bytes) -> str:
     form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": ("batch_input.jsonl", content)}}
     file = requests.post(f"{server.url}/openai/v1/files", timeout=30, **form).json()
     return str(file["id"])
 
 
-def created(server: Served, content: bytes) -> str:
-    """Runs an input as a batch; returns where the batch is."""
+def created(server: Server, content: bytes) -> str:
+    """Run an input as a batch; return where the batch is."""
     wanted = {"input_file_id": uploaded(server, content), "endpoint": "/v1/chat/completions"}
     batch = requests.post(f"{server.url}/openai/v1/batches", json=wanted, timeout=30).json()
     return f"{server.url}/openai/v1/batches/{batch['id']}"
@@ -51,11 +51,11 @@ def created(server: Served, content: bytes) -> str:
 
 @pytest.mark.parametrize("sender", [by_curl, by_requests])
 def test_its_request_is_answered_with_what_it_lists(
-    served: Served, tmp_path: Path, sender: Callable[[str, Path], Any]
+    server: Server, tmp_path: Path, sender: Callable[[str, Path], Any]
 ) -> None:
     path = tmp_path / "batch_input.jsonl"
     path.write_bytes(INPUT)
-    url = f"{served.url}/openai/v1/files"
+    url = f"{server.url}/openai/v1/files"
     file = sender(url, path)
     required = {key: file[key] for key in ("object", "bytes", "filename", "purpose")}
     assert required == {"object": "file", "bytes": len(INPUT), "filename": "batch_input.jsonl", "purpose": "batch"}
@@ -83,8 +83,8 @@ def test_the_parameters_within_body_are_what_is_asked(
     ],
     ids=["two models", "a custom_id twice"],
 )  # fmt: skip
-def test_what_it_warns_of_fails_the_batch(served: Served, content: bytes, fault: str) -> None:
-    batch = ended(created(served, content))
+def test_what_it_warns_of_fails_the_batch(server: Server, content: bytes, fault: str) -> None:
+    batch = ended(created(server, content))
     assert batch["status"] == "failed"
     assert fault in batch["errors"]
 

@@ -18,7 +18,7 @@ from bench.upstream import MODEL, MockUpstream
 from tests.support.invariants import check_ended
 from tests.support.lines import chat_file, chat_line, jsonl
 from tests.support.object_store import ObjectStore, running_object_store
-from tests.support.served import Served, wait_until
+from tests.support.server import Server, wait_until
 
 LINES = 2000
 
@@ -35,8 +35,8 @@ def store(shared_store: ObjectStore) -> Iterator[ObjectStore]:
     shared_store.serve_again()
 
 
-def server_on(store: ObjectStore, folder: Path, *options: str) -> Served:
-    return Served(folder, "--blobs", store.url(folder.name), *options, environment=store.environment)
+def server_on(store: ObjectStore, folder: Path, *options: str) -> Server:
+    return Server(folder, "--blobs", store.url(folder.name), *options, environment=store.environment)
 
 
 def test_a_batch_on_an_object_store_survives_a_restart_and_a_killed_worker(

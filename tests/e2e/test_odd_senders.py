@@ -16,7 +16,7 @@ from tests.e2e.conftest import Start
 from tests.e2e.test_keys import keys
 from tests.support.clients import curl, fetch_uploads, needs_node
 from tests.support.lines import chat_file
-from tests.support.served import Served
+from tests.support.server import Server
 
 CONTENT = chat_file(12_000)
 assert len(CONTENT) > 1 << 20, "above what parsers of forms hold in memory"
@@ -31,68 +31,68 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def check(server: Served, file: Any, content: bytes = CONTENT) -> None:
-    """Checks that a reply tells of a file that holds what was sent."""
+def check(server: Server, file: Any, content: bytes = CONTENT) -> None:
+    """Check that a reply tells of a file that holds what was sent."""
     assert (file["object"], file["purpose"], file["bytes"]) == ("file", "batch", len(content)), file
     assert requests.get(f"{server.url}/v1/files/{file['id']}/content", timeout=60).content == content
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_curl_sends_a_form_under_a_json_header_with_a_boundary_and_attachments(
-    served: Served, path: Path, prefix: str
+    server: Server, path: Path, prefix: str
 ) -> None:
-    url = f"{served.url}{prefix}/files"
-    check(served, curl(url, "-H", f"Content-Type: {JSON}", "-F", f"file=@{path}", "-F", "purpose=batch"))
+    url = f"{server.url}{prefix}/files"
+    check(server, curl(url, "-H", f"Content-Type: {JSON}", "-F", f"file=@{path}", "-F", "purpose=batch"))
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_requests_sends_a_form_under_a_json_header_without_a_boundary(served: Served, prefix: str) -> None:
+def test_requests_sends_a_form_under_a_json_header_without_a_boundary(server: Server, prefix: str) -> None:
     form: dict[str, Any] = {"files": {"file": ("in.jsonl", CONTENT)}, "data": {"purpose": "batch"}}
-    answer = requests.post(f"{served.url}{prefix}/files", headers={"Content-Type": JSON}, timeout=60, **form)
-    check(served, answer.json())
+    answer = requests.post(f"{server.url}{prefix}/files", headers={"Content-Type": JSON}, timeout=60, **form)
+    check(server, answer.json())
 
 
-def test_requests_sends_the_purpose_first_and_a_file_without_a_content_type(served: Served) -> None:
+def test_requests_sends_the_purpose_first_and_a_file_without_a_content_type(server: Server) -> None:
     form: dict[str, Any] = {"files": {"file": ("in.jsonl", CONTENT)}, "data": {"purpose": "batch"}}
-    prepared = requests.Request("POST", f"{served.url}/v1/files", **form).prepare()
+    prepared = requests.Request("POST", f"{server.url}/v1/files", **form).prepare()
     assert isinstance(prepared.body, bytes)
     assert prepared.body.index(b'name="purpose"') < prepared.body.index(b'name="file"')
     assert b"Content-Type" not in prepared.body.partition(CONTENT[:20])[0]
     with requests.Session() as session:
-        check(served, session.send(prepared, timeout=60).json())
+        check(server, session.send(prepared, timeout=60).json())
 
 
 @needs_node
-def test_fetch_sends_the_file_first(served: Served) -> None:
+def test_fetch_sends_the_file_first(server: Server) -> None:
     small = chat_file(10)  # it travels on a command line
-    check(served, fetch_uploads(f"{served.url}/v1/files", small), small)
+    check(server, fetch_uploads(f"{server.url}/v1/files", small), small)
 
 
-def test_curl_sends_json_as_an_urlencoded_form(served: Served) -> None:
+def test_curl_sends_json_as_an_urlencoded_form(server: Server) -> None:
     asked = {"bytes": 5, "filename": "in.jsonl", "mime_type": "application/jsonl", "purpose": "batch"}
-    upload = curl("-d", json.dumps(asked), f"{served.url}/v1/uploads")
+    upload = curl("-d", json.dumps(asked), f"{server.url}/v1/uploads")
     assert (upload["object"], upload["bytes"], upload["status"]) == ("upload", 5, "pending")
 
 
 @pytest.mark.parametrize("content_type", [JSON, "text/plain", "application/x-www-form-urlencoded", "nonsense", None])
-def test_json_comes_under_any_content_type(served: Served, content_type: str | None) -> None:
+def test_json_comes_under_any_content_type(server: Server, content_type: str | None) -> None:
     body = b'{"input_file_id": "file-x", "endpoint": "/v1/chat/completions", "completion_window": "24h"}'
     headers = {"Content-Type": content_type}
-    batch = requests.post(f"{served.url}/v1/batches", data=body, headers=headers, timeout=60).json()
+    batch = requests.post(f"{server.url}/v1/batches", data=body, headers=headers, timeout=60).json()
     assert (batch["object"], batch["input_file_id"]) == ("batch", "file-x")
 
 
-def test_curl_sends_a_part_as_a_plain_field_above_a_mebibyte(served: Served, path: Path) -> None:
-    url = f"{served.url}/v1/uploads"
+def test_curl_sends_a_part_as_a_plain_field_above_a_mebibyte(server: Server, path: Path) -> None:
+    url = f"{server.url}/v1/uploads"
     asked = {"bytes": len(CONTENT), "filename": "in.jsonl", "mime_type": "application/jsonl", "purpose": "batch"}
     upload = requests.post(url, json=asked, timeout=60).json()
     part = curl("-F", f"data=<{path}", f"{url}/{upload['id']}/parts")
     done = curl("-d", json.dumps({"part_ids": [part["id"]]}), f"{url}/{upload['id']}/complete")
-    check(served, done["file"])
+    check(server, done["file"])
 
 
 def form_of(*parts: tuple[str, bytes], disposition: str = "form-data") -> bytes:
-    """Returns a form with the boundary `b`."""
+    """Return a form with the boundary `b`."""
     heads = (f"--b\r\nContent-Disposition: {disposition}; {names}\r\n\r\n".encode() for names, _ in parts)
     return b"".join(head + content + b"\r\n" for head, (_, content) in zip(heads, parts, strict=True)) + b"--b--\r\n"
 
@@ -107,16 +107,16 @@ PARTS = (
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 @pytest.mark.parametrize("disposition", ["form-data", "attachment"])
-def test_parts_come_in_any_order(served: Served, order: tuple[int, ...], disposition: str) -> None:
+def test_parts_come_in_any_order(server: Server, order: tuple[int, ...], disposition: str) -> None:
     groups = (PARTS[:1], PARTS[1:2], PARTS[2:])
     body = form_of(*(part for place in order for part in groups[place]), disposition=disposition)
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
-    file = requests.post(f"{served.url}/v1/files", data=body, headers=headers, timeout=60).json()
-    check(served, file)
+    file = requests.post(f"{server.url}/v1/files", data=body, headers=headers, timeout=60).json()
+    check(server, file)
     assert file["expires_at"] - file["created_at"] == 3600
 
 
-def test_a_body_comes_in_chunks_and_without_a_length(served: Served) -> None:
+def test_a_body_comes_in_chunks_and_without_a_length(server: Server) -> None:
     body = form_of(*PARTS)
 
     def chunks() -> Iterator[bytes]:
@@ -124,11 +124,11 @@ def test_a_body_comes_in_chunks_and_without_a_length(served: Served) -> None:
             yield body[start : start + 100_003]
 
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
-    check(served, requests.post(f"{served.url}/v1/files", data=chunks(), headers=headers, timeout=60).json())
+    check(server, requests.post(f"{server.url}/v1/files", data=chunks(), headers=headers, timeout=60).json())
 
 
-def asking(server: Served, path: str, length: int) -> socket.socket:
-    """Opens a connection, and sends the headers of a form that is only sent when the server asks for it."""
+def asking(server: Server, path: str, length: int) -> socket.socket:
+    """Open a connection, and sends the headers of a form that is only sent when the server asks for it."""
     host, _, port = server.http.rpartition(":")
     connection = socket.create_connection((host, int(port)), timeout=60)
     headers = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
@@ -138,15 +138,15 @@ def asking(server: Served, path: str, length: int) -> socket.socket:
     return connection
 
 
-def test_curl_expects_100_continue_and_gets_it_before_it_has_sent_a_byte(served: Served) -> None:
+def test_curl_expects_100_continue_and_gets_it_before_it_has_sent_a_byte(server: Server) -> None:
     body = form_of(*PARTS)
-    with asking(served, "/v1/files", len(body)) as connection:
+    with asking(server, "/v1/files", len(body)) as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 100 Continue\r\n")
         connection.sendall(body)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, file = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK")
-    check(served, json.loads(file))
+    check(server, json.loads(file))
 
 
 def test_what_is_refused_is_refused_before_it_is_sent(start: Start) -> None:
@@ -172,10 +172,10 @@ def test_curl_cancels_under_a_json_header_and_without_a_body(start: Start, slash
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize(("files", "batches"), [(f"{each}/files", f"{each}/batches") for each in PREFIXES] + [("/api/files", "/api/v1/batches")])  # fmt: skip
-def test_every_path_may_end_in_a_slash(served: Served, files: str, batches: str, slash: str) -> None:
+def test_every_path_may_end_in_a_slash(server: Server, files: str, batches: str, slash: str) -> None:
     def taken(verb: str, path: str, **more: Any) -> requests.Response:
-        """Sends a request, and follows no redirect."""
-        answer = requests.request(verb, f"{served.url}{path}{slash}", allow_redirects=False, timeout=60, **more)
+        """Send a request, and follows no redirect."""
+        answer = requests.request(verb, f"{server.url}{path}{slash}", allow_redirects=False, timeout=60, **more)
         assert answer.status_code == 200, (verb, path, answer.text)
         return answer
 
@@ -186,12 +186,12 @@ def test_every_path_may_end_in_a_slash(served: Served, files: str, batches: str,
     for path in (files, file, f"{file}/content", batches, batch):
         taken("GET", path)
     taken("DELETE", file)
-    cancel = requests.post(f"{served.url}{batch}/cancel{slash}", allow_redirects=False, timeout=60)
+    cancel = requests.post(f"{server.url}{batch}/cancel{slash}", allow_redirects=False, timeout=60)
     assert cancel.status_code in {200, 409}, "it may have ended meanwhile"
 
 
-def lying(server: Served, body: bytes, length: int) -> bytes:
-    """Sends a form whose Content-Length is not its own, and says that no more will come; returns what is answered."""
+def lying(server: Server, body: bytes, length: int) -> bytes:
+    """Send a form whose Content-Length is not its own, and says that no more will come; return what is answered."""
     host, _, port = server.http.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         head = f"POST /v1/files HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n"
@@ -206,9 +206,9 @@ Lie = Callable[[bytes], tuple[bytes, int]]
 @pytest.mark.parametrize("lie", [
     lambda body: (body, len(body) - 20), lambda body: (body, len(body) + 20), lambda body: (body[:-7], len(body) - 7),
 ], ids=["too short a length", "too long a length", "no last boundary"])  # fmt: skip
-def test_a_form_that_is_not_whole_leaves_no_file(served: Served, lie: Lie) -> None:
-    before = requests.get(f"{served.url}/v1/files?purpose=batch", timeout=60).json()["data"]
+def test_a_form_that_is_not_whole_leaves_no_file(server: Server, lie: Lie) -> None:
+    before = requests.get(f"{server.url}/v1/files?purpose=batch", timeout=60).json()["data"]
     body, length = lie(form_of(('name="file"; filename="in.jsonl"', chat_file(1)), ('name="purpose"', b"batch")))
-    answer = lying(served, body, length)
+    answer = lying(server, body, length)
     assert not answer or answer.startswith(b"HTTP/1.1 400 ")
-    assert requests.get(f"{served.url}/v1/files?purpose=batch", timeout=60).json()["data"] == before
+    assert requests.get(f"{server.url}/v1/files?purpose=batch", timeout=60).json()["data"] == before

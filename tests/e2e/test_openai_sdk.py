@@ -11,13 +11,13 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types import Batch
 
 from tests.support.lines import chat_file, check_invariants, ids_of
-from tests.support.served import Served
+from tests.support.server import Server
 
 ENDED = {"completed", "failed", "expired", "cancelled"}
 
 
 def run(client: OpenAI, content: bytes) -> Batch:
-    """Runs a file to its end."""
+    """Run a file to its end."""
     file = client.files.create(file=("in.jsonl", content), purpose="batch")
     batch = client.batches.create(
         input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", metadata={"team": "red"}
@@ -119,8 +119,8 @@ def test_models_are_listed(openai: OpenAI) -> None:
     assert openai.models.retrieve("echo").owned_by == "batchwire"
 
 
-async def test_the_async_client_works_too(served: Served) -> None:
-    async with AsyncOpenAI(base_url=f"{served.url}/v1", api_key="any", _strict_response_validation=True) as client:
+async def test_the_async_client_works_too(server: Server) -> None:
+    async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key="any", _strict_response_validation=True) as client:
         file = await client.files.create(file=("in.jsonl", chat_file(3)), purpose="batch")
         assert (await client.files.retrieve(file.id)).bytes == file.bytes
         batch = await client.batches.create(

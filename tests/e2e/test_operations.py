@@ -13,14 +13,14 @@ from pathlib import Path
 from tests.support.lines import chat_file, ids_of
 from tests.support.object_store import running_object_store
 from tests.support.postgresql import new_database, running_postgresql
-from tests.support.served import free_port
+from tests.support.server import free_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 LINES = 300
 
 
 def script(page: str) -> str:
-    """Returns the commands of a page, at ports that are free just now."""
+    """Return the commands of a page, at ports that are free just now."""
     commands = "\n".join(re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
     for address in sorted(set(re.findall(r"127\.0\.0\.1:\d+", commands))):
         commands = commands.replace(address, f"127.0.0.1:{free_port()}")
@@ -28,7 +28,7 @@ def script(page: str) -> str:
 
 
 def environment(commands: str, database: str, store: dict[str, str], blobs: str) -> dict[str, str]:
-    """Returns what the page wants to be there, and where the commands are."""
+    """Return what the page wants to be there, and where the commands are."""
     grpc = re.search(r"--grpc-listen (\S+)", commands)
     http = re.search(r"--http-listen (\S+)", commands)
     assert grpc

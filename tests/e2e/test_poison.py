@@ -19,7 +19,7 @@ LINES = 40
 
 
 def workers_at(port: int) -> list[psutil.Process]:
-    """Returns the worker processes that are connected to a port of this machine."""
+    """Return the worker processes that are connected to a port of this machine."""
     ends = psutil.net_connections("tcp4")
     pids = {end.pid for end in ends if end.raddr and end.raddr.port == port and end.pid not in (None, os.getpid())}
     return [process for process in map(psutil.Process, filter(None, pids)) if "worker" in process.cmdline()]

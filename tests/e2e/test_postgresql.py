@@ -15,7 +15,7 @@ from tests.support.invariants import check_ended
 from tests.support.lines import chat_file
 from tests.support.postgresql import new_database, run_apart, running_postgresql
 from tests.support.roles import role
-from tests.support.served import Served, wait_until
+from tests.support.server import Server, wait_until
 
 LINES = 3000
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
@@ -38,7 +38,7 @@ def test_a_batch_survives_a_killed_worker_and_cut_connections(
 ) -> None:
     upstream = upstream_of(MockUpstream(0.005, 0.05))
     options = ("--database", database, "--upstream", upstream.base_url, "--workers", "2")
-    with Served(tmp_path, *options) as server, Client(server.grpc) as client:
+    with Server(tmp_path, *options) as server, Client(server.grpc) as client:
         wait_until(lambda: len(server.workers()) == 2)
         file = client.files.upload(chat_file(LINES, MODEL), filename="in.jsonl")
         batch = client.batches.create(file.id)

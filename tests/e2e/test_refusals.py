@@ -13,7 +13,7 @@ from batchwire_client import Client, RateLimited
 from tests.e2e.conftest import Start
 from tests.support.invariants import ENDS
 from tests.support.lines import chat_line, jsonl
-from tests.support.served import Served, wait_until
+from tests.support.server import Server, wait_until
 
 CHAT = "/v1/chat/completions"
 WANTED = {"input_file_id": "file-x", "endpoint": CHAT, "completion_window": "24h"}
@@ -27,7 +27,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "BATCHWIRE_LIMITS__MAX_LINES": "200",
         "BATCHWIRE_LIMITS__MAX_FILE_BYTES": str(1 << 19),
     }
-    with Served(tmp_path_factory.mktemp("refusals"), environment=one_model) as server:
+    with Server(tmp_path_factory.mktemp("refusals"), environment=one_model) as server:
         yield f"{server.url}/v1"
 
 
@@ -129,7 +129,7 @@ def good(custom_id: str = "a", **more: Any) -> dict[str, Any]:
 
 
 def body(**more: Any) -> dict[str, Any]:
-    """Returns a body; what is None is left out."""
+    """Return a body; what is None is left out."""
     whole: dict[str, Any] = {"model": "echo", "messages": [], **more}
     return {key: value for key, value in whole.items() if value is not None}
 
@@ -192,7 +192,7 @@ READ: dict[str, tuple[list[Any], tuple[str, str, str | None, int | None]]] = {
 
 
 def failed(url: str, content: bytes) -> list[dict[str, Any]]:
-    """Runs an input that fails; returns the batch's errors."""
+    """Run an input that fails; return the batch's errors."""
     file = requests.post(
         f"{url}/files", data={"purpose": "batch"}, files={"file": ("in.jsonl", content)}, timeout=60
     ).json()

@@ -16,7 +16,7 @@ from bench.upstream import MockUpstream
 from tests.e2e.conftest import Start
 from tests.e2e.test_keys import keys
 from tests.support.clients import completed, curl, fetch_uploads, needs_node
-from tests.support.served import Served
+from tests.support.server import Server
 
 INPUT = b"""{"custom_id": "request-1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "gpt-4", "messages": [{"role": "user", "content": "Hello!"}]}}
 {"custom_id": "request-2", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "gpt-3.5-turbo", "messages": [{"role": "user", "content": "How are you?"}]}}
@@ -30,8 +30,8 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def check(server: Served, file: Any) -> None:
-    """Checks a reply against the page's, and that no byte was lost."""
+def check(server: Server, file: Any) -> None:
+    """Check a reply against the page's, and that no byte was lost."""
     listed = {key: file[key] for key in ("object", "bytes", "filename", "purpose")}
     assert listed == {"object": "file", "bytes": len(INPUT), "filename": "batch_input.jsonl", "purpose": "batch"}
     assert file["id"].startswith("file-")
@@ -39,29 +39,29 @@ def check(server: Served, file: Any) -> None:
     assert requests.get(f"{server.url}/api/files/{file['id']}/content/", timeout=30).content == INPUT
 
 
-def test_its_python(served: Served, path: Path) -> None:
-    url = f"{served.url}/api/files/"
+def test_its_python(server: Server, path: Path) -> None:
+    url = f"{server.url}/api/files/"
     headers = {"Authorization": "Bearer YOUR_API_KEY"}
     with path.open("rb") as f:
         files = {"file": f}
         data = {"purpose": "batch"}
         response = requests.post(url, headers=headers, files=files, data=data, timeout=30)
     assert (response.status_code, response.history) == (200, [])
-    check(served, response.json())
+    check(server, response.json())
 
 
 @needs_node
-def test_its_typescript(served: Served) -> None:
-    check(served, fetch_uploads(f"{served.url}/api/files/", INPUT))
+def test_its_typescript(server: Server) -> None:
+    check(server, fetch_uploads(f"{server.url}/api/files/", INPUT))
 
 
-def test_its_curl(served: Served, path: Path) -> None:
-    check(served, curl(f"{served.url}/api/files/", "-H", "Authorization: Bearer YOUR_API_KEY", "-F", f"file=@{path}", "-F", "purpose=batch"))  # fmt: skip
+def test_its_curl(server: Server, path: Path) -> None:
+    check(server, curl(f"{server.url}/api/files/", "-H", "Authorization: Bearer YOUR_API_KEY", "-F", f"file=@{path}", "-F", "purpose=batch"))  # fmt: skip
 
 
-def test_its_400_for_a_purpose(served: Served, path: Path) -> None:
+def test_its_400_for_a_purpose(server: Server, path: Path) -> None:
     with path.open("rb") as file:
-        answer = requests.post(f"{served.url}/api/files/", files={"file": file}, data={"purpose": "x"}, timeout=30)
+        answer = requests.post(f"{server.url}/api/files/", files={"file": file}, data={"purpose": "x"}, timeout=30)
     message = "Invalid value for 'purpose': must be one of ['batch', ...]"
     assert answer.status_code == 400
     assert answer.json() == {"error": {"message": message, "type": "invalid_request_error"}}

@@ -12,13 +12,13 @@ from batchwire_client import Client, Conflict, InvalidRequest, NotFound, status_
 from bench.upstream import MODEL, Answer, MockUpstream, completion
 from tests.e2e.conftest import Start
 from tests.support.lines import chat_line, ids_of, jsonl
-from tests.support.served import Served
+from tests.support.server import Server
 
 LINES = 700
 
 
 class Moody:
-    """Answers some lines with 400 until it is told to stop."""
+    """Answer some lines with 400 until it is told to stop."""
 
     def __init__(self) -> None:
         self.moody = True
@@ -36,7 +36,7 @@ def moody() -> Moody:
 
 
 @pytest.fixture
-def server(start: Start, upstream_of: Callable[[MockUpstream], MockUpstream], moody: Moody) -> Served:
+def server(start: Start, upstream_of: Callable[[MockUpstream], MockUpstream], moody: Moody) -> Server:
     return start("--upstream", upstream_of(MockUpstream(behaviour=moody)).base_url)
 
 
@@ -46,7 +46,7 @@ def content(count: int = LINES) -> bytes:
     return b"\xef\xbb\xbf" + b"\r\n".join(lines)
 
 
-def test_only_what_failed_is_run_again_under_the_same_names(server: Served, moody: Moody) -> None:
+def test_only_what_failed_is_run_again_under_the_same_names(server: Server, moody: Moody) -> None:
     with Client(server.grpc) as client:
         file = client.files.upload(content(), filename="in.jsonl")
         first = client.batches.wait(client.batches.create(file.id, metadata={"team": "a"}).id, timeout=60)
@@ -65,7 +65,7 @@ def test_only_what_failed_is_run_again_under_the_same_names(server: Served, mood
         assert sent == [line for line in content().removeprefix(b"\xef\xbb\xbf").splitlines() if line][::3]
 
 
-def test_over_rest_a_retry_needs_nothing_else(server: Served, moody: Moody) -> None:
+def test_over_rest_a_retry_needs_nothing_else(server: Server, moody: Moody) -> None:
     with Client(server.grpc) as client:
         file = client.files.upload(content(6), filename="in.jsonl")
         first = client.batches.wait(client.batches.create(file.id).id, timeout=60)
@@ -82,7 +82,7 @@ def test_over_rest_a_retry_needs_nothing_else(server: Served, moody: Moody) -> N
         assert len([file for file in client.files.list() if file.filename.endswith("_retry.jsonl")]) == 1
 
 
-def test_what_cannot_be_retried_is_told(server: Served) -> None:
+def test_what_cannot_be_retried_is_told(server: Server) -> None:
     with Client(server.grpc) as client:
         file = client.files.upload(content(6), filename="in.jsonl")
         first = client.batches.wait(client.batches.create(file.id).id, timeout=60)

@@ -14,7 +14,7 @@ from batchwire_client import Client, status_word
 
 from tests.support.lines import chat_file
 from tests.support.roles import role
-from tests.support.served import Served
+from tests.support.server import Server
 
 
 def test_the_roles_work_as_processes_of_their_own(tmp_path: Path) -> None:
@@ -36,15 +36,15 @@ def test_the_roles_work_as_processes_of_their_own(tmp_path: Path) -> None:
         assert len(content.splitlines()) == 2000
 
 
-def test_a_second_serve_of_the_same_data_is_refused(served: Served) -> None:
-    command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(served.data_dir)]
+def test_a_second_serve_of_the_same_data_is_refused(server: Server) -> None:
+    command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(server.data_dir)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 1
     assert "another `serve` works on" in result.stderr
 
 
-def test_a_port_that_is_taken_is_a_clear_error(served: Served, tmp_path: Path) -> None:
-    for option, address in (("--grpc-listen", served.grpc), ("--http-listen", served.http)):
+def test_a_port_that_is_taken_is_a_clear_error(server: Server, tmp_path: Path) -> None:
+    for option, address in (("--grpc-listen", server.grpc), ("--http-listen", server.http)):
         other = "--http-listen" if option == "--grpc-listen" else "--grpc-listen"
         command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(tmp_path)]
         ports = [option, address, other, "127.0.0.1:0"]
@@ -100,7 +100,7 @@ def test_a_data_dir_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_a_place_without_the_bytes_of_known_files_is_refused(tmp_path: Path) -> None:
     """Such as a folder that is not mounted: the inputs of batches that wait would seem to be missing, and the batches fail."""
-    with Served(tmp_path, "--workers", "0") as server, Client(server.grpc) as client:
+    with Server(tmp_path, "--workers", "0") as server, Client(server.grpc) as client:
         file = client.files.upload(chat_file(20), filename="in.jsonl")
         batch = client.batches.create(file.id)
         client.files.delete(file.id)  # the batch still reads it
@@ -123,7 +123,7 @@ def test_a_place_without_the_bytes_of_known_files_is_refused(tmp_path: Path) -> 
     assert f"files/{file.id}" in result.stderr
     blobs.rmdir()
     away.rename(blobs)
-    with Served(tmp_path) as server, Client(server.grpc) as client:
+    with Server(tmp_path) as server, Client(server.grpc) as client:
         assert status_word(client.batches.wait(batch.id, timeout=60)) == "completed"
     log = server.log.read_text()
     assert f"batch {batch.id} is in progress: 20 lines for 'echo'" in log

@@ -9,13 +9,13 @@ from batchwire_client import Client
 from bench.upstream import MODEL, MockUpstream
 from tests.e2e.conftest import Start
 from tests.support.lines import chat_file, check_invariants, ids_of
-from tests.support.served import Served
+from tests.support.server import Server
 
 LINES = 10_000
 
 
-def check_run(server: Served, model: str) -> None:
-    """Runs ten thousand lines on a model, and checks what comes out."""
+def check_run(server: Server, model: str) -> None:
+    """Run ten thousand lines on a model, and checks what comes out."""
     with Client(server.grpc) as client:
         file = client.files.upload(chat_file(LINES, model), filename="in.jsonl")
         assert file.line_count == LINES
@@ -28,8 +28,8 @@ def check_run(server: Served, model: str) -> None:
     assert ids_of(output) == [f"line-{number}" for number in range(LINES)]
 
 
-def test_ten_thousand_lines_on_the_echo_model(served: Served) -> None:
-    check_run(served, "echo")
+def test_ten_thousand_lines_on_the_echo_model(server: Server) -> None:
+    check_run(server, "echo")
 
 
 def test_ten_thousand_lines_on_an_upstream_with_latency(
@@ -39,4 +39,4 @@ def test_ten_thousand_lines_on_an_upstream_with_latency(
     check_run(start("--upstream", upstream.base_url), MODEL)
     assert len(upstream.calls) == LINES
     assert len(set(upstream.calls)) == LINES
-    assert upstream.most_at_once <= 256
+    assert upstream.max_in_flight <= 256

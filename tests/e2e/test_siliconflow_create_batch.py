@@ -18,7 +18,7 @@ from tests.e2e.test_keys import keys
 from tests.support.clients import completed, curl
 from tests.support.lines import chat_file
 from tests.support.roles import role
-from tests.support.served import Served
+from tests.support.server import Server
 
 # Every property of its request, in its order.
 REQUEST = """{
@@ -52,7 +52,7 @@ def create(url: str, body: Any, **headers: str) -> requests.Response:
 
 
 def check_bad_request(answer: requests.Response) -> None:
-    """Checks a reply against the page's BadRquestData."""
+    """Check a reply against the page's BadRquestData."""
     body = answer.json()
     assert answer.status_code == 400
     assert {key: type(value) for key, value in body.items()} == {"code": int, "message": str, "data": str}
@@ -80,14 +80,14 @@ def test_its_request_is_answered_with_what_it_lists_and_runs(
 
 
 @pytest.mark.parametrize("field", ["input_file_id", "completion_window", "endpoint"])
-def test_what_it_requires_is_required(served: Served, field: str) -> None:
-    whole = {"input_file_id": upload(served.url), **WANTED}
-    check_bad_request(create(served.url, {key: value for key, value in whole.items() if key != field}))
+def test_what_it_requires_is_required(server: Server, field: str) -> None:
+    whole = {"input_file_id": upload(server.url), **WANTED}
+    check_bad_request(create(server.url, {key: value for key, value in whole.items() if key != field}))
 
 
 @pytest.mark.parametrize(("window", "status"), [("23h", 400), ("24h", 200), ("336h", 200), ("337h", 400)])
-def test_its_windows_are_from_24_to_336_hours(served: Served, window: str, status: int) -> None:
-    answer = create(served.url, {"input_file_id": upload(served.url), **WANTED, "completion_window": window})
+def test_its_windows_are_from_24_to_336_hours(server: Server, window: str, status: int) -> None:
+    answer = create(server.url, {"input_file_id": upload(server.url), **WANTED, "completion_window": window})
     assert answer.status_code == status
     if status == 400:
         check_bad_request(answer)
@@ -97,8 +97,8 @@ def test_its_windows_are_from_24_to_336_hours(served: Served, window: str, statu
     ({str(number): "v" for number in range(16)}, 200), ({str(number): "v" for number in range(17)}, 400),
     ({"k" * 64: "v" * 512}, 200), ({"k" * 65: "v"}, 400), ({"k": "v" * 513}, 400),
 ], ids=["16 pairs", "17 pairs", "as long as may be", "a longer key", "a longer value"])  # fmt: skip
-def test_its_metadata_has_its_limits(served: Served, metadata: dict[str, str], status: int) -> None:
-    answer = create(served.url, {"input_file_id": upload(served.url), **WANTED, "metadata": metadata})
+def test_its_metadata_has_its_limits(server: Server, metadata: dict[str, str], status: int) -> None:
+    answer = create(server.url, {"input_file_id": upload(server.url), **WANTED, "metadata": metadata})
     assert answer.status_code == status
     if status == 400:
         check_bad_request(answer)
@@ -112,8 +112,8 @@ def test_its_401(start: Start) -> None:
         assert (answer.status_code, answer.json()) == (401, "Invalid token")
 
 
-def test_its_404(served: Served) -> None:
-    answer = requests.post(f"{served.url}/siliconflow/v1/batchez", json=WANTED, timeout=30)
+def test_its_404(server: Server) -> None:
+    answer = requests.post(f"{server.url}/siliconflow/v1/batchez", json=WANTED, timeout=30)
     assert (answer.status_code, answer.json()) == (404, "404 page not found")
 
 

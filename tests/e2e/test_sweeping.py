@@ -19,7 +19,7 @@ from bench.upstream import MODEL, Answer, MockUpstream, completion
 from tests.support.invariants import check_ended
 from tests.support.lines import chat_file
 from tests.support.object_store import ObjectStore, running_object_store, store_below
-from tests.support.served import Served, wait_until
+from tests.support.server import Server, wait_until
 
 LINES, AT_ONCE = 300, 100
 ZEAL = {
@@ -56,7 +56,7 @@ def test_orphans_go_while_a_running_batch_keeps_its_deleted_input_and_its_segmen
         options += ["--blobs", store.url(tmp_path.name)]
     sent = chat_file(LINES, MODEL)
     with (
-        Served(tmp_path, *options, environment={**ZEAL, **store.environment}) as server,
+        Server(tmp_path, *options, environment={**ZEAL, **store.environment}) as server,
         Client(server.grpc) as client,
     ):
         file = client.files.upload(sent, filename="in.jsonl")
@@ -86,7 +86,7 @@ def test_orphans_go_while_a_running_batch_keeps_its_deleted_input_and_its_segmen
         wait_until(lambda: stored() == [])
 
 
-def test_ended_batches_are_forgotten_after_their_lifetime(start: Callable[..., Served]) -> None:
+def test_ended_batches_are_forgotten_after_their_lifetime(start: Callable[..., Server]) -> None:
     server = start(**ZEAL, BATCHWIRE_LIMITS__BATCH_LIFETIME="3")
     with Client(server.grpc) as client:
         file = client.files.upload(chat_file(1), filename="in.jsonl")

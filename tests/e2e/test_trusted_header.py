@@ -12,24 +12,24 @@ import pytest
 from batchwire import v1
 
 from tests.support.lines import chat_file
-from tests.support.served import Served
+from tests.support.server import Server
 
 FRONT, STRANGER = "127.0.0.2", "127.0.0.1"
 WHOLE = [("x-tenant", "red")]
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that believes one address of this machine and not the others."""
     trust = {"BATCHWIRE_TRUSTED_HEADER": "X-Tenant", "BATCHWIRE_TRUSTED_PEERS": f"{FRONT}/32,10.0.0.0/8"}
-    with Served(tmp_path_factory.mktemp("trusted"), environment=trust) as server:
+    with Server(tmp_path_factory.mktemp("trusted"), environment=trust) as server:
         yield server
 
 
 def ask(
-    server: Served, headers: list[tuple[str, str]], path: str = "/v1/files", *, source: str = FRONT
+    server: Server, headers: list[tuple[str, str]], path: str = "/v1/files", *, source: str = FRONT
 ) -> tuple[int, Any]:
-    """Sends a GET from an address; returns status and JSON."""
+    """Send a GET from an address; return status and JSON."""
     host, port = server.http.split(":")
     connection = HTTPConnection(host, int(port), timeout=30, source_address=(source, 0))
     connection.putrequest("GET", path)
@@ -42,8 +42,8 @@ def ask(
     return found
 
 
-def test_the_fronts_word_is_the_tenant(served: Served) -> None:
-    host, port = served.http.split(":")
+def test_the_fronts_word_is_the_tenant(server: Server) -> None:
+    host, port = server.http.split(":")
     connection = HTTPConnection(host, int(port), timeout=30, source_address=(FRONT, 0))
     form = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b\r\n'
     form += (
@@ -53,9 +53,9 @@ def test_the_fronts_word_is_the_tenant(served: Served) -> None:
     connection.request("POST", "/v1/files", form, headers)
     file = json.loads(connection.getresponse().read())
     connection.close()
-    assert ask(served, WHOLE, f"/v1/files/{file['id']}")[0] == 200
-    assert ask(served, [("X-TENANT", "blue")], f"/v1/files/{file['id']}")[0] == 404
-    assert ask(served, [("x-tenant", "blue")])[1]["data"] == []
+    assert ask(server, WHOLE, f"/v1/files/{file['id']}")[0] == 200
+    assert ask(server, [("X-TENANT", "blue")], f"/v1/files/{file['id']}")[0] == 404
+    assert ask(server, [("x-tenant", "blue")])[1]["data"] == []
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_the_fronts_word_is_the_tenant(served: Served) -> None:
     ],
     ids=["no word", "a stranger", "forwarded", "inner names", "twice", "empty", "two in one", "another alphabet"],
 )
-def test_anything_else_is_nobodys(served: Served, headers: list[tuple[str, str]], source: str) -> None:
-    status, body = ask(served, headers, source=source)
+def test_anything_else_is_nobodys(server: Server, headers: list[tuple[str, str]], source: str) -> None:
+    status, body = ask(server, headers, source=source)
     assert status == 401, body
     assert body["error"]["message"]
 
@@ -81,7 +81,7 @@ def test_anything_else_is_nobodys(served: Served, headers: list[tuple[str, str]]
 @pytest.mark.parametrize(
     "more", [[], [("batchwire-peer", FRONT)], [("batchwire-peer", FRONT), ("batchwire-gateway", "")]]
 )
-def test_a_stranger_who_speaks_grpc_is_not_believed_either(served: Served, more: list[tuple[str, str]]) -> None:
-    with grpc.insecure_channel(served.grpc) as channel, pytest.raises(grpc.RpcError) as refused:
+def test_a_stranger_who_speaks_grpc_is_not_believed_either(server: Server, more: list[tuple[str, str]]) -> None:
+    with grpc.insecure_channel(server.grpc) as channel, pytest.raises(grpc.RpcError) as refused:
         v1.FileServiceStub(channel).ListFiles(v1.ListFilesRequest(), metadata=(*WHOLE, *more), timeout=30)
     assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED

@@ -14,14 +14,14 @@ from openai import OpenAI
 
 from tests.e2e.conftest import Start
 from tests.support.lines import chat_file
-from tests.support.served import Served, wait_until
+from tests.support.server import Server, wait_until
 
 PRIVATE = {"BATCHWIRE_LIMITS__PRIVATE_WEBHOOKS": "true"}
 
 
 @dataclass
 class Receiver:
-    """Takes deliveries, and answers with the statuses it was given, the last one for ever."""
+    """Take deliveries, and answers with the statuses it was given, the last one for ever."""
 
     statuses: list[int] = field(default_factory=lambda: [200])
     taken: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
@@ -57,12 +57,12 @@ def receiver() -> Iterator[Receiver]:
     server.server_close()
 
 
-def client_of(server: Served) -> OpenAI:
+def client_of(server: Server) -> OpenAI:
     return OpenAI(base_url=f"{server.url}/v1", api_key="k", max_retries=0, _strict_response_validation=True)
 
 
 def run(client: OpenAI, content: bytes = chat_file(2)) -> str:
-    """Starts a batch; returns its id."""
+    """Start a batch; return its id."""
     file = client.files.create(file=("in.jsonl", content), purpose="batch")
     return client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h").id
 
@@ -107,7 +107,7 @@ def test_a_redirect_is_a_failure_and_not_followed(start: Start, receiver: Receiv
 
 def test_what_was_to_be_told_when_the_server_was_killed_is_told_afterwards(tmp_path: Path, receiver: Receiver) -> None:
     receiver.statuses = [500, 500, 200]
-    with Served(tmp_path, environment=PRIVATE) as server, client_of(server) as client:
+    with Server(tmp_path, environment=PRIVATE) as server, client_of(server) as client:
         client.webhooks.create(name="n", url=receiver.url, event_types=["batch.completed"])
         run(client)
         wait_until(lambda: bool(receiver.taken))
@@ -156,8 +156,8 @@ def test_endpoints_are_kept_changed_and_deleted(start: Start, receiver: Receiver
             client.webhooks.retrieve(hook.id)
 
 
-def test_private_addresses_are_refused_unless_the_operator_allows_them(served: Served) -> None:
-    with client_of(served) as client:
+def test_private_addresses_are_refused_unless_the_operator_allows_them(server: Server) -> None:
+    with client_of(server) as client:
         for url in ("http://example.com/", "https://127.0.0.1/", "https://[::ffff:10.0.0.1]/", "nonsense"):
             with pytest.raises(sdk.BadRequestError) as refused:
                 client.webhooks.create(name="n", url=url, event_types=["batch.completed"])

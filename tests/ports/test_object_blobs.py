@@ -17,7 +17,7 @@ from batchwire_server.adapters.blobs.object_store import PART, ObjectBlobs, open
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 
 from tests.support.object_store import KEY, SECRET, ObjectStore, store_below
-from tests.support.served import wait_until
+from tests.support.server import wait_until
 
 MIB = 1 << 20
 BLOCK = b"0123456789abcdef" * (MIB // 16)

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.support.invariants import ENDS
-from tests.support.served import wait_until
+from tests.support.server import wait_until
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed on this machine")
 
@@ -26,19 +26,19 @@ FETCH = """
 
 
 def curl(*arguments: str) -> Any:
-    """Runs curl; returns the JSON that it prints."""
+    """Run curl; return the JSON that it prints."""
     command = ["curl", "--silent", "--show-error", "--max-time", "30", *arguments]
     return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
 def fetch_uploads(url: str, content: bytes) -> Any:
-    """Uploads with Node's fetch and FormData; returns the reply."""
+    """Upload with Node's fetch and FormData; return the reply."""
     command = ["node", "-e", FETCH, url, content.decode()]
     return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
 
 
 def ended(url: str) -> dict[str, Any]:
-    """Waits until the batch at a URL has ended; returns it."""
+    """Wait until the batch at a URL has ended; return it."""
     found: list[dict[str, Any]] = []
 
     def has_ended() -> bool:
@@ -50,7 +50,7 @@ def ended(url: str) -> dict[str, Any]:
 
 
 def completed(url: str) -> dict[str, Any]:
-    """Waits until the batch at a URL has completed; returns it."""
+    """Wait until the batch at a URL has completed; return it."""
     batch = ended(url)
     assert batch["status"] == "completed", batch
     return batch

@@ -22,7 +22,7 @@ class Ended:
 
 
 def check_ended(url: str, batch_id: str, sent: bytes) -> Ended:
-    """Reads a batch that has ended and its files over REST; asserts what must hold of them.
+    """Read a batch that has ended and its files over REST; asserts what must hold of them.
 
     Args:
         url: of the server, without a version.
@@ -82,7 +82,7 @@ def _check_times(batch: dict[str, Any]) -> None:
 
 
 def _lines(url: str, batch: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    """Returns the lines of one of a batch's files; there is none rather than an empty one."""
+    """Return the lines of one of a batch's files; there is none rather than an empty one."""
     file_id = batch[f"{kind}_file_id"]
     if file_id is None:
         return []

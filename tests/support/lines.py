@@ -8,28 +8,28 @@ from typing import Any
 
 
 def chat_line(custom_id: str, text: str = "hello", model: str = "echo", **more: Any) -> dict[str, Any]:
-    """Returns one request of a chat batch."""
+    """Return one request of a chat batch."""
     body = {"model": model, "messages": [{"role": "user", "content": text}], **more}
     return {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
 
 
 def jsonl(lines: Iterable[Any]) -> bytes:
-    """Returns lines as a file."""
+    """Return lines as a file."""
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
 def chat_file(count: int, model: str = "echo", prefix: str = "line") -> bytes:
-    """Returns a chat batch of some lines, whose texts are their ids."""
+    """Return a chat batch of some lines, whose texts are their ids."""
     return jsonl(chat_line(f"{prefix}-{number}", f"{prefix}-{number}", model) for number in range(count))
 
 
 def ids_of(content: bytes) -> list[str]:
-    """Returns the custom_ids of a result file, in its order."""
+    """Return the custom_ids of a result file, in its order."""
     return [json.loads(line)["custom_id"] for line in content.splitlines()]
 
 
 def check_invariants(total: int, completed: int, failed: int, output: bytes, errors: bytes) -> None:
-    """Asserts what must hold at every terminal state of a batch that was validated."""
+    """Assert what must hold at every terminal state of a batch that was validated."""
     answered, unanswered = ids_of(output), ids_of(errors)
     assert len(answered) + len(unanswered) == total
     assert len(answered) == completed

@@ -26,7 +26,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from tests.support.folders import files_below
-from tests.support.served import wait_until
+from tests.support.server import wait_until
 
 RCLONE = Path(sysconfig.get_path("scripts")) / "rclone"
 KEY, SECRET = "batchwire-tests", "a-secret-of-tests"
@@ -50,7 +50,7 @@ class ObjectStore:
         self.serve_again()
 
     def serve_again(self) -> None:
-        """Serves all requests."""
+        """Serve all requests."""
         self.fail_with, self.fail_only, self.hold = 0, "", False
         self.failures = self.held = 0
 
@@ -66,16 +66,16 @@ class ObjectStore:
 
     @staticmethod
     def url(prefix: str = "") -> str:
-        """Returns what names the store, or what is below a prefix of it, as the setting `blobs`."""
+        """Return what names the store, or what is below a prefix of it, as the setting `blobs`."""
         return f"s3://{BUCKET}/{prefix}"
 
     def files(self, prefix: str = "") -> list[str]:
-        """Returns the names of all that is stored below a prefix, pieces of uploads under way and what they leave too."""
+        """Return the names of all that is stored below a prefix, pieces of uploads under way and what they leave too."""
         return files_below(self._folder / BUCKET / prefix)
 
 
 def url_below(store: ObjectStore, prefix: str) -> str:
-    """Returns what names all that is below a prefix of a store, with all that a client must know."""
+    """Return what names all that is below a prefix of a store, with all that a client must know."""
     known = {
         "endpoint": store.endpoint,
         "access_key_id": KEY,
@@ -86,12 +86,12 @@ def url_below(store: ObjectStore, prefix: str) -> str:
 
 
 def store_below(store: ObjectStore, prefix: str) -> obstore.store.ObjectStore:
-    """Opens what is below a prefix of a store."""
+    """Open what is below a prefix of a store."""
     return open_store(url_below(store, prefix))
 
 
 class _Front:
-    """Passes requests on to rclone, unless the store is told to fail."""
+    """Pass requests on to rclone, unless the store is told to fail."""
 
     def __init__(self, store: ObjectStore, behind: str, client: httpx.AsyncClient) -> None:
         self._store = store
@@ -129,7 +129,7 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
 
 @contextmanager
 def running_object_store() -> Iterator[ObjectStore]:
-    """Runs a store with one empty bucket on loopback; it is gone when the context ends."""
+    """Run a store with one empty bucket on loopback; it is gone when the context ends."""
     with tempfile.TemporaryDirectory(prefix="batchwire-s3-") as temporary:
         folder = Path(temporary)
         served, log = folder / "served", folder / "rclone.log"
@@ -157,7 +157,7 @@ def _address(log: Path) -> str:
 
 @contextmanager
 def _front(store: ObjectStore, behind: str) -> Iterator[None]:
-    """Runs the front on a loop of its own, in a thread."""
+    """Run the front on a loop of its own, in a thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

@@ -36,13 +36,13 @@ class PostgreSQL:
         return str(self._server.get_uri(driver="asyncpg"))
 
     def crash(self) -> None:
-        """Ends it as a crash does, with no word to anybody."""
+        """Stop it as a crash does, with no word to anybody."""
         process = psutil.Process(self._server.get_pid())
         process.send_signal(signal.SIGQUIT)
         process.wait(timeout=30)
 
     def start(self) -> None:
-        """Starts it again."""
+        """Start it again."""
         self._server.ensure_postgres_running()
 
 
@@ -60,25 +60,25 @@ def _new_server() -> Any:
 
 @contextmanager
 def running_postgresql() -> Iterator[str]:
-    """Runs a server of its own; yields the URL of its database `postgres`."""
+    """Run a server of its own; yield the URL of its database `postgres`."""
     with PostgreSQL() as server:
         yield server.url
 
 
 def sibling(url: str, name: str) -> str:
-    """Returns the URL of another database of the same server."""
+    """Return the URL of another database of the same server."""
     return make_url(url).set(database=name).render_as_string(hide_password=False)
 
 
 def new_database(url: str, *, template: str = "template1") -> str:
-    """Makes a database of a fresh name, a copy of another; returns its URL."""
+    """Make a database of a fresh name, a copy of another; return its URL."""
     name = f"batchwire_{secrets.token_hex(6)}"
     asyncio.run(run_apart(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
     return sibling(url, name)
 
 
 async def run_apart(url: str, statement: str) -> None:
-    """Runs what cannot be run within a transaction."""
+    """Run what cannot be run within a transaction."""
     engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:
         await connection.exec_driver_sql(statement)

@@ -18,12 +18,12 @@ LOOK_S = 0.005
 
 
 async def fine(body: bytes, _: int) -> Reply | NoReply:
-    """Answers with the body itself and a token of usage."""
+    """Answer with the body itself and a token of usage."""
     return Reply(200, b'{"asked":%b,"usage":{"prompt_tokens":1,"completion_tokens":1}}' % body)
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Waits until a condition holds. Raises TimeoutError when it does not come to hold for long."""
+    """Wait until a condition holds. Raises TimeoutError when it does not come to hold for long."""
     async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - conditions of the code under test have no event
             await asyncio.sleep(LOOK_S)
@@ -65,7 +65,7 @@ class ScriptedUpstream:
         return self._name
 
     async def call(self, endpoint: str, body: bytes) -> Reply | NoReply:
-        """Makes one call."""
+        """Make one call."""
         self.calls.append(body)
         self.times[body] += 1
         nth = self.times[body]
@@ -82,7 +82,7 @@ class ScriptedUpstream:
             self.in_flight -= 1
 
     async def models(self) -> list[Model]:
-        """Returns the models that it serves. Raises UnknownModelsError when it does not tell."""
+        """Return the models that it serves. Raises UnknownModelsError when it does not tell."""
         self.asked += 1
         if self.served is None:
             raise UnknownModelsError(f"{self._name} does not say")

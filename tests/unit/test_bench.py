@@ -7,37 +7,37 @@ import statistics
 
 import pytest
 
-from bench.laws import Allowance, law
+from bench.distributions import RateLimit, distribution
 from bench.plot import Chart, page
-from bench.table import SQLITE, Measured, Row, at_least, at_most, cells, result
+from bench.table import SQLITE, Measurement, Row, at_least, at_most, cells, result
 
 
 @pytest.mark.parametrize("words", ["constant:0.2", "uniform:0.1:0.3", "lognormal:0.2:1"])
 def test_a_law_keeps_its_mean(words: str) -> None:
     source = random.Random(1)
-    drawn = [law(words)(source) for _ in range(100_000)]
+    drawn = [distribution(words)(source) for _ in range(100_000)]
     assert statistics.mean(drawn) == pytest.approx(0.2, rel=0.02)
 
 
 def test_the_log_normal_law_has_a_long_tail() -> None:
     source = random.Random(1)
-    drawn = sorted(law("lognormal:0.2:1")(source) for _ in range(10_000))
+    drawn = sorted(distribution("lognormal:0.2:1")(source) for _ in range(10_000))
     assert drawn[9900] > 5 * 0.2
 
 
 def test_an_unknown_law_is_refused() -> None:
     with pytest.raises(ValueError, match="none of constant, uniform, lognormal"):
-        law("zipf:1")
+        distribution("zipf:1")
 
 
 def test_an_allowance_saves_one_second_up_and_no_more() -> None:
     now = 0.0
-    allowance = Allowance(10, lambda: now)
-    assert [allowance.take() for _ in range(12)].count(True) == 10
+    rate_limit = RateLimit(10, lambda: now)
+    assert [rate_limit.allows() for _ in range(12)].count(True) == 10
     now = 0.5
-    assert [allowance.take() for _ in range(12)].count(True) == 5
+    assert [rate_limit.allows() for _ in range(12)].count(True) == 5
     now = 100.0
-    assert [allowance.take() for _ in range(12)].count(True) == 10
+    assert [rate_limit.allows() for _ in range(12)].count(True) == 10
 
 
 @pytest.mark.parametrize(
@@ -53,17 +53,17 @@ def test_an_allowance_saves_one_second_up_and_no_more() -> None:
 def test_a_goal_is_about_the_median_ratio_or_the_figure_itself(
     goal: object, ours: list[float], baseline: list[float], met: bool
 ) -> None:
-    row = Row("r", {SQLITE: goal}, False, lambda _: Measured([], ""))  # type: ignore[dict-item]
-    assert result(row, SQLITE, Measured(ours, "x", baseline))["met"] is met
+    row = Row("r", {SQLITE: goal}, False, lambda _: Measurement([], ""))  # type: ignore[dict-item]
+    assert result(row, SQLITE, Measurement(ours, "x", baseline))["met"] is met
 
 
 def test_a_ratio_is_that_of_the_rounds_and_not_of_the_medians() -> None:
-    assert Measured([10.0, 20.0, 90.0], "", [10.0, 40.0, 30.0]).ratio == 1.0
+    assert Measurement([10.0, 20.0, 90.0], "", [10.0, 40.0, 30.0]).ratio == 1.0
 
 
 def test_what_else_must_hold_spoils_a_goal() -> None:
-    row = Row("r", {SQLITE: at_least(0.5)}, False, lambda _: Measured([], ""))
-    found = result(row, SQLITE, Measured([1.0], "", [1.0], met=False))
+    row = Row("r", {SQLITE: at_least(0.5)}, False, lambda _: Measurement([], ""))
+    found = result(row, SQLITE, Measurement([1.0], "", [1.0], met=False))
     assert cells(found)[-1] == "no"
 
 

@@ -16,7 +16,7 @@ STAMPS = tuple(f"{status}_at" for status in BatchStatus if status is not BatchSt
 
 
 def reachable(start: BatchStatus) -> set[BatchStatus]:
-    """Returns the states that may follow one, at once or later, and itself: looks may miss some in between."""
+    """Return the states that may follow one, at once or later, and itself: looks may miss some in between."""
     found, new = {start}, {start}
     while new := {after for before in new for after in TRANSITIONS[before]} - found:
         found |= new
@@ -24,7 +24,7 @@ def reachable(start: BatchStatus) -> set[BatchStatus]:
 
 
 class Observer:
-    """Reads a batch over REST until its context ends; `check` then says what it may not have seen.
+    """Read a batch over REST until its context ends; `check` then says what it may not have seen.
 
     Args:
         url: of the gateway.
@@ -84,18 +84,18 @@ class Observer:
         return bool(self._last) and not TRANSITIONS[BatchStatus(self.status)]
 
     def counts(self) -> dict[str, int]:
-        """Returns the counts that were seen last."""
+        """Return the counts that were seen last."""
         return dict(self._last["request_counts"]) if self._last else {"total": 0, "completed": 0, "failed": 0}
 
     def wait(self, within: float) -> None:
-        """Waits until the batch has ended by itself."""
+        """Wait until the batch has ended by itself."""
         end = time.monotonic() + within
         while not self.ended:
             assert time.monotonic() < end, f"the batch does not end: {self._last}"
             time.sleep(LOOK_S)
 
     def check(self) -> None:
-        """Asserts that nothing was seen that may not be."""
+        """Assert that nothing was seen that may not be."""
         assert not self._faults, self._faults
 
     def __enter__(self) -> Self:

@@ -7,38 +7,42 @@ import random
 import time
 from collections.abc import Callable
 
-Law = Callable[[random.Random], float]
+Distribution = Callable[[random.Random], float]
 """Draws a latency, in seconds."""
 
 
-def constant(seconds: float) -> Law:
+def constant(seconds: float) -> Distribution:
     """Always the same."""
     return lambda _: seconds
 
 
-def uniform(low: float, high: float) -> Law:
+def uniform(low: float, high: float) -> Distribution:
     """Anything between two bounds."""
     return lambda source: source.uniform(low, high)
 
 
-def lognormal(mean: float, sigma: float) -> Law:
+def lognormal(mean: float, sigma: float) -> Distribution:
     """A long tail: with sigma 1, one call of a hundred takes six times the mean."""
     middle = math.log(mean) - sigma * sigma / 2
     return lambda source: source.lognormvariate(middle, sigma)
 
 
-LAWS: dict[str, Callable[..., Law]] = {"constant": constant, "uniform": uniform, "lognormal": lognormal}
+DISTRIBUTIONS: dict[str, Callable[..., Distribution]] = {
+    "constant": constant,
+    "uniform": uniform,
+    "lognormal": lognormal,
+}
 
 
-def law(words: str) -> Law:
-    """Reads a law, such as `lognormal:0.2:1`. Raises ValueError."""
+def distribution(words: str) -> Distribution:
+    """Read a law, such as `lognormal:0.2:1`. Raises ValueError."""
     name, *numbers = words.split(":")
-    if name not in LAWS:
-        raise ValueError(f"{name!r} is none of {', '.join(LAWS)}")
-    return LAWS[name](*map(float, numbers))
+    if name not in DISTRIBUTIONS:
+        raise ValueError(f"{name!r} is none of {', '.join(DISTRIBUTIONS)}")
+    return DISTRIBUTIONS[name](*map(float, numbers))
 
 
-class Allowance:
+class RateLimit:
     """So many calls per second, with one second's worth saved up at most.
 
     Args:
@@ -52,8 +56,8 @@ class Allowance:
         self._saved = per_second
         self._then = clock()
 
-    def take(self) -> bool:
-        """Tells whether one more call is allowed now."""
+    def allows(self) -> bool:
+        """Return whether one more call is allowed now."""
         now = self._clock()
         self._saved = min(self._per_second, self._saved + (now - self._then) * self._per_second)
         self._then = now

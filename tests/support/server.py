@@ -20,7 +20,7 @@ from tests.support.folders import files_below
 
 
 def wait_until(condition: Callable[[], bool], within: float = 60.0) -> None:
-    """Waits for a condition; a test that fails here has waited in vain."""
+    """Wait for a condition; a test that fails here has waited in vain."""
     end = time.monotonic() + within
     while not condition():
         assert time.monotonic() < end, "the condition did not come about"
@@ -28,12 +28,12 @@ def wait_until(condition: Callable[[], bool], within: float = 60.0) -> None:
 
 
 def free_port() -> int:
-    """Returns a port that nobody listens at just now."""
+    """Return a port that nobody listens at just now."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
 
 
-class Served:
+class Server:
     """A server as a user starts it.
 
     Args:
@@ -52,7 +52,7 @@ class Served:
         self.http = ""
 
     def start(self) -> Self:
-        """Starts it, and waits until it serves."""
+        """Start it, and waits until it serves."""
         ports = ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
         command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(self.data_dir), *ports]
         with self.log.open("ab") as log:
@@ -72,15 +72,15 @@ class Served:
         return f"http://{self.http}"
 
     def workers(self) -> list[psutil.Process]:
-        """Returns the worker processes that live."""
+        """Return the worker processes that live."""
         return [child for child in psutil.Process(self.process.pid).children() if child.is_running()]
 
     def blobs(self) -> list[str]:
-        """Returns the names of all files below the blob folder, in order."""
+        """Return the names of all files below the blob folder, in order."""
         return files_below(self.data_dir / "blobs")
 
     def stop(self) -> int:
-        """Ends it as an operator does; returns its exit status."""
+        """Stop it as an operator does; return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(timeout=60)
@@ -89,7 +89,7 @@ class Served:
         return status
 
     def kill(self) -> None:
-        """Ends it as a power cut does."""
+        """Stop it as a power cut does."""
         self.process.kill()
         self.process.wait(timeout=60)
         assert self.process.stdout

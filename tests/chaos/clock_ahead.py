@@ -1,4 +1,4 @@
-"""Runs a role whose clock is ahead: `python -m tests.chaos.ahead SECONDS worker --data-dir …`."""
+"""Runs a role whose clock is ahead: `python -m tests.chaos.clock_ahead SECONDS worker --data-dir …`."""
 
 from __future__ import annotations
 

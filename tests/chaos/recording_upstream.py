@@ -52,12 +52,12 @@ class Witness:
         return Answer(body=completion(request), sent=sent)
 
     def go_away(self) -> None:
-        """Breaks every connection, and refuses new ones."""
+        """Break every connection, and refuses new ones."""
         self.gone = True
         self._do(self._stop_listening())
 
     def come_back(self) -> None:
-        """Listens again, at the same port."""
+        """Listen again, at the same port."""
         self.gone = False
         self._do(self._upstream.listen(self._upstream.port))
 
@@ -73,7 +73,7 @@ class Witness:
         return self._upstream.base_url
 
     def of_line(self) -> dict[str, list[Call]]:
-        """Returns the calls by line, each line's in their order."""
+        """Return the calls by line, each line's in their order."""
         found: dict[str, list[Call]] = defaultdict(list)
         for call in list(self.calls):
             found[call.line].append(call)

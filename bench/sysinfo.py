@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 
 
-def facts() -> dict[str, str]:
-    """Returns what the machine is."""
+def sysinfo() -> dict[str, str]:
+    """Return what the machine is."""
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
@@ -34,7 +34,7 @@ def _processor() -> str:
 
 
 def _fsync_ms(times: int = 20) -> float:
-    """Returns how long it takes to make 4 KiB durable, in milliseconds."""
+    """Return how long it takes to make 4 KiB durable, in milliseconds."""
     with tempfile.TemporaryFile(buffering=0) as file:
         started = time.perf_counter()
         for _ in range(times):

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import uvloop
 
-from bench.baselines import multipart_sink, serve_grpc_sink
+from bench.baselines import multipart_baseline, serve_grpc_baseline
 
 
 async def main() -> None:
-    """Serves both sinks."""
+    """Serve both sinks."""
     folder = Path(sys.argv[1])
-    server, grpc_address = await serve_grpc_sink(folder)
+    server, grpc_address = await serve_grpc_baseline(folder)
     listening = socket.create_server(("127.0.0.1", 0))
-    rest = multipart_sink(folder)
+    rest = multipart_baseline(folder)
     serving = asyncio.create_task(rest.serve(sockets=[listening]))
     print(grpc_address, f"127.0.0.1:{listening.getsockname()[1]}", flush=True)
     await asyncio.to_thread(sys.stdin.read)

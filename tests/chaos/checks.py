@@ -17,7 +17,7 @@ from batchwire_server.worker.handlers.orphans import PREFIXES, Orphans
 from sqlalchemy import select
 
 from tests.chaos.installation import FLUSH_S, Setup
-from tests.chaos.witness import Call
+from tests.chaos.recording_upstream import Call
 
 FAR_S = 3600.0
 SLACK_S = 1.5
@@ -39,7 +39,7 @@ class Figures:
 
 
 def repeated_calls(calls: Mapping[str, list[Call]], disturbances: list[float]) -> int:
-    """Counts the calls of lines that had been answered before; asserts that each answer was younger than a flush when something broke.
+    """Count the calls of lines that had been answered before; asserts that each answer was younger than a flush when something broke.
 
     A line whose answer came long before everything that was broken is durable, and must not be asked again.
     """
@@ -61,7 +61,7 @@ def repeated_calls(calls: Mapping[str, list[Call]], disturbances: list[float]) -
 
 
 def settings_of(setup: Setup) -> Settings:
-    """Returns the settings of an installation, to look at its store with its own adapters."""
+    """Return the settings of an installation, to look at its store with its own adapters."""
     names = dict(zip(setup.options[::2], setup.options[1::2], strict=True))
     return load(None, {name.removeprefix("--").replace("-", "_"): value for name, value in names.items()})
 
@@ -115,5 +115,5 @@ async def _agreement(setup: Setup) -> Agreement:
 
 
 def agreement(setup: Setup) -> Agreement:
-    """Compares rows and blobs of an installation of which nothing runs any more, and sweeps what is left over."""
+    """Compare rows and blobs of an installation of which nothing runs any more, and sweeps what is left over."""
     return asyncio.run(_agreement(setup))

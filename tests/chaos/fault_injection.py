@@ -1,4 +1,4 @@
-"""Runs a role that fails at a named point, some times: `python -m tests.chaos.failing POINT ACTION TIMES MARK worker --data-dir …`.
+"""Runs a role that fails at a named point, some times: `python -m tests.chaos.fault_injection POINT ACTION TIMES MARK worker --data-dir …`.
 
 The points are between what the server does and what it notes of it: the calls of its ports. The code of the server knows nothing of them.
 
@@ -42,7 +42,7 @@ POINTS = {
 
 
 def _reached(point: str, arguments: tuple[Any, ...], result: Any) -> bool:
-    """Tells whether a call is one that the point means."""
+    """Return whether a call is one that the point means."""
     if point == "shard claimed":
         return any(task.kind is TaskKind.RUN for task in result)
     if point.startswith("segment"):
@@ -61,7 +61,7 @@ async def _fail(store: SqlStore, action: str, times: int, mark: Path) -> None:
 
 
 def arm(point: str, action: str, times: int, mark: Path) -> None:
-    """Wraps the method of a point."""
+    """Wrap the method of a point."""
     owner, name, side = POINTS[point]
     method: Callable[..., Coroutine[Any, Any, Any]] = getattr(owner, name)
 

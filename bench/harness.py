@@ -20,7 +20,7 @@ from batchwire_client import Client
 from bench import nginx
 from bench.table import POSTGRESQL
 from tests.support.postgresql import new_database, running_postgresql
-from tests.support.served import Served
+from tests.support.server import Server
 
 MIB = 1024 * 1024
 MODEL = "mock"
@@ -29,7 +29,7 @@ LARGE_LINE_BYTES = 200 * MIB // LARGE_LINES
 
 
 def write_chat_lines(path: Path, count: int, size: int, model: Callable[[int], str]) -> None:
-    """Writes a file of chat requests of about `size` bytes each."""
+    """Write a file of chat requests of about `size` bytes each."""
     with path.open("w") as file:
         for number in range(count):
             body: dict[str, Any] = {"model": model(number), "messages": [{"role": "user", "content": f"line-{number}"}]}
@@ -41,8 +41,8 @@ def write_chat_lines(path: Path, count: int, size: int, model: Callable[[int], s
 
 
 @contextmanager
-def child(*module: str) -> Iterator[list[str]]:
-    """Runs a module until the context ends; yields the words of its first line."""
+def running_module(*module: str) -> Iterator[list[str]]:
+    """Run a module until the context ends; yield the words of its first line."""
     process = subprocess.Popen(
         [sys.executable, "-m", *module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -67,7 +67,7 @@ class Call:
     line: str
 
 
-class Mock:
+class MockProcess:
     """A mock upstream in a process of its own, and its log of calls."""
 
     def __init__(self, base_url: str, log: Path) -> None:
@@ -75,12 +75,12 @@ class Mock:
         self._log = log
 
     def calls(self) -> list[Call]:
-        """Returns all calls so far, in the order in which they were answered."""
+        """Return all calls so far, in the order in which they were answered."""
         with self._log.open() as file:
             return [Call(*json.loads(line)) for line in file]
 
 
-class Scene:
+class Harness:
     """What rows have at hand.
 
     Args:
@@ -98,14 +98,14 @@ class Scene:
         self._stack = ExitStack()
 
     def close(self) -> None:
-        """Ends all that was started."""
+        """Stop all that was started."""
         self._stack.close()
 
     @cached_property
     def _zero(self) -> tuple[str, str]:
-        if nginx.is_there():
+        if nginx.is_installed():
             return self._stack.enter_context(nginx.running(self._new_folder("nginx"), MODEL)), "nginx"
-        words = self._stack.enter_context(child("bench.upstream"))
+        words = self._stack.enter_context(running_module("bench.upstream"))
         return f"http://127.0.0.1:{words[0]}/v1", "the mock in Python, for want of nginx"
 
     @property
@@ -119,9 +119,9 @@ class Scene:
         return self._zero[1]
 
     @cached_property
-    def sinks(self) -> tuple[str, str]:
+    def baseline_servers(self) -> tuple[str, str]:
         """The addresses of the bare sinks: gRPC, HTTP."""
-        grpc, http = self._stack.enter_context(child("bench.sinks", str(self._new_folder("sinks"))))
+        grpc, http = self._stack.enter_context(running_module("bench.baseline_servers", str(self._new_folder("sinks"))))
         return grpc, http
 
     @cached_property
@@ -129,33 +129,33 @@ class Scene:
         return self._stack.enter_context(running_postgresql())
 
     @contextmanager
-    def mock(self, *options: str) -> Iterator[Mock]:
-        """Runs a mock upstream with options of `bench.upstream`."""
+    def mock(self, *options: str) -> Iterator[MockProcess]:
+        """Run a mock upstream with options of `bench.upstream`."""
         log = self._new_folder("mock") / "calls"
-        with child("bench.upstream", "--log", str(log), *options) as words:
-            yield Mock(f"http://127.0.0.1:{words[0]}/v1", log)
+        with running_module("bench.upstream", "--log", str(log), *options) as words:
+            yield MockProcess(f"http://127.0.0.1:{words[0]}/v1", log)
 
     @contextmanager
     def server(
         self, *upstreams: dict[str, Any] | str, environment: dict[str, str] | None = None, options: tuple[str, ...] = ()
-    ) -> Iterator[Served]:
-        """Runs a server over upstreams: base URLs, or their settings."""
-        said = [{"base_url": upstream} if isinstance(upstream, str) else upstream for upstream in upstreams]
-        more = {"BATCHWIRE_UPSTREAMS": json.dumps(said), **(environment or {})}
+    ) -> Iterator[Server]:
+        """Run a server over upstreams: base URLs, or their settings."""
+        settings = [{"base_url": upstream} if isinstance(upstream, str) else upstream for upstream in upstreams]
+        more = {"BATCHWIRE_UPSTREAMS": json.dumps(settings), **(environment or {})}
         if self._database == POSTGRESQL:
             more["BATCHWIRE_DATABASE"] = new_database(self._postgresql).replace("+asyncpg", "")
-        with Served(self._new_folder("server"), *options, environment=more) as server:
+        with Server(self._new_folder("server"), *options, environment=more) as server:
             yield server
 
     @cached_property
-    def standing(self) -> Served:
+    def warm_server(self) -> Server:
         """A server over the upstream without latency, warm."""
         server = self._stack.enter_context(self.server(self.zero_latency))
         run_batch(server, self.lines(1))
         return server
 
     def lines(self, count: int, size: int = 0, model: Callable[[int], str] = lambda _: MODEL, name: str = "") -> Path:
-        """Returns a file of chat requests; `name` tells those of other models apart."""
+        """Return a file of chat requests; `name` tells those of other models apart."""
         path = self.folder / f"{count}-{size}{name}.jsonl"
         if not path.exists():
             write_chat_lines(path, count, size, model)
@@ -170,18 +170,18 @@ class Scene:
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
 
-def ended(client: Client, batch_id: str) -> v1.Batch:
-    """Waits for a batch's end, which must be a good one."""
+def wait_completed(client: Client, batch_id: str) -> v1.Batch:
+    """Wait for a batch's end, which must be a good one."""
     *_, snapshot = client.batches.watch(batch_id)
     assert snapshot.status == v1.BATCH_STATUS_COMPLETED, snapshot
     assert not snapshot.request_counts.failed, snapshot
     return snapshot
 
 
-def run_batch(server: Served, path: Path, api_key: str | None = None) -> float:
-    """Runs a file; returns the seconds from create to completed."""
+def run_batch(server: Server, path: Path, api_key: str | None = None) -> float:
+    """Run a file; return the seconds from create to completed."""
     with Client(server.grpc, api_key=api_key) as client:
         file = client.files.upload(path)
         started = time.perf_counter()
-        ended(client, client.batches.create(file.id).id)
+        wait_completed(client, client.batches.create(file.id).id)
         return time.perf_counter() - started

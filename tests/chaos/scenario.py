@@ -7,12 +7,12 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.chaos.batch_monitor import Observer
+from tests.chaos.checks import Agreement, Figures, agreement, repeated_calls
 from tests.chaos.installation import Installation, Setup
-from tests.chaos.observer import Observer
-from tests.chaos.verdict import Agreement, Figures, agreement, repeated_calls
-from tests.chaos.witness import Witness
+from tests.chaos.recording_upstream import Witness
 from tests.support.invariants import Ended, check_ended
-from tests.support.served import wait_until
+from tests.support.server import wait_until
 
 LIVELINESS_S = 120.0
 ORPHANS_OF_A_KILL = 8
@@ -50,24 +50,24 @@ class Stage:
         self._stack = stack
 
     def witness(self, low: float = 0.02, high: float = 0.1) -> Witness:
-        """Runs an upstream."""
+        """Run an upstream."""
         return self._stack.enter_context(Witness(low, high))
 
     def install(self, witnesses: Sequence[Witness], *, restart: bool = True, **settings: str) -> Installation:
-        """Prepares an installation with a worker for each upstream; nothing of it runs yet."""
+        """Prepare an installation with a worker for each upstream; nothing of it runs yet."""
         urls = [witness.base_url for witness in witnesses]
         made = Installation(self.setup, self._logs, urls, restart=restart, settings=settings)
         return self._stack.enter_context(made)
 
     def submit(self, installation: Installation, lines: int, prefix: str = "line", **more: object) -> Batch:
-        """Creates a batch, and looks at it from now on."""
+        """Create a batch, and looks at it from now on."""
         batch_id, content = installation.submit_lines(lines, prefix, **more)
         return Batch(batch_id, content, self._stack.enter_context(Observer(installation.url, batch_id)))
 
     def judge(
         self, installation: Installation, witnesses: Sequence[Witness], *batches: Batch, within: float = LIVELINESS_S
     ) -> list[Ended]:
-        """Waits until batches have ended by themselves, and asserts what must hold of each."""
+        """Wait until batches have ended by themselves, and asserts what must hold of each."""
         found = []
         for batch in batches:
             batch.seen.wait(within)
@@ -85,7 +85,7 @@ class Stage:
         return found
 
     def settle(self, installation: Installation) -> Agreement:
-        """Ends an installation, and asserts that rows and blobs fit, but for bytes that a kill has left without a row."""
+        """Stop an installation, and asserts that rows and blobs fit, but for bytes that a kill has left without a row."""
         installation.stop()
         self.figures.kills += installation.kills
         found = agreement(self.setup)
@@ -96,7 +96,7 @@ class Stage:
         return found
 
     def note_recovery(self, witness: Witness, since: float, lines: Collection[str] | None = None) -> None:
-        """Waits for the next call to an upstream after a moment, of any of some lines or of all, and keeps how long it took at worst."""
+        """Wait for the next call to an upstream after a moment, of any of some lines or of all, and keeps how long it took at worst."""
 
         def first() -> float | None:
             calls = list(witness.calls)
@@ -109,15 +109,15 @@ class Stage:
 
 
 def asked(witnesses: Sequence[Witness]) -> int:
-    """Returns how many calls were made."""
+    """Return how many calls were made."""
     return sum(len(witness.calls) for witness in witnesses)
 
 
 def until_asked(witnesses: Sequence[Witness], calls: int) -> None:
-    """Waits until so many calls were made."""
+    """Wait until so many calls were made."""
     wait_until(lambda: asked(witnesses) >= calls, within=120)
 
 
 def pause(seconds: float) -> None:
-    """Lets time pass in which something is broken: how long is the scenario's own choice, and no condition."""
+    """Let time pass in which something is broken: how long is the scenario's own choice, and no condition."""
     time.sleep(seconds)
