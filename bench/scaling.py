@@ -18,6 +18,7 @@ from typing import Any
 
 from batchwire_server.adapters.sql import Database, SqlStore
 from batchwire_server.adapters.sql.migrate import migrate
+from batchwire_server.core.ports import ClaimRequest
 from batchwire_server.core.records import Shard, TaskKind
 from rich.console import Console
 from rich.table import Table
@@ -101,7 +102,7 @@ async def claims(url: str, claimers: int, waiting: int) -> float:
     await migrate(database)
     store = SqlStore(database)
     await store.add_batch(a_batch())
-    (task,) = await store.claim("w", [TaskKind.VALIDATE], ttl=600)
+    (task,) = await store.claim(ClaimRequest("w", [TaskKind.VALIDATE], ttl_s=600))
     await store.accept(task, "m", [("m", Shard(number, 0, 1, 1, 1)) for number in range(waiting)])
     left = CLAIMS
 
@@ -109,7 +110,7 @@ async def claims(url: str, claimers: int, waiting: int) -> float:
         nonlocal left
         while left > 0:
             left -= 1
-            for claimed in await store.claim(name, [TaskKind.RUN], ttl=600):
+            for claimed in await store.claim(ClaimRequest(name, [TaskKind.RUN], ttl_s=600)):
                 await store.complete(claimed)
 
     started = time.perf_counter()

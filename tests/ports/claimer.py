@@ -6,6 +6,7 @@ import asyncio
 import sys
 
 from batchwire_server.adapters.sql import Database, SqlStore
+from batchwire_server.core.ports import ClaimRequest
 from batchwire_server.core.records import TaskKind
 
 
@@ -14,7 +15,7 @@ async def claim_all(url: str, worker: str) -> list[int]:
     database = Database(url)
     store = SqlStore(database)
     claimed: list[int] = []
-    while tasks := await store.claim(worker, [TaskKind.RUN], ttl=60.0):
+    while tasks := await store.claim(ClaimRequest(worker, [TaskKind.RUN], ttl_s=60.0)):
         claimed += [task.id for task in tasks]
     await database.close()
     return claimed

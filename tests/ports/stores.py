@@ -14,6 +14,7 @@ from batchwire_server.core.ports import (
     BatchOutputs,
     BatchStore,
     ChangeFeed,
+    ClaimRequest,
     FileStore,
     GarbageStore,
     Held,
@@ -130,7 +131,7 @@ class Stage(ABC):
 
     async def claim_one(self, kind: TaskKind, worker: str = "w1", **more: Any) -> Task:
         """Claims the one task of a kind that is due."""
-        (task,) = await self.store.claim(worker, [kind], ttl=TTL, **more)
+        (task,) = await self.store.claim(ClaimRequest(worker, [kind], ttl_s=TTL, **more))
         return task
 
     async def started(

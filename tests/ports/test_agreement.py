@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from batchwire_server.core.errors import BatchwireError, LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import BatchOutputs, IdempotencyKey, ShardReport
+from batchwire_server.core.ports import BatchOutputs, ClaimRequest, IdempotencyKey, ShardReport
 from batchwire_server.core.records import (
     Batch,
     File,
@@ -120,13 +120,15 @@ class Caller:
         is_run = self._random.random() < 0.5
         kinds = [kind for kind in TaskKind if (kind is TaskKind.RUN) == is_run]
         claimed = await self._store.claim(
-            self._random.choice(WORKERS),
-            kinds,
-            ttl=self._random.choice([0.0, 5.0, 30.0]),
-            full_models=self._random.choice([(), (), ("m",)]) if is_run else (),
-            most=self._random.choice([None, None, {"m": 1}, {"m": 2, "n": 1}]) if is_run else None,
-            limit=self._random.choice([1, 1, 3]),
-            quarantined=is_run and self._random.random() < 0.3,
+            ClaimRequest(
+                self._random.choice(WORKERS),
+                kinds,
+                ttl_s=self._random.choice([0.0, 5.0, 30.0]),
+                full_models=self._random.choice([(), (), ("m",)]) if is_run else (),
+                max_shards=self._random.choice([{}, {}, {"m": 1}, {"m": 2, "n": 1}]) if is_run else {},
+                limit=self._random.choice([1, 1, 3]),
+                quarantined=is_run and self._random.random() < 0.3,
+            )
         )
         self._tasks += claimed
         tellings = [(task.delivery.endpoint_id, task.delivery.event.type) for task in claimed if task.delivery]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from batchwire_server.core.errors import BatchwireError, Reason
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
-from batchwire_server.core.ports import BatchOutputs, IdempotencyKey, ShardReport
+from batchwire_server.core.ports import BatchOutputs, ClaimRequest, IdempotencyKey, ShardReport
 from batchwire_server.core.records import InputError, TaskKind
 
 from tests.ports.stores import OTHER_KINDS, TTL, Stage, a_batch, a_file, segment, shards
@@ -26,7 +26,7 @@ class TestBatches:
 
     async def test_its_input_is_validated_at_once_and_its_end_waits_for_its_time(self, stage: Stage) -> None:
         batch = await stage.store.add_batch(a_batch())
-        due = await stage.store.claim("w1", OTHER_KINDS, ttl=TTL, limit=10)
+        due = await stage.store.claim(ClaimRequest("w1", OTHER_KINDS, ttl_s=TTL, limit=10))
         assert [(task.kind, task.batch_id, task.deadline) for task in due] == [
             (TaskKind.VALIDATE, batch.id, batch.expires_at)
         ]
@@ -135,7 +135,7 @@ class TestBatches:
 class TestResults:
     async def test_segments_stand_one_after_the_other_in_the_order_of_their_recording(self, stage: Stage) -> None:
         batch = await stage.started(parts=shards(2))
-        first, second = await stage.store.claim("w1", [TaskKind.RUN], ttl=TTL, limit=2)
+        first, second = await stage.store.claim(ClaimRequest("w1", [TaskKind.RUN], ttl_s=TTL, limit=2))
         await stage.store.record([ShardReport(second, segment(second, size=30), done=False)])
         await stage.store.record(
             [
@@ -186,23 +186,23 @@ class TestCancelling:
         finalize = await stage.claim_one(TaskKind.FINALIZE)
         assert finalize.batch_id == batch.id
         assert validating
-        assert await stage.store.claim("w2", [TaskKind.VALIDATE], ttl=TTL) == []
+        assert await stage.store.claim(ClaimRequest("w2", [TaskKind.VALIDATE], ttl_s=TTL)) == []
 
     async def test_shards_that_have_not_started_are_dropped_and_those_at_work_left_to_their_worker(
         self, stage: Stage
     ) -> None:
         batch = await stage.started(parts=shards(5))
-        first, second = await stage.store.claim("w1", [TaskKind.RUN], ttl=TTL, limit=2)
+        first, second = await stage.store.claim(ClaimRequest("w1", [TaskKind.RUN], ttl_s=TTL, limit=2))
         await stage.store.cancel_batch("acme", batch.id)
-        assert await stage.store.claim("w2", [TaskKind.RUN], ttl=TTL, limit=9) == []
+        assert await stage.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=TTL, limit=9)) == []
         found = await stage.store.get_batch("acme", batch.id)
         assert found
         assert found.open_shards == 2
-        assert await stage.store.claim("w2", [TaskKind.FINALIZE], ttl=TTL) == []
+        assert await stage.store.claim(ClaimRequest("w2", [TaskKind.FINALIZE], ttl_s=TTL)) == []
         await stage.store.record([ShardReport(first, segment(first), done=True)])
-        assert await stage.store.claim("w2", [TaskKind.FINALIZE], ttl=TTL) == []
+        assert await stage.store.claim(ClaimRequest("w2", [TaskKind.FINALIZE], ttl_s=TTL)) == []
         await stage.store.record([ShardReport(second, None, done=True)])
-        assert len(await stage.store.claim("w2", [TaskKind.FINALIZE], ttl=TTL)) == 1
+        assert len(await stage.store.claim(ClaimRequest("w2", [TaskKind.FINALIZE], ttl_s=TTL))) == 1
         assert await stage.status(batch) is S.CANCELLING
 
     async def test_a_shard_of_a_dead_worker_is_taken_over_so_that_the_batch_can_end(self, stage: Stage) -> None:
@@ -251,7 +251,7 @@ class TestExpiring:
 
     async def test_it_is_not_due_before_its_time(self, stage: Stage) -> None:
         await stage.started()
-        assert await stage.store.claim("w1", [TaskKind.EXPIRE], ttl=TTL) == []
+        assert await stage.store.claim(ClaimRequest("w1", [TaskKind.EXPIRE], ttl_s=TTL)) == []
 
     async def test_while_validating_the_validation_is_dropped_and_the_end_queued_once(self, stage: Stage) -> None:
         batch, validating = await stage.at(S.VALIDATING)

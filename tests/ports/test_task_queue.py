@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES, ShardReport
+from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES, ClaimRequest, ShardReport
 from batchwire_server.core.records import TaskKind
 
 from tests.ports.sql_stage import SqlStage, over_sql
@@ -31,14 +31,14 @@ class TestClaiming:
 
     async def test_only_the_asked_kinds_are_claimed(self, stage: Stage) -> None:
         await stage.started()
-        assert await stage.store.claim("w1", OTHER_KINDS, ttl=TTL, limit=9) == []
-        assert len(await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=9)) == 1
+        assert await stage.store.claim(ClaimRequest("w1", OTHER_KINDS, ttl_s=TTL, limit=9)) == []
+        assert len(await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=9))) == 1
 
     async def test_what_is_claimed_is_not_claimed_again(self, stage: Stage) -> None:
         await stage.started(parts=shards(3))
-        assert len(await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=2)) == 2
-        assert len(await stage.store.claim("w2", RUN_KINDS, ttl=TTL, limit=2)) == 1
-        assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=2) == []
+        assert len(await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=2))) == 2
+        assert len(await stage.store.claim(ClaimRequest("w2", RUN_KINDS, ttl_s=TTL, limit=2))) == 1
+        assert await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=2)) == []
 
     async def test_the_earliest_deadline_comes_first(self, stage: Stage) -> None:
         late = await stage.started(a_batch(window_seconds=9000))
@@ -54,17 +54,17 @@ class TestClaiming:
     async def test_work_without_a_deadline_comes_last(self, stage: Stage) -> None:
         await stage.store.add_batch(a_batch())
         kinds = [TaskKind.SWEEP, TaskKind.VALIDATE]
-        order = [(await stage.store.claim("w1", kinds, ttl=TTL))[0].kind for _ in range(2)]
+        order = [(await stage.store.claim(ClaimRequest("w1", kinds, ttl_s=TTL)))[0].kind for _ in range(2)]
         assert order == [TaskKind.VALIDATE, TaskKind.SWEEP]
 
     async def test_of_one_batch_the_first_shard_comes_first(self, stage: Stage) -> None:
         await stage.started(parts=shards(6))
-        claimed = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=4)
+        claimed = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=4))
         assert [task.shard and task.shard.window for task in claimed] == [0, 1, 2, 3]
 
     async def test_the_tenant_with_the_fewest_shards_at_work_comes_first(self, stage: Stage) -> None:
         await stage.started(a_batch("huge", window_seconds=60), shards(20))
-        await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
+        await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=3))
         small = await stage.started(a_batch("small"), shards(2))
         tenants = [(await stage.claim_one(TaskKind.RUN)).tenant for _ in range(3)]
         assert tenants == ["small", "small", "huge"]
@@ -72,7 +72,7 @@ class TestClaiming:
 
     async def test_a_dead_workers_shards_do_not_count_against_their_tenant(self, stage: Stage) -> None:
         await stage.started(a_batch("huge", window_seconds=60), shards(20))
-        await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
+        await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=3))
         await stage.advance(TTL * 10)
         await stage.started(a_batch("small"), shards(2))
         assert (await stage.claim_one(TaskKind.RUN)).tenant == "huge"
@@ -80,17 +80,19 @@ class TestClaiming:
     async def test_shards_of_full_models_are_left_for_others(self, stage: Stage) -> None:
         await stage.started(parts=[*shards(2, "m"), *shards(1, "n")])
         assert (await stage.claim_one(TaskKind.RUN, full_models=["m"])).model == "n"
-        assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL, full_models=["m", "n"]) == []
+        assert await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, full_models=["m", "n"])) == []
         assert (await stage.claim_one(TaskKind.RUN, full_models=["n"])).model == "m"
 
     async def test_no_more_shards_of_a_model_are_taken_than_are_wanted_of_it_unless_their_lease_has_run_out(
         self, stage: Stage
     ) -> None:
         await stage.started(parts=[*shards(4, "m"), *shards(4, "n")])
-        claimed = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, most={"m": 1}, limit=4)
+        claimed = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, max_shards={"m": 1}, limit=4))
         assert [task.model for task in claimed] == ["m", "n", "n", "n"]
         await stage.advance(TTL * 10)
-        claimed = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, most={"m": 0, "n": 4}, limit=9)
+        claimed = await stage.store.claim(
+            ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, max_shards={"m": 0, "n": 4}, limit=9)
+        )
         assert [task.model for task in claimed] == ["m", "n", "n", "n", "n"]
 
     async def test_shards_of_a_tenant_who_is_fed_are_left_for_others_and_those_of_another_tenant_are_not(
@@ -98,22 +100,22 @@ class TestClaiming:
     ) -> None:
         await stage.started(a_batch("huge"), [*shards(2, "m"), *shards(1, "n")])
         await stage.started(a_batch("small"), shards(1, "m"))
-        fed = [("m", "huge"), ("n", "small")]
-        claimed = [await stage.claim_one(TaskKind.RUN, fed=fed) for _ in range(2)]
+        saturated = [("m", "huge"), ("n", "small")]
+        claimed = [await stage.claim_one(TaskKind.RUN, saturated=saturated) for _ in range(2)]
         assert {(task.model, task.tenant) for task in claimed} == {("m", "small"), ("n", "huge")}
-        assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL, fed=fed) == []
+        assert await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, saturated=saturated)) == []
 
     async def test_a_task_is_not_due_before_its_delay_is_over(self, stage: Stage) -> None:
         await stage.started()
         await stage.store.release(await stage.claim_one(TaskKind.RUN), 60.0)
-        assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL) == []
+        assert await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL)) == []
         await stage.advance(61)
         assert (await stage.claim_one(TaskKind.RUN)).attempts == 2
 
     async def test_many_coroutines_claim_every_shard_exactly_once(self, stage: Stage) -> None:
         await stage.started(parts=shards(40))
         gathered = await asyncio.gather(
-            *(stage.store.claim(f"w{number}", RUN_KINDS, ttl=TTL, limit=3) for number in range(14))
+            *(stage.store.claim(ClaimRequest(f"w{number}", RUN_KINDS, ttl_s=TTL, limit=3)) for number in range(14))
         )
         claimed = Counter(task.id for tasks in gathered for task in tasks)
         assert len(claimed) == 40
@@ -159,12 +161,16 @@ class TestWaiting:
         assert not await stage.store.overdue(30)
         await stage.advance(31)
         assert await stage.store.overdue(30)
-        await stage.store.claim("w1", [kind for kind in TaskKind if kind is not TaskKind.RUN], ttl=TTL, limit=9)
+        await stage.store.claim(
+            ClaimRequest("w1", [kind for kind in TaskKind if kind is not TaskKind.RUN], ttl_s=TTL, limit=9)
+        )
         assert not await stage.store.overdue(30)
 
     async def test_shards_may_wait_for_as_long_as_upstreams_are_busy(self, stage: Stage) -> None:
         await stage.started(parts=shards(3))
-        await stage.store.claim("w1", [kind for kind in TaskKind if kind is not TaskKind.RUN], ttl=TTL * 99, limit=9)
+        await stage.store.claim(
+            ClaimRequest("w1", [kind for kind in TaskKind if kind is not TaskKind.RUN], ttl_s=TTL * 99, limit=9)
+        )
         await stage.advance(100)
         assert not await stage.store.overdue(30)
 
@@ -185,9 +191,9 @@ class TestLeasing:
         task = await stage.claim_one(TaskKind.RUN, "w1")
         await stage.let_lease_lapse(task)
         end = await stage.lease_end(task)
-        claim = partial(stage.store.claim, "w2", RUN_KINDS, ttl=TTL)
-        assert await claim(expired_before=end - 1) == []
-        assert len(await claim(expired_before=end)) == 1
+        request = ClaimRequest("w2", RUN_KINDS, ttl_s=TTL, expired_before=end - 1)
+        assert await stage.store.claim(request) == []
+        assert len(await stage.store.claim(replace(request, expired_before=end))) == 1
 
     async def test_renewing_tells_the_time(self, stage: Stage) -> None:
         batch = await stage.started()
@@ -195,16 +201,18 @@ class TestLeasing:
 
     async def test_a_lease_of_no_time_is_taken_over_at_once(self, stage: Stage) -> None:
         await stage.started()
-        await stage.store.claim("w1", RUN_KINDS, ttl=0.0)
-        assert len(await stage.store.claim("w2", RUN_KINDS, ttl=TTL)) == 1
+        await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=0.0))
+        assert len(await stage.store.claim(ClaimRequest("w2", RUN_KINDS, ttl_s=TTL))) == 1
 
     async def test_renewing_keeps_all_leases_of_a_worker_and_of_no_other(self, stage: Stage) -> None:
         await stage.started(parts=shards(3))
-        mine = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=2)
+        mine = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=2))
         theirs = await stage.claim_one(TaskKind.RUN, "w10")
         await stage.advance(TTL * 10)
         await stage.store.renew("w1", TTL)
-        assert [task.id for task in await stage.store.claim("w2", RUN_KINDS, ttl=TTL, limit=9)] == [theirs.id]
+        assert [task.id for task in await stage.store.claim(ClaimRequest("w2", RUN_KINDS, ttl_s=TTL, limit=9))] == [
+            theirs.id
+        ]
         assert sorted(held.id for held in await stage.store.held("w1")) == [task.id for task in mine]
 
     async def test_what_is_held_tells_where_its_batch_stands(self, stage: Stage) -> None:
@@ -239,7 +247,7 @@ class TestLeasing:
         for worker in ("node", "node/0", "node/1", "node2", "nod", "node_/0"):
             await stage.claim_one(TaskKind.RUN, worker)
         assert await stage.store.release_worker("node", crashed=True) == 3
-        assert len(await stage.store.claim("x", RUN_KINDS, ttl=TTL, limit=9)) == 3
+        assert len(await stage.store.claim(ClaimRequest("x", RUN_KINDS, ttl_s=TTL, limit=9))) == 3
 
     async def test_wildcards_in_a_workers_name_mean_themselves(self, stage: Stage) -> None:
         await stage.started(parts=shards(3))
@@ -272,14 +280,14 @@ class TestCrashes:
         assert not await stage.store.quarantine_waits()
         await self.crash(stage, 1)
         assert await stage.store.quarantine_waits()
-        assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL) == []
-        (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, quarantined=True)
+        assert await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL)) == []
+        (task,) = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
         assert (task.crashes, task.suspect) == (QUARANTINE_AFTER_CRASHES, None)
         assert not await stage.store.quarantine_waits()
 
     async def test_other_shards_are_not_quarantined(self, stage: Stage) -> None:
         await stage.started()
-        assert await stage.store.claim("w1", RUN_KINDS, ttl=TTL, quarantined=True) == []
+        assert await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True)) == []
 
     async def test_a_lease_that_runs_out_is_a_crash(self, stage: Stage) -> None:
         await stage.started()
@@ -288,7 +296,7 @@ class TestCrashes:
             assert task.crashes == crashes
             await stage.let_lease_lapse(task)
         assert await stage.store.quarantine_waits()
-        (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, quarantined=True)
+        (task,) = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
         assert task.crashes == QUARANTINE_AFTER_CRASHES
 
     async def test_giving_back_is_no_crash(self, stage: Stage) -> None:
@@ -315,20 +323,20 @@ class TestCrashes:
     async def test_what_is_quarantined_stays_so_though_lines_are_recorded(self, stage: Stage) -> None:
         await stage.started()
         await self.crash(stage, QUARANTINE_AFTER_CRASHES)
-        (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, quarantined=True)
+        (task,) = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
         await stage.store.record([ShardReport(task, segment(task), done=False)])
         await stage.store.release(task)
-        (again,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, quarantined=True)
+        (again,) = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
         assert again.crashes == QUARANTINE_AFTER_CRASHES
 
     async def test_a_suspect_outlives_a_crash_and_nothing_else(self, stage: Stage) -> None:
         await stage.started()
         await self.crash(stage, QUARANTINE_AFTER_CRASHES)
         for crashed, expected in ((True, 7), (False, None)):
-            (task,) = await stage.store.claim("node/0", RUN_KINDS, ttl=TTL, quarantined=True)
+            (task,) = await stage.store.claim(ClaimRequest("node/0", RUN_KINDS, ttl_s=TTL, quarantined=True))
             await stage.store.suspect(task, 7)
             await stage.store.release_worker("node", crashed=crashed)
-            (task,) = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, quarantined=True)
+            (task,) = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
             assert task.suspect == expected
             await stage.store.release(task)
 
@@ -337,6 +345,6 @@ class TestCrashes:
         for _ in range(QUARANTINE_AFTER_CRASHES):
             await stage.claim_one(TaskKind.VALIDATE, "node/0")
             await stage.store.release_worker("node", crashed=True)
-        assert await stage.store.claim("w1", [TaskKind.VALIDATE], ttl=TTL) == []
+        assert await stage.store.claim(ClaimRequest("w1", [TaskKind.VALIDATE], ttl_s=TTL)) == []
         await stage.advance(3600)
         assert (await stage.claim_one(TaskKind.VALIDATE)).crashes == QUARANTINE_AFTER_CRASHES

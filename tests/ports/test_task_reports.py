@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import BatchOutputs, ShardReport, TaskQueue
+from batchwire_server.core.ports import BatchOutputs, ClaimRequest, ShardReport, TaskQueue
 from batchwire_server.core.records import Batch, InputError, Task, TaskKind, Usage
 
 from tests.ports.stores import RUN_KINDS, TTL, Stage, a_batch, a_file, segment, shards
@@ -112,7 +112,7 @@ class TestRecording:
         assert batch.status is S.IN_PROGRESS
         assert (batch.total, batch.open_shards, batch.model) == (19, 3, "m")
         assert batch.in_progress_at is not None
-        tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=9)
+        tasks = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=9))
         assert [task.model for task in tasks] == ["m", "m", "n"]
 
     async def test_segments_add_to_the_counts_and_the_usage(self, stage: Stage) -> None:
@@ -154,14 +154,14 @@ class TestRecording:
 
     async def test_the_last_shard_takes_the_batch_to_its_finalizing_once(self, stage: Stage) -> None:
         batch = await stage.started(parts=shards(3))
-        tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
+        tasks = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=3))
         await stage.store.record([ShardReport(task, segment(task), done=True) for task in tasks])
         assert await stage.status(batch) is S.FINALIZING
         assert len(await stage.tasks(batch, TaskKind.FINALIZE)) == 1
 
     async def test_one_lost_shard_does_not_keep_the_others_from_being_recorded(self, stage: Stage) -> None:
         one, two = await stage.started(parts=shards(2)), await stage.started(a_batch("other"), shards(1))
-        tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
+        tasks = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=3))
         await stage.let_lease_lapse(tasks[0])
         await stage.claim_one(TaskKind.RUN, "w2")
         lost = await stage.store.record([ShardReport(task, segment(task), done=False) for task in tasks])
@@ -172,7 +172,7 @@ class TestRecording:
 
     async def test_many_workers_record_at_once_and_nothing_is_lost(self, stage: Stage) -> None:
         batch = await stage.started(parts=shards(12))
-        tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=12)
+        tasks = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=12))
         await asyncio.gather(*(stage.store.record([ShardReport(task, segment(task), done=True)]) for task in tasks))
         assert (await self.counts(stage, batch))[:3] == (12, 0, 240)
         assert len(await stage.tasks(batch, TaskKind.FINALIZE)) == 1
@@ -183,7 +183,7 @@ class TestRecording:
         first, second = shards(2)
         other = ("n", first[1])
         batch = await stage.started(parts=[first, second, other])
-        tasks = await stage.store.claim("w1", RUN_KINDS, ttl=TTL, limit=3)
+        tasks = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=3))
         await stage.store.record([ShardReport(tasks[2], segment(tasks[2]), done=True)])
         found = await stage.store.shards_of(batch.id)
         assert [(run.shard.window, run.model, len(run.segments)) for run in found] == [

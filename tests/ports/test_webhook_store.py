@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from batchwire_server.core import ids
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
+from batchwire_server.core.ports import ClaimRequest
 from batchwire_server.core.records import InputError, Task, TaskKind, WebhookEndpoint
 
 from tests.ports.stores import TTL, Stage, a_batch
@@ -21,7 +22,7 @@ def an_endpoint(tenant: str = "acme", types: tuple[str, ...] = ALL) -> WebhookEn
 
 async def deliveries(stage: Stage) -> list[Task]:
     """Claims what is to be delivered."""
-    return await stage.store.claim("w1", [TaskKind.DELIVER], ttl=TTL, limit=99)
+    return await stage.store.claim(ClaimRequest("w1", [TaskKind.DELIVER], ttl_s=TTL, limit=99))
 
 
 async def test_an_endpoint_is_kept_and_belongs_to_its_tenant(stage: Stage) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from batchwire_server.core.catalog import Catalog
 from batchwire_server.core.errors import LeaseLostError, UnknownModelsError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import BlobStore, Held, TaskQueue, Upstream
+from batchwire_server.core.ports import BlobStore, ClaimRequest, Held, TaskQueue, Upstream
 from batchwire_server.core.records import Task, TaskKind, Usage
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply, judged
 from batchwire_server.core.scheduling.retry import GATEWAY_STATUSES, RetryPolicy, decide
@@ -81,7 +81,7 @@ class QuarantineRunner:
             await asyncio.gather(renewing, stopping, return_exceptions=True)
 
     async def _claim(self) -> Task | None:
-        claimed = await self._queue.claim(self._name, [TaskKind.RUN], ttl=self._ttl, quarantined=True)
+        claimed = await self._queue.claim(ClaimRequest(self._name, [TaskKind.RUN], ttl_s=self._ttl, quarantined=True))
         return claimed[0] if claimed else None
 
     async def _work(self, task: Task, stopping: asyncio.Task[bool]) -> None:

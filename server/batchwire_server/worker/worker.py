@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 
 from batchwire_server.core.errors import LeaseLostError, UnknownModelsError
-from batchwire_server.core.ports import ChangeFeed, Held, TaskQueue
+from batchwire_server.core.ports import ChangeFeed, ClaimRequest, Held, TaskQueue
 from batchwire_server.core.records import Task, TaskKind
 from batchwire_server.worker.leases import Leases
 from batchwire_server.worker.runner import Runner
@@ -175,11 +175,13 @@ class Worker:
         if not free or not self._leases.hold:
             return False
         claimed = await self._queue.claim(
-            self._name,
-            [kind for kinds, _ in free for kind in kinds],
-            ttl=self._ttl,
-            limit=min(room for _, room in free),
-            expired_before=self._leases.expired_before,
+            ClaimRequest(
+                self._name,
+                [kind for kinds, _ in free for kind in kinds],
+                ttl_s=self._ttl,
+                limit=min(room for _, room in free),
+                expired_before=self._leases.expired_before,
+            )
         )
         for task in claimed:
             self._handling[task.id] = (task, asyncio.create_task(self._handle(task)))
@@ -194,14 +196,16 @@ class Worker:
             return False
         wants = self._runner.wants()
         claimed = await self._queue.claim(
-            self._name,
-            [TaskKind.RUN],
-            ttl=self._ttl,
-            full_models=wants.full_models,
-            fed=wants.fed,
-            most=wants.shards,
-            limit=wants.limit,
-            expired_before=self._leases.expired_before,
+            ClaimRequest(
+                self._name,
+                [TaskKind.RUN],
+                ttl_s=self._ttl,
+                full_models=wants.full_models,
+                saturated=wants.fed,
+                max_shards=wants.shards,
+                limit=wants.limit,
+                expired_before=self._leases.expired_before,
+            )
         )
         self._runner.learn(wants, len(claimed))
         self._starting = {task.id: task.epoch for task in claimed}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import ShardReport
+from batchwire_server.core.ports import ClaimRequest, ShardReport
 from batchwire_server.core.records import Batch, Segment, Task, TaskKind, Usage
 from batchwire_server.core.results import Reply, answered_line
 from batchwire_server.core.segments import FinishedLine, encode_segment
@@ -39,7 +39,7 @@ class Scene:
             offset += len(text)
         cutter.close()
         await self.world.store.accept(await self.world.stage.claim_one(TaskKind.VALIDATE), None, cutter.shards)
-        self.tasks = await self.world.store.claim("w1", RUN_KINDS, ttl=TTL, limit=99)
+        self.tasks = await self.world.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=99))
         self.batch = await self.world.see(batch)
         return self.batch
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES
+from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES, ClaimRequest
 from batchwire_server.core.records import Batch, TaskKind
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply
 from batchwire_server.worker.quarantine import QuarantineRunner
@@ -149,7 +149,7 @@ async def test_told_to_end_it_gives_back_and_suspects_nothing(world: Adapters) -
     stop.set()
     await running
     upstream.open.set()
-    (task,) = await world.store.claim("other", RUN_KINDS, ttl=TTL, quarantined=True)
+    (task,) = await world.store.claim(ClaimRequest("other", RUN_KINDS, ttl_s=TTL, quarantined=True))
     assert task.suspect is None
     await world.store.release(task)
     await go(isolation(world, upstream))
@@ -174,7 +174,7 @@ async def test_what_another_took_over_is_left_to_it(world: Adapters) -> None:
     running = asyncio.create_task(go(isolation(world, upstream)))
     await until(lambda: upstream.in_flight)
     await world.store.release_worker("apart", crashed=False)
-    (task,) = await world.store.claim("other", RUN_KINDS, ttl=TTL, quarantined=True)
+    (task,) = await world.store.claim(ClaimRequest("other", RUN_KINDS, ttl_s=TTL, quarantined=True))
     await running
     assert upstream.cut == 1
     assert await world.store.segments_of(task) == []

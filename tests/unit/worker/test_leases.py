@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import Held
+from batchwire_server.core.ports import ClaimRequest, Held
 from batchwire_server.core.records import Task, TaskKind
 from batchwire_server.worker import leases
 from batchwire_server.worker.leases import Leases
@@ -116,14 +116,14 @@ async def test_a_task_that_came_back_under_another_epoch_is_lost(stage: Stage) -
 async def test_without_the_store_leases_go_stale_while_nobody_may_take_over_yet(stage: Stage) -> None:
     holder = Holder(stage, ttl=2.0, beat=0.5)
     await stage.started()
-    (task,) = await stage.store.claim("w1", [TaskKind.RUN], ttl=2.0)
+    (task,) = await stage.store.claim(ClaimRequest("w1", [TaskKind.RUN], ttl_s=2.0))
     holder.believed[task.id] = task.epoch
     async with holder.running():
         await until(lambda: holder.store.renewed)
         holder.store.reachable = False
         await until(lambda: holder.stale)
         assert not holder.leases.hold
-        assert await stage.store.claim("w2", [TaskKind.RUN], ttl=30.0) == []
+        assert await stage.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=30.0)) == []
 
 
 async def test_leases_hold_again_once_the_store_is_back(stage: Stage) -> None:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 from batchwire_server.core import ids
-from batchwire_server.core.ports import ShardReport
+from batchwire_server.core.ports import ClaimRequest, ShardReport
 from batchwire_server.core.records import TaskKind, UploadPart
 from batchwire_server.worker.handlers.orphans import Orphans
 
@@ -91,7 +91,7 @@ async def test_what_is_not_named_as_ours_is_never_touched(world: Adapters) -> No
 
 async def test_the_next_look_waits_for_its_time(world: Adapters) -> None:
     await look(world)
-    assert await world.store.claim("w1", [TaskKind.ORPHANS], ttl=TTL) == []
+    assert await world.store.claim(ClaimRequest("w1", [TaskKind.ORPHANS], ttl_s=TTL)) == []
     await world.stage.advance(3601)
     await look(world)
 
@@ -100,7 +100,7 @@ async def test_an_interval_of_0_looks_never(world: Adapters) -> None:
     await store(world, *ORPHANS)
     await look(world, interval=0)
     assert sorted(world.blobs.blobs) == sorted(ORPHANS)
-    assert await world.store.claim("w1", [TaskKind.ORPHANS], ttl=TTL) == []
+    assert await world.store.claim(ClaimRequest("w1", [TaskKind.ORPHANS], ttl_s=TTL)) == []
 
 
 async def test_a_clock_of_this_machine_that_is_ahead_makes_nothing_old(

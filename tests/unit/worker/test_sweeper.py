@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.ports import ClaimRequest
 from batchwire_server.core.records import TaskKind
 from batchwire_server.worker.handlers.sweep import STEP, UPLOAD_LIFETIME_S, Sweeper
 
@@ -36,7 +37,7 @@ async def test_deleted_files_lose_their_bytes_and_their_rows(world: Adapters) ->
 
 async def test_the_next_sweep_waits_for_its_time(world: Adapters) -> None:
     await sweep(world)
-    assert await world.store.claim("w1", [TaskKind.SWEEP], ttl=TTL) == []
+    assert await world.store.claim(ClaimRequest("w1", [TaskKind.SWEEP], ttl_s=TTL)) == []
     await world.stage.advance(3601)
     await sweep(world)
 

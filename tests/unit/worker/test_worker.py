@@ -9,6 +9,7 @@ from collections.abc import Collection
 import pytest
 from batchwire_server.core.catalog import Route
 from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.ports import ClaimRequest
 from batchwire_server.core.records import Batch, Task, TaskKind
 from batchwire_server.core.results import NoReply, Reply
 from batchwire_server.core.scheduling.retry import RetryPolicy
@@ -232,7 +233,7 @@ class TestTakingOver:
         batch = await world.batch(data_of(5))
         await until(lambda: hung.in_flight == 2)
         await world.stage.advance(1000)
-        (taken,) = await world.store.claim("w2", [TaskKind.RUN], ttl=30.0)
+        (taken,) = await world.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=30.0))
         await until(lambda: hung.cut == 2)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -279,7 +280,7 @@ class TestTakingOver:
         await until(lambda: upstream.in_flight == 5)
         queue.reachable = False
         await until(lambda: upstream.cut == 5)
-        assert await world.store.claim("w2", [TaskKind.RUN], ttl=30.0) == []
+        assert await world.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=30.0)) == []
         upstream.open.set()
         queue.reachable = True
         assert (await world.ended(batch)).completed == 5

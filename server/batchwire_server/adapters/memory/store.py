@@ -16,7 +16,7 @@ from batchwire_server.core.ports import ChangeFeed
 
 
 class MemoryStore(MemoryFiles, MemoryBatches, MemoryTasks, MemoryOutcomes, MemoryGarbage, MemoryKeys, MemoryWebhooks):
-    """FileStore, BatchStore, TaskQueue, GarbageStore, KeyStore, WebhookStore and Reachable of one process.
+    """FileStore, BatchStore, TaskQueue, GarbageStore, KeyStore and WebhookStore of one process.
 
     Args:
         now: the clock, in milliseconds since the epoch.
@@ -26,7 +26,7 @@ class MemoryStore(MemoryFiles, MemoryBatches, MemoryTasks, MemoryOutcomes, Memor
         self._memory = Memory(now)
 
     async def reach(self) -> None:
-        """See Reachable."""
+        """Raise OutOfReachError if nothing can be written now."""
 
     @property
     def changes(self) -> ChangeFeed:

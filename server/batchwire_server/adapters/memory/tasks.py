@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from batchwire_server.adapters.memory.tables import Memory, Queued, Tables
-from batchwire_server.core.ports import CRASH_DELAY_MS, QUARANTINE_AFTER_CRASHES, SOON, Held
+from batchwire_server.core.ports import CRASH_DELAY_MS, QUARANTINE_AFTER_CRASHES, SOON, ClaimRequest, Held
 from batchwire_server.core.records import Task, TaskKind
 
 
@@ -46,19 +45,7 @@ class MemoryTasks:
 
     _memory: Memory
 
-    async def claim(
-        self,
-        worker: str,
-        kinds: Collection[TaskKind],
-        *,
-        ttl: float,
-        full_models: Collection[str] = (),
-        fed: Collection[tuple[str, str]] = (),
-        most: Mapping[str, int] | None = None,
-        limit: int = 1,
-        quarantined: bool = False,
-        expired_before: int | None = None,
-    ) -> list[Task]:
+    async def claim(self, request: ClaimRequest) -> list[Task]:
         """See TaskQueue."""
         async with self._memory.write() as tables:
             now = self._memory.now()
@@ -75,18 +62,20 @@ class MemoryTasks:
             due = [
                 queued
                 for queued in tables.tasks.values()
-                if queued.task.kind in kinds
-                and queued.is_due(now, expired_before)
-                and queued.task.model not in full_models
-                and (queued.task.model, queued.task.tenant) not in fed
-                and _is_quarantined(queued) == quarantined
+                if queued.task.kind in request.kinds
+                and queued.is_due(now, request.expired_before)
+                and queued.task.model not in request.full_models
+                and (queued.task.model, queued.task.tenant) not in request.saturated
+                and _is_quarantined(queued) == request.quarantined
             ]
             claimed: list[Task] = []
             of_model: Counter[str | None] = Counter()
             for queued in sorted(due, key=urgency):
                 model = queued.task.model
-                too_many = of_model[model] >= (most or {}).get(str(model), limit) and queued.state == "ready"
-                if len(claimed) == limit or too_many:
+                too_many = (
+                    of_model[model] >= request.max_shards.get(str(model), request.limit) and queued.state == "ready"
+                )
+                if len(claimed) == request.limit or too_many:
                     continue
                 of_model[model] += 1
                 task = replace(
@@ -96,9 +85,9 @@ class MemoryTasks:
                     claimed_at=now,
                     crashes=queued.crashes,
                 )
-                until = now + int(ttl * 1000)
+                until = now + int(request.ttl_s * 1000)
                 tables.tasks[task.id] = replace(
-                    queued, task=task, state="leased", lease_owner=worker, lease_until=until
+                    queued, task=task, state="leased", lease_owner=request.worker, lease_until=until
                 )
                 claimed.append(task)
         return sorted(claimed, key=lambda task: task.id)

@@ -67,22 +67,22 @@ class ClaimStatements:
             ("others", *names, lapsed), lambda: self._take(*wanted, self._lapsed if lapsed else self._ready)
         )
 
-    def shards(self, *, lapsed: bool, quarantined: bool, but_models: bool, but_fed: bool) -> ReturningUpdate[Any]:
+    def shards(self, *, lapsed: bool, quarantined: bool, but_models: bool, but_saturated: bool) -> ReturningUpdate[Any]:
         """Takes shards. Parameters: those of `_take`; `expired_before` where `lapsed`, `of_tenant` and `of_model` otherwise; `full_models` and `fed` where there are any."""
 
         def made() -> ReturningUpdate[Any]:
             wanted = [IS_SHARD, IS_APART if quarantined else ~IS_APART]
             if but_models:
                 wanted.append(TASK.c.model.not_in(bindparam("full_models", expanding=True)))
-            if but_fed:
-                wanted.append(tuple_(TASK.c.model, TASK.c.tenant).not_in(bindparam("fed", expanding=True)))
+            if but_saturated:
+                wanted.append(tuple_(TASK.c.model, TASK.c.tenant).not_in(bindparam("saturated", expanding=True)))
             if lapsed:
                 wanted.append(self._lapsed)
             else:
                 wanted += [self._ready, TASK.c.tenant == bindparam("of_tenant"), TASK.c.model == bindparam("of_model")]
             return self._take(*wanted)
 
-        return self._once(("shards", lapsed, quarantined, but_models, but_fed), made)
+        return self._once(("shards", lapsed, quarantined, but_models, but_saturated), made)
 
     def groups(self) -> Select[Any]:
         """Selects tenants and models with shards that are ready: the tenant with the fewest shards at work first, then whoever has the least time."""

@@ -13,13 +13,13 @@ from batchwire_server.adapters.sql.webhooks import SqlWebhooks
 
 
 class SqlStore(SqlFiles, SqlBatches, SqlTasks, SqlOutcomes, SqlGarbage, SqlKeys, SqlWebhooks):
-    """FileStore, BatchStore, TaskQueue, GarbageStore, KeyStore, WebhookStore and Reachable over one database."""
+    """FileStore, BatchStore, TaskQueue, GarbageStore, KeyStore and WebhookStore over one database."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     async def reach(self) -> None:
-        """See Reachable."""
+        """Raise OutOfReachError if nothing can be written now."""
         # Within a transaction that writes: SQLite can be read while nobody can write.
         async with self._db.write(quiet=True) as connection:
             await self._db.now(connection)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Row, Update, and_, case, delete, distinct, func, or_, select, text, update
@@ -15,7 +14,7 @@ from batchwire_server.adapters.sql.rows import task_record
 from batchwire_server.adapters.sql.tables import BATCH, TASK
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import CRASH_DELAY_MS, QUARANTINE_AFTER_CRASHES, SOON, Held
+from batchwire_server.core.ports import CRASH_DELAY_MS, QUARANTINE_AFTER_CRASHES, SOON, ClaimRequest, Held
 from batchwire_server.core.records import Task, TaskKind
 
 
@@ -35,42 +34,33 @@ class SqlTasks:
 
     _db: Database
 
-    async def claim(
-        self,
-        worker: str,
-        kinds: Collection[TaskKind],
-        *,
-        ttl: float,
-        full_models: Collection[str] = (),
-        fed: Collection[tuple[str, str]] = (),
-        most: Mapping[str, int] | None = None,
-        limit: int = 1,
-        quarantined: bool = False,
-        expired_before: int | None = None,
-    ) -> list[Task]:
+    async def claim(self, request: ClaimRequest) -> list[Task]:
         """See TaskQueue."""
-        statements, full, busy = claim_statements(self._db.clock), list(full_models), list(fed)
-        others = [kind for kind in kinds if kind is not TaskKind.RUN]
+        statements, limit = claim_statements(self._db.clock), request.limit
+        full, saturated = list(request.full_models), list(request.saturated)
+        others = [kind for kind in request.kinds if kind is not TaskKind.RUN]
         rows: list[Row[Any]] = []
         async with self._db.write(quiet=True) as connection:
-            before = await self._db.now(connection) if expired_before is None else expired_before
-            known = {"worker": worker, "lease_ms": int(ttl * 1000), "expired_before": before}
+            before = request.expired_before
+            if before is None:
+                before = await self._db.now(connection)
+            known = {"worker": request.worker, "lease_ms": int(request.ttl_s * 1000), "expired_before": before}
 
             async def take(statement: ReturningUpdate[Any], *, most: int = limit, **more: Any) -> None:
                 if (most := min(most, limit - len(rows))) > 0:
                     rows.extend(await connection.execute(statement, {**known, **more, "most": most}))
 
-            if others and not quarantined:
+            if others and not request.quarantined:
                 for lapsed in (True, False):
                     await take(statements.others(others, lapsed=lapsed))
-            if TaskKind.RUN in kinds:
-                shape = {"quarantined": quarantined, "but_models": bool(full), "but_fed": bool(busy)}
-                but: dict[str, Any] = {"full_models": full, "fed": busy}
+            if TaskKind.RUN in request.kinds:
+                shape = {"quarantined": request.quarantined, "but_models": bool(full), "but_saturated": bool(saturated)}
+                but: dict[str, Any] = {"full_models": full, "saturated": saturated}
                 await take(statements.shards(lapsed=True, **shape), **but)
                 groups = (await connection.execute(statements.groups())).all() if len(rows) < limit else ()
                 for tenant, model in groups:
-                    if model not in full and (model, tenant) not in busy:
-                        room = (most or {}).get(model, limit) - sum(row.model == model for row in rows)
+                    if model not in full and (model, tenant) not in saturated:
+                        room = request.max_shards.get(model, limit) - sum(row.model == model for row in rows)
                         statement = statements.shards(lapsed=False, **shape)
                         await take(statement, most=room, **but, of_tenant=tenant, of_model=model)
         return sorted((task_record(row, row.now) for row in rows), key=lambda task: task.id)
