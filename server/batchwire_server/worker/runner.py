@@ -15,7 +15,7 @@ from batchwire_server.core.ports import BlobStore, TaskQueue
 from batchwire_server.core.records import Batch, Task
 from batchwire_server.core.scheduling.pacing import Pacing
 from batchwire_server.core.scheduling.retry import RetryPolicy
-from batchwire_server.worker.lanes import Lane, ModelQueue
+from batchwire_server.worker.lane import Lane, ModelQueue
 from batchwire_server.worker.result_writer import ResultWriter
 from batchwire_server.worker.shard_run import ShardRun, load
 

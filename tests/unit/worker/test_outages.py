@@ -6,7 +6,7 @@ import asyncio
 
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply
 from batchwire_server.core.scheduling.retry import RetryPolicy
-from batchwire_server.worker.lanes import FIRST_LIMIT
+from batchwire_server.worker.lane import FIRST_LIMIT
 
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until
 from tests.unit.worker.world import a_run, queue_of

@@ -7,7 +7,7 @@ import time
 import pytest
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply
 from batchwire_server.core.scheduling.retry import RetryPolicy
-from batchwire_server.worker.lanes import FIRST_LIMIT
+from batchwire_server.worker.lane import FIRST_LIMIT
 
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until
 from tests.unit.worker.world import a_run, finished, number_of, queue_of

@@ -18,7 +18,7 @@ from batchwire_server.core.scheduling.retry import RetryPolicy
 from batchwire_server.worker.handlers.finalize import Finalizer
 from batchwire_server.worker.handlers.sweep import Sweeper
 from batchwire_server.worker.handlers.validate import Validator
-from batchwire_server.worker.lanes import Lane, ModelQueue
+from batchwire_server.worker.lane import Lane, ModelQueue
 from batchwire_server.worker.runner import Runner
 from batchwire_server.worker.shard_run import ShardRun
 from batchwire_server.worker.worker import Worker

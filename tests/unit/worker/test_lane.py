@@ -11,7 +11,7 @@ from typing import Any
 from batchwire_server.core.results import NoReply, Reply
 from batchwire_server.core.scheduling.pacing import Pacing
 from batchwire_server.core.scheduling.retry import RetryPolicy
-from batchwire_server.worker.lanes import AHEAD_BYTES, TENANTS_AT_ONCE, Lane, ModelQueue
+from batchwire_server.worker.lane import AHEAD_BYTES, TENANTS_AT_ONCE, Lane, ModelQueue
 from batchwire_server.worker.shard_run import ShardRun
 
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until
