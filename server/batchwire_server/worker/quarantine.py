@@ -54,7 +54,7 @@ class QuarantineRunner:
         self._catalog = catalog
         self._policy = policy
         self._ttl = ttl
-        self._journal = ResultWriter(queue, blobs, 0.0, lambda _: None)
+        self._writer = ResultWriter(queue, blobs, 0.0, lambda _: None)
         self._run: ShardRun | None = None
         self._working: asyncio.Task[None] | None = None
         self._leases = Leases(
@@ -87,8 +87,8 @@ class QuarantineRunner:
     async def _work(self, task: Task, stopping: asyncio.Task[bool]) -> None:
         run = None
         try:
-            run = self._run = ShardRun(task, await self._queue.batch_of(task), self._journal.note)
-            self._journal.add(run)
+            run = self._run = ShardRun(task, await self._queue.batch_of(task), self._writer.note)
+            self._writer.add(run)
             self._working = asyncio.create_task(self._run_lines(run))
             await asyncio.wait({self._working, stopping}, return_when=asyncio.FIRST_COMPLETED)
             self._working.cancel()
@@ -123,10 +123,10 @@ class QuarantineRunner:
 
     async def _end(self, run: ShardRun) -> None:
         """Records that a run is over; gives its shard back when lines are left that are still to be run."""
-        if not run.stopped and run.waiting:
+        if not run.stopped and run.pending:
             run.hand_over()
         done = run.done
-        await self._journal.write()
+        await self._writer.write()
         if not done:
             await self._queue.release(run.task)
 
@@ -139,40 +139,40 @@ class QuarantineRunner:
         if not routes:
             raise UnknownModelsError(f"no upstream serves {run.task.model} just now")
         log.warning("a shard of %s that has crashed %d times is run line by line", run.batch.id, run.task.crashes)
-        jobs = await load(run, self._queue, self._blobs)
-        for job in jobs:
-            if run.task.suspect == -job.number:
-                log.error("line %d of %s is given up: what ran it crashed", job.number, run.batch.id)
-                self._land(job, NoReply(NoReplyKind.CRASHED, "the process crashed"), None)
+        lines = await load(run, self._queue, self._blobs)
+        for line in lines:
+            if run.task.suspect == -line.number:
+                log.error("line %d of %s is given up: what ran it crashed", line.number, run.batch.id)
+                self._finish(line, NoReply(NoReplyKind.CRASHED, "the process crashed"), None)
             else:
                 again = (
-                    run.task.suspect == job.number
+                    run.task.suspect == line.number
                 )  # the process may have been ended from outside: one more try tells
-                await self._call(job, [route.upstream for route in routes], -job.number if again else job.number)
-            await self._journal.write()
+                await self._call(line, [route.upstream for route in routes], -line.number if again else line.number)
+            await self._writer.write()
 
-    async def _call(self, job: LineCall, upstreams: list[Upstream], note: int) -> None:
+    async def _call(self, line: LineCall, upstreams: list[Upstream], note: int) -> None:
         """Calls a line until its result is final; `note` is what to find when this process ends meanwhile."""
-        task = job.run.task
+        task = line.run.task
         while True:
             await self._queue.suspect(task, note)
-            upstream = upstreams[(job.attempts + job.refusals) % len(upstreams)]
-            result, usage = judged(await upstream.call(job.run.endpoint, job.body))
-            again = decide(result, job.attempts, job.refusals, self._policy)
+            upstream = upstreams[(line.attempts + line.refusals) % len(upstreams)]
+            result, usage = judged(await upstream.call(line.run.endpoint, line.body))
+            again = decide(result, line.attempts, line.refusals, self._policy)
             if again is None:
-                self._land(job, result, usage)
+                self._finish(line, result, usage)
                 return
             await self._queue.suspect(task, None)
             counted = again.counted and not (isinstance(result, Reply) and result.status in GATEWAY_STATUSES)
-            job.attempts += counted
-            job.refusals += not counted
+            line.attempts += counted
+            line.refusals += not counted
             await asyncio.sleep(again.delay)
 
-    def _land(self, job: LineCall, result: Reply | NoReply, usage: Usage | None) -> None:
+    def _finish(self, line: LineCall, result: Reply | NoReply, usage: Usage | None) -> None:
         me = asyncio.current_task()
         assert me is not None
-        job.run.take_off(me)
-        job.run.land(me, job, result, usage)
+        line.run.start(me, line)
+        line.run.finish(me, line, result, usage)
 
     def _held(self, held: Held) -> None:
         """Ends a run whose batch has ended or is being cancelled."""

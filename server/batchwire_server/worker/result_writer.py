@@ -56,7 +56,7 @@ class ResultWriter:
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
         self._storing = asyncio.Semaphore(SEGMENTS_AT_ONCE)
-        self.stuck = False  # whether the last write failed: more results would only pile up
+        self.stalled = False  # whether the last write failed: more results would only pile up
 
     def add(self, run: ShardRun) -> None:
         """Takes charge of a run."""
@@ -68,8 +68,8 @@ class ResultWriter:
 
         A run that has settled waits for the next write, together with others, as long as more of its batch is being run here.
         """
-        self._held_bytes += run.fresh_bytes
-        run.fresh_bytes = 0
+        self._held_bytes += run.uncounted_bytes
+        run.uncounted_bytes = 0
         if self._held_bytes >= MAX_HELD_BYTES or (run.settled and self._was_last(run)):
             self._wake.set()
 
@@ -87,11 +87,11 @@ class ResultWriter:
                 await self.write()
             except Exception:
                 log.exception("finished lines could not be made durable; they are kept, and it is tried again")
-                self.stuck = True
+                self.stalled = True
                 await asyncio.sleep(self._interval)
                 self._wake.set()
             else:
-                self.stuck = False
+                self.stalled = False
 
     async def write(self) -> None:
         """Makes all that has finished durable. Raises what the store or the blobs raise; nothing is lost then."""

@@ -6,16 +6,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.errors import UnknownModelsError
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import BlobStore, TaskQueue
 from batchwire_server.core.records import Batch, Task
+from batchwire_server.core.scheduling.demand import ShardDemand
 from batchwire_server.core.scheduling.pacing import Pacing
 from batchwire_server.core.scheduling.retry import RetryPolicy
-from batchwire_server.worker.lane import Lane, ModelQueue
+from batchwire_server.worker.lane import Lane
+from batchwire_server.worker.model import ModelQueue
 from batchwire_server.worker.result_writer import ResultWriter
 from batchwire_server.worker.shard_run import ShardRun, load
 
@@ -30,23 +31,6 @@ def _pacing(route: Route) -> Pacing | None:
     if not route.requests_per_minute and not route.tokens_per_minute:
         return None
     return Pacing(route.requests_per_minute, route.tokens_per_minute, time.monotonic())
-
-
-@dataclass(frozen=True, slots=True)
-class Wants:
-    """What shards a worker has room for.
-
-    Attributes:
-        full_models: models of which it takes no more.
-        fed: models, and tenants of whose lines it has enough there.
-        shards: how many of each other model it takes.
-        limit: how many in all.
-    """
-
-    full_models: list[str]
-    fed: list[tuple[str, str]]
-    shards: dict[str, int]
-    limit: int
 
 
 class Runner:
@@ -83,7 +67,7 @@ class Runner:
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._models: dict[str, ModelQueue] = {}
         self._routes: dict[Lane, Route] = {}
-        self.journal = ResultWriter(queue, blobs, flush_interval, self._closed)
+        self.writer = ResultWriter(queue, blobs, flush_interval, self._closed)
         self.runs: dict[int, ShardRun] = {}
         self._joined: dict[str, float] = {}
         self._looking: set[asyncio.Task[None]] = set()
@@ -91,7 +75,7 @@ class Runner:
     async def start(self, task: Task) -> None:
         """Takes a shard in. Raises UnknownModelsError when no upstream serves its model just now, and LeaseLostError."""
         batch = self._batch_at_work(task) or await self._queue.batch_of(task)
-        run = ShardRun(task, batch, self.journal.note)
+        run = ShardRun(task, batch, self.writer.note)
         if batch.status is not BatchStatus.IN_PROGRESS:
             run.stop()
             self._add(run)
@@ -102,14 +86,14 @@ class Runner:
         routes = self._catalog.last.routes_of(task.model) or (await self._catalog.read()).routes_of(task.model)
         if not routes:
             raise UnknownModelsError(f"no upstream serves {task.model} just now")
-        jobs = await load(run, self._queue, self._blobs)
+        lines = await load(run, self._queue, self._blobs)
         self._add(run)
         time_left = (task.deadline - task.claimed_at) / 1000
-        self._timers[task.id] = asyncio.get_running_loop().call_later(time_left, run.cut)
+        self._timers[task.id] = asyncio.get_running_loop().call_later(time_left, run.cancel)
         queue = self._model_queue(task.model, routes)
         if len([held for held in self.runs.values() if held.task.model == task.model]) == 1:
             await self._join(task.model)
-        queue.push(jobs)
+        queue.push(lines)
 
     async def _join(self, model: str) -> None:
         """Takes no more than a worker's part of a model that this one had no shards of until now.
@@ -141,7 +125,7 @@ class Runner:
             self._forget(old)
             old.abort()
         self.runs[run.task.id] = run
-        self.journal.add(run)
+        self.writer.add(run)
 
     def _closed(self, run: ShardRun) -> None:
         if self.runs.get(run.task.id) is run:
@@ -149,7 +133,7 @@ class Runner:
         self._on_room()
 
     def _may_call_now(self) -> bool:
-        return self._may_call() and not self.journal.stuck
+        return self._may_call() and not self.writer.stalled
 
     def _forget(self, run: ShardRun) -> None:
         del self.runs[run.task.id]
@@ -169,27 +153,27 @@ class Runner:
         return queue
 
     @property
-    def stuck(self) -> bool:
+    def stalled(self) -> bool:
         """Whether results cannot be made durable just now, so that no more shards are wanted."""
-        return self.journal.stuck
+        return self.writer.stalled
 
-    def wants(self) -> Wants:
+    def demand(self) -> ShardDemand:
         """Returns what shards there is room for."""
-        shards = {model: queue.wanted_shards for model, queue in self._models.items()}
-        return Wants(
-            full_models=[model for model, queue in self._models.items() if queue.crowded],
-            fed=[
-                (model, tenant) for model, queue in self._models.items() if not queue.wanted for tenant in queue.tenants
+        shards = {model: queue.shard_demand for model, queue in self._models.items()}
+        return ShardDemand(
+            full_models=[model for model, queue in self._models.items() if queue.full],
+            saturated=[
+                (model, tenant) for model, queue in self._models.items() if not queue.demand for tenant in queue.tenants
             ],
-            shards={model: max(1, wanted) for model, wanted in shards.items()},
+            max_shards={model: max(1, demand) for model, demand in shards.items()},
             limit=max(1, min(MAX_SHARDS_AT_ONCE, sum(shards.values()))),
         )
 
-    def learn(self, wants: Wants, claimed: int) -> None:
+    def learn(self, demand: ShardDemand, claimed: int) -> None:
         """Takes note of how many shards a claim has brought: if none, the models that any tenant's were wanted of have none left."""
-        left_out = {*wants.full_models, *(model for model, _ in wants.fed)}
+        left_out = {*demand.full_models, *(model for model, _ in demand.saturated)}
         for model, queue in self._models.items():
-            queue.exhausted = not claimed and model not in left_out
+            queue.queue_empty = not claimed and model not in left_out
 
     def share(self, workers: Mapping[str, int]) -> None:
         """Divides what each model's upstreams take among the workers that run it."""
@@ -213,22 +197,22 @@ class Runner:
             if timer := self._timers.pop(task_id, None):
                 timer.cancel()
             left = max(0.0, self._cancel_grace)
-            self._timers[task_id] = asyncio.get_running_loop().call_later(left, run.cut)
+            self._timers[task_id] = asyncio.get_running_loop().call_later(left, run.cancel)
         else:
-            run.cut()
+            run.cancel()
 
     async def hand_over(self, grace: float) -> None:
         """Starts no more lines, gives those in flight `grace` seconds, and makes durable what has finished, trying again until then."""
         end = time.monotonic() + grace
         for run in self.runs.values():
             run.hand_over()
-        if flying := {call for run in self.runs.values() for call in run.flying}:
-            await asyncio.wait(flying, timeout=grace)
+        if in_flight := {call for run in self.runs.values() for call in run.in_flight}:
+            await asyncio.wait(in_flight, timeout=grace)
         for run in list(self.runs.values()):
-            run.cut()
+            run.cancel()
         for queue in self._models.values():
             await queue.close()
-        await self.journal.write_all(max(end, time.monotonic() + grace / 2))
+        await self.writer.write_all(max(end, time.monotonic() + grace / 2))
 
     def suspend(self) -> None:
         """Cuts off the calls in flight: the leases could not be renewed in time.
@@ -236,4 +220,4 @@ class Runner:
         What has finished is kept: if nobody else has taken the shards when the leases can be renewed again, it counts, and the lines go on.
         """
         for run in self.runs.values():
-            run.cut_off()
+            run.cancel_calls()

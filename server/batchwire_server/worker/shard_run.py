@@ -1,4 +1,4 @@
-"""A shard while it runs: its lines on their way, and those that have finished and wait to be made durable."""
+"""A shard while a worker runs it: its lines, and the finished ones that wait to be recorded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,16 @@ from batchwire_server.core.segments import FinishedLine, decode_header
 
 
 class LineCall(msgspec.Struct, eq=False, gc=False):
-    """One line on its way."""
+    """The call that one line stands for.
+
+    Attributes:
+        run: the shard that the line belongs to.
+        number: the line's number in the input, from 1.
+        custom_id: the caller's name for it, as JSON.
+        body: what is sent to the upstream.
+        attempts: failed calls that count towards the policy's maximum.
+        refusals: failed calls that do not count.
+    """
 
     run: ShardRun
     number: int
@@ -36,148 +45,162 @@ class LineCall(msgspec.Struct, eq=False, gc=False):
 class ShardRun:
     """The lines of a shard that a worker holds.
 
-    A run is fed until `stop`, and settled when none of its lines waits or is in flight. After `abort` nothing that still comes in counts.
+    After `stop` no line starts. A run is
+    settled when nothing more will come of it here. After `abort` no result counts.
 
     Args:
         task: the leased shard.
-        batch: whose it is.
-        on_progress: called when a line has finished, and when the run has settled.
+        batch: the batch that it belongs to.
+        on_progress: called when a line has finished, and when the run may have settled.
+
+    Attributes:
+        pending: number of lines that are neither in flight nor finished.
+        in_flight: the calls in flight: the slots that make them.
+        stopped, aborted, handed_over: whether `stop`, `abort`, `hand_over` was called.
+        segments: number of segments written so far.
+        finished: finished lines that are not recorded yet.
+        uncounted_bytes: size of the finished lines that the result writer has not counted yet.
     """
 
     def __init__(self, task: Task, batch: Batch, on_progress: Callable[[ShardRun], None]) -> None:
         self.task = task
         self.batch = batch
         self.endpoint = batch.endpoint
-        self.waiting = 0
-        self.flying: set[asyncio.Task[None]] = set()
-        self._cut: set[asyncio.Task[None]] = set()
+        self.pending = 0
+        self.in_flight: set[asyncio.Task[None]] = set()
         self.stopped = False
         self.aborted = False
         self.handed_over = False
         self.segments = 0
         self.finished: list[FinishedLine] = []
-        self.fresh_bytes = 0  # of lines that have finished and that the journal has not counted yet
+        self.uncounted_bytes = 0
+        self._cancelled: set[asyncio.Task[None]] = set()
         self._on_progress = on_progress
 
     @property
     def settled(self) -> bool:
         """Whether nothing more will come of this run."""
-        return not self.flying and (self.stopped or not self.waiting)
+        return not self.in_flight and (self.stopped or not self.pending)
 
     @property
     def done(self) -> bool:
-        """Whether the shard is over for everybody, not only for this worker."""
-        return self.settled and not (self.handed_over and self.waiting)
+        """Whether the shard is over, and no other worker has to run the rest of it."""
+        return self.settled and not (self.handed_over and self.pending)
 
-    def jobs(self, lines: Iterable[tuple[int, bytes]]) -> list[LineCall]:
-        """Makes jobs of lines: their numbers and texts."""
+    def add_lines(self, lines: Iterable[tuple[int, bytes]]) -> list[LineCall]:
+        """Make calls of lines, given as number and text."""
         model, rules = self.batch.replace_model, self.batch.line_rules
-        calls = [(number, read_call(text)) for number, text in lines]
-        made = [
+        parsed = [(number, read_call(text)) for number, text in lines]
+        calls = [
             LineCall(self, number, bytes(call.custom_id), rewritten(bytes(call.body), model, rules))
-            for number, call in calls
+            for number, call in parsed
         ]
-        self.waiting += len(made)
-        return made
+        self.pending += len(calls)
+        return calls
 
-    def take_off(self, call: asyncio.Task[None]) -> None:
-        """Takes note that a line is in flight, within the task `call`."""
-        self.waiting -= 1
-        self.flying.add(call)
+    def start(self, call: asyncio.Task[None], line: LineCall) -> None:
+        """Record that `call` makes the line's call."""
+        self.pending -= 1
+        self.in_flight.add(call)
 
-    def retry(self, call: asyncio.Task[None]) -> None:
-        """Takes note that a line has come back and waits again."""
-        self.flying.discard(call)
-        self.waiting += 1
-        if self.stopped:
-            self._on_progress(self)
-
-    def land(self, call: asyncio.Task[None], job: LineCall, result: Reply | NoReply, usage: Usage | None) -> None:
-        """Takes a line's final result. `usage` is None when a reply is no JSON."""
-        self.flying.discard(call)
+    def finish(self, call: asyncio.Task[None], line: LineCall, result: Reply | NoReply, usage: Usage | None) -> None:
+        """Take a line's final result. `usage` is None if a reply is not JSON."""
+        self.in_flight.discard(call)
         if self.aborted:
             return
-        line_id = ids.line_id(self.batch.id, job.number)
+        line_id = ids.line_id(self.batch.id, line.number)
         if isinstance(result, NoReply):
-            text, ok = unanswered_line(line_id, job.custom_id, result.kind), False
+            text, ok = unanswered_line(line_id, line.custom_id, result.kind), False
         else:
             ok = 200 <= result.status < 300
             if usage is None:
                 result = Reply(result.status, wrapped(result), result.request_id)
-            text = answered_line(line_id, job.custom_id, result)
-        self.finished.append(FinishedLine(job.number, text, ok, usage or NO_USAGE))
-        self.fresh_bytes += len(text)
+            text = answered_line(line_id, line.custom_id, result)
+        self.finished.append(FinishedLine(line.number, text, ok, usage or NO_USAGE))
+        self.uncounted_bytes += len(text)
         self._on_progress(self)
 
-    def drop(self, call: asyncio.Task[None]) -> None:
-        """Takes note that a line in flight was cut off, and has still to be run."""
-        self.flying.discard(call)
-        self.waiting += 1
-        self._on_progress(self)
+    def requeue(self, call: asyncio.Task[None], line: LineCall) -> None:
+        """Record that a line in flight has come back without an attempt, and waits again."""
+        self._come_back(call)
+
+    def delay(self, call: asyncio.Task[None], line: LineCall) -> None:
+        """Record that a line in flight has failed, and waits for its retry."""
+        self._come_back(call)
 
     def stop(self) -> None:
-        """Ends feeding: lines in flight may still come in."""
+        """Start no more lines. Lines in flight may still finish."""
         self.stopped = True
         self._on_progress(self)
 
-    def cut(self) -> None:
-        """Ends feeding, and the lines in flight too; what has finished still counts."""
+    def cancel(self) -> None:
+        """Stop, and cancel the calls in flight. Finished lines still count."""
         self.stop()
-        self.cut_off()
+        self.cancel_calls()
 
-    def cut_off(self) -> None:
-        """Ends the lines in flight: they have still to be run."""
-        for call in list(self.flying):
-            self._cut.add(call)
+    def cancel_calls(self) -> None:
+        """Cancel the calls in flight. Their lines are requeued."""
+        for call in list(self.in_flight):
+            self._cancelled.add(call)
             call.cancel()
 
-    def was_cut_off(self, call: asyncio.Task[None]) -> bool:
-        """Tells a call that ends whether `cut_off` is why."""
-        cut = call in self._cut
-        self._cut.discard(call)
-        return cut
+    def was_cancelled(self, call: asyncio.Task[None]) -> bool:
+        """Return True, once, if `cancel_calls` cancelled this call."""
+        cancelled = call in self._cancelled
+        self._cancelled.discard(call)
+        return cancelled
 
     def hand_over(self) -> None:
-        """Ends feeding, with the rest of the lines left for another worker."""
+        """Stop, and leave the pending lines to another worker."""
         self.handed_over = True
         self.stop()
 
     def abort(self) -> None:
-        """Ends all: another worker holds the shard now."""
+        """Cancel, and drop later results: another worker holds the shard now."""
         self.aborted = True
-        self.cut()
+        self.cancel()
+
+    def _come_back(self, call: asyncio.Task[None]) -> None:
+        self.in_flight.discard(call)
+        self.pending += 1
+        if self.stopped:
+            self._on_progress(self)
 
 
 async def load(run: ShardRun, queue: TaskQueue, blobs: BlobStore) -> list[LineCall]:
-    """Returns the lines of a run that have no result yet."""
+    """Return the calls of a run's lines that have no recorded result."""
     task, shard, key = run.task, run.task.shard, run.batch.input_key
     assert shard
     assert key
-    done: set[int] = set()
-    for segment in await queue.segments_of(task) if task.epoch > 1 else ():  # the first holder finds nothing
+    recorded: set[int] = set()
+    for segment in await queue.segments_of(task) if task.epoch > 1 else ():  # the first holder finds none
         header = await blobs.read(segment.blob_key, 0, segment.header_bytes)
-        done.update(decode_header(header).lines)
+        recorded.update(decode_header(header).lines)
     piece = await blobs.read(key, shard.offset, shard.offset + shard.length)
-    return run.jobs(lines_to_run(piece, task, shard, done))
+    return run.add_lines(lines_to_run(piece, task, shard, recorded))
 
 
-def lines_to_run(piece: bytes, task: Task, shard: Shard, done: set[int]) -> Iterator[tuple[int, bytes]]:
-    """Yields number and text of the lines of a shard that have no result yet.
+def lines_to_run(piece: bytes, task: Task, shard: Shard, recorded: set[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield number and text of a shard's lines that have no recorded result.
 
     Args:
-        piece: the bytes of the input that hold the shard.
+        piece: the byte range of the input that holds the shard.
         task: names the shard's model.
-        shard: where the piece stands.
-        done: numbers of the lines that have a result.
+        shard: where the piece begins, and how many lines belong to the shard.
+        recorded: numbers of the lines that have a result.
     """
     lines = list(lines_of(piece, shard))
-    shared = len(lines) != shard.lines  # other models have lines in this piece too
+    shared = len(lines) != shard.lines  # lines of other models stand in this piece too
     name = msgspec.json.encode(task.model)[1:-1]
     for number, text in lines:
-        if number not in done and not (shared and not _names(text, name, task.model)):
+        if number not in recorded and not (shared and not _names(text, name, task.model)):
             yield number, text
 
 
 def _names(text: bytes, name: bytes, model: str | None) -> bool:
-    """Tells whether a line names a model, whose `name` is as it is most often written. Most lines that do not are told without being read."""
+    """Return True if a line names the model.
+
+    `name` is the model's usual spelling in JSON. Most lines of other models lack it, and are not
+    parsed.
+    """
     return (name in text or b"\\" in text) and read_model(text) == model

@@ -84,7 +84,7 @@ class Worker:
         # What this name held before, it has forgotten.
         await self._queue.release_worker(self._name, crashed=True)
         background = [
-            asyncio.create_task(self._runner.journal.run()),
+            asyncio.create_task(self._runner.writer.run()),
             asyncio.create_task(self._leases.run()),
             asyncio.create_task(self._share()),
         ]
@@ -192,22 +192,22 @@ class Worker:
 
     async def _claim_shards(self) -> bool:
         """Claims shards, as far as they are wanted; tells whether there were any."""
-        if self._runner.stuck or not self._leases.hold:
+        if self._runner.stalled or not self._leases.hold:
             return False
-        wants = self._runner.wants()
+        demand = self._runner.demand()
         claimed = await self._queue.claim(
             ClaimRequest(
                 self._name,
                 [TaskKind.RUN],
                 ttl_s=self._ttl,
-                full_models=wants.full_models,
-                saturated=wants.fed,
-                max_shards=wants.shards,
-                limit=wants.limit,
+                full_models=demand.full_models,
+                saturated=demand.saturated,
+                max_shards=demand.max_shards,
+                limit=demand.limit,
                 expired_before=self._leases.expired_before,
             )
         )
-        self._runner.learn(wants, len(claimed))
+        self._runner.learn(demand, len(claimed))
         self._starting = {task.id: task.epoch for task in claimed}
         for task in claimed:
             await self._guard(task, self._runner.start)

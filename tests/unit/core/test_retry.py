@@ -8,7 +8,7 @@ from batchwire_server.core.scheduling.retry import Again, RetryPolicy, decide, i
 from hypothesis import given
 from hypothesis import strategies as st
 
-POLICY = RetryPolicy(max_attempts=3, base=0.5, cap=8.0)
+POLICY = RetryPolicy(max_attempts=3, base_s=0.5, cap_s=8.0)
 UNREACHABLE, BROKEN, TIMEOUT = (
     NoReply(kind, "") for kind in (NoReplyKind.UNREACHABLE, NoReplyKind.BROKEN, NoReplyKind.TIMEOUT)
 )
@@ -62,7 +62,7 @@ def test_retry_after_of_other_failures_delays_the_line_but_not_the_lane() -> Non
 @given(st.integers(0, 1), st.integers(0, 1_000_000))
 def test_delays_double_with_jitter_up_to_the_cap(attempts: int, refusals: int) -> None:
     delay = again(Reply(500, b""), attempts, refusals).delay
-    ceiling = min(POLICY.cap, POLICY.base * 2 ** min(attempts + refusals, 20))
+    ceiling = min(POLICY.cap_s, POLICY.base_s * 2 ** min(attempts + refusals, 20))
     assert ceiling / 2 <= delay <= ceiling
 
 

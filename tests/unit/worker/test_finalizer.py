@@ -15,7 +15,7 @@ from batchwire_server.core.shards import ShardCutter
 from batchwire_server.worker.handlers import finalize as finalizer
 
 from tests.ports.stores import RUN_KINDS, TTL
-from tests.unit.worker.world import Adapters, line
+from tests.unit.worker.world import Adapters, input_line
 
 S = BatchStatus
 
@@ -30,7 +30,7 @@ class Scene:
         self.tasks: list[Task] = []
 
     async def start(self) -> Batch:
-        lines = [line(number, model) for number, model in enumerate(self.models, 1)]
+        lines = [input_line(number, model) for number, model in enumerate(self.models, 1)]
         batch = await self.world.batch(b"".join(lines))
         cutter = ShardCutter(1 << 40, max_lines=self.window)
         offset = 0
@@ -157,7 +157,7 @@ async def test_lines_that_never_ran_in_time_are_told_so(world: Adapters) -> None
 
 
 async def test_a_batch_that_was_cancelled_before_it_was_validated_leaves_no_files(world: Adapters) -> None:
-    batch = await world.batch(line(1))
+    batch = await world.batch(input_line(1))
     await world.store.cancel_batch("acme", batch.id)
     await world.finalizer()(await world.stage.claim_one(TaskKind.FINALIZE))
     found = await world.see(batch)

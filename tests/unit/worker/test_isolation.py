@@ -14,7 +14,7 @@ from batchwire_server.worker.quarantine import QuarantineRunner
 
 from tests.ports.stores import RUN_KINDS, TTL
 from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream, fine, until
-from tests.unit.worker.world import QUICK, Adapters, line, number_of
+from tests.unit.worker.world import QUICK, Adapters, input_line, number_of
 
 S = BatchStatus
 LINES = 6
@@ -28,7 +28,7 @@ def isolation(world: Adapters, upstream: ScriptedUpstream, name: str = "apart") 
 
 async def quarantined(world: Adapters, **more: object) -> Batch:
     """Returns a batch in progress whose shard has crashed as often as it takes."""
-    batch = await world.batch(b"".join(line(number) for number in range(1, LINES + 1)), **more)
+    batch = await world.batch(b"".join(input_line(number) for number in range(1, LINES + 1)), **more)
     task = await world.stage.claim_one(TaskKind.VALIDATE)
     await world.validator(Catalog([Route(ScriptedUpstream())]))(task)
     for _ in range(QUARANTINE_AFTER_CRASHES):
@@ -111,7 +111,7 @@ async def test_a_line_that_waits_to_be_called_again_is_no_suspect(world: Adapter
 
     upstream.answer = unreachable
     isolated = isolation(world, upstream)
-    isolated._policy = type(QUICK)(max_attempts=3, base=60.0, cap=60.0)
+    isolated._policy = type(QUICK)(max_attempts=3, base_s=60.0, cap_s=60.0)
     waits = False
 
     async def look() -> None:

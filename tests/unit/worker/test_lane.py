@@ -9,15 +9,17 @@ from functools import partial
 from typing import Any
 
 from batchwire_server.core.results import NoReply, Reply
+from batchwire_server.core.scheduling.demand import BACKLOG_BYTES, TENANTS_AT_ONCE
 from batchwire_server.core.scheduling.pacing import Pacing
 from batchwire_server.core.scheduling.retry import RetryPolicy
-from batchwire_server.worker.lane import AHEAD_BYTES, TENANTS_AT_ONCE, Lane, ModelQueue
+from batchwire_server.worker.lane import Lane
+from batchwire_server.worker.model import ModelQueue
 from batchwire_server.worker.shard_run import ShardRun
 
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until
 from tests.unit.worker.world import QUICK, a_run, finished, number_of, queue_of
 
-LONG = RetryPolicy(max_attempts=3, base=1000.0, cap=1000.0)
+LONG = RetryPolicy(max_attempts=3, base_s=1000.0, cap_s=1000.0)
 
 
 def has_finished(run: ShardRun, count: int) -> bool:
@@ -27,8 +29,8 @@ def has_finished(run: ShardRun, count: int) -> bool:
 async def test_every_line_is_called_once_and_lands_once() -> None:
     upstream = ScriptedUpstream()
     async with queue_of(upstream) as queue:
-        run, jobs = a_run(range(1, 201))
-        queue.push(jobs)
+        run, lines = a_run(range(1, 201))
+        queue.push(lines)
         await until(lambda: run.settled)
         assert finished(run) == list(range(1, 201))
         assert set(upstream.times.values()) == {1}
@@ -39,8 +41,8 @@ async def test_as_many_calls_are_in_flight_as_there_are_slots() -> None:
     upstream = ScriptedUpstream()
     upstream.open.clear()
     async with queue_of(upstream, cap=5) as queue:
-        run, jobs = a_run(range(1, 101))
-        queue.push(jobs)
+        run, lines = a_run(range(1, 101))
+        queue.push(lines)
         await until(lambda: upstream.in_flight == 5)
         upstream.open.set()
         await until(lambda: run.settled)
@@ -56,8 +58,8 @@ async def test_a_slot_takes_the_next_line_the_moment_its_call_ends() -> None:
 
     upstream = ScriptedUpstream(gated)
     async with queue_of(upstream, cap=3) as queue:
-        run, jobs = a_run(range(1, 11))
-        queue.push(jobs)
+        run, lines = a_run(range(1, 11))
+        queue.push(lines)
         for number in range(1, 8):
             await until(lambda: upstream.in_flight == 3)
             assert len(upstream.calls) == number + 2  # one line has made room for one
@@ -73,8 +75,8 @@ async def test_two_upstreams_share_the_lines_of_a_model() -> None:
     for upstream in (first, second):
         upstream.open.clear()
     async with queue_of(first, second, cap=4) as queue:
-        run, jobs = a_run(range(1, 31))
-        queue.push(jobs)
+        run, lines = a_run(range(1, 31))
+        queue.push(lines)
         await until(lambda: first.in_flight == second.in_flight == 4)
         first.open.set()  # the other one hangs, and is waited for only with what it holds
         await until(lambda: len(run.finished) == 26)
@@ -84,11 +86,11 @@ async def test_two_upstreams_share_the_lines_of_a_model() -> None:
 
 
 async def test_a_model_whose_lanes_are_full_does_not_hold_another_up() -> None:
-    stuck, quick = ScriptedUpstream(), ScriptedUpstream()
-    stuck.open.clear()
-    async with queue_of(stuck) as full, queue_of(quick) as free:
-        waiting, jobs = a_run(range(1, 100))
-        full.push(jobs)
+    stalled, quick = ScriptedUpstream(), ScriptedUpstream()
+    stalled.open.clear()
+    async with queue_of(stalled) as full, queue_of(quick) as free:
+        waiting, lines = a_run(range(1, 100))
+        full.push(lines)
         run, others = a_run(range(1, 100), task_id=2)
         free.push(others)
         await until(lambda: run.settled)
@@ -113,9 +115,9 @@ class TestPacing:
         upstream = ScriptedUpstream()
         queue = ModelQueue(QUICK, lambda: True, lambda: None)
         queue.lanes.append(Lane(upstream, queue, 256, Pacing(60 * 100, 0, time.monotonic())))
-        run, jobs = a_run(range(1, 131))
+        run, lines = a_run(range(1, 131))
         started = time.monotonic()
-        queue.push(jobs)
+        queue.push(lines)
         await until(lambda: len(upstream.calls) >= 100)
         await until(lambda: run.settled)
         assert time.monotonic() - started >= 0.3  # a hundred were saved up, the other thirty come one by one
@@ -128,9 +130,9 @@ class TestPacing:
 
         queue = ModelQueue(QUICK, lambda: True, lambda: None)
         queue.lanes.append(Lane(ScriptedUpstream(long), queue, 1, Pacing(0, 60 * 1000, time.monotonic())))
-        run, jobs = a_run(range(1, 14))
+        run, lines = a_run(range(1, 14))
         started = time.monotonic()
-        queue.push(jobs)
+        queue.push(lines)
         await until(lambda: run.settled)
         assert time.monotonic() - started >= 0.2
         await queue.close()
@@ -140,9 +142,9 @@ class TestPacing:
         lane = Lane(ScriptedUpstream(), queue, 8, Pacing(60 * 100, 0, time.monotonic()))
         queue.lanes.append(lane)
         lane.share(8, 4)
-        run, jobs = a_run(range(1, 31))
+        run, lines = a_run(range(1, 31))
         started = time.monotonic()
-        queue.push(jobs)
+        queue.push(lines)
         await until(lambda: run.settled)
         assert lane.limit.cap == 2
         assert time.monotonic() - started >= 0.1  # 25 a second, of which one second's were saved up
@@ -153,8 +155,8 @@ class TestPacing:
         queue = ModelQueue(QUICK, lambda: True, lambda: None)
         queue.lanes.append(Lane(slow, queue, 256, Pacing(1, 0, time.monotonic())))
         queue.lanes.append(Lane(quick, queue, 256))
-        run, jobs = a_run(range(1, 101))
-        queue.push(jobs)
+        run, lines = a_run(range(1, 101))
+        queue.push(lines)
         await until(lambda: run.settled)
         assert (len(slow.calls), len(quick.calls)) == (1, 99)
         await queue.close()
@@ -169,10 +171,10 @@ class TestEnding:
 
         upstream = ScriptedUpstream(first_only)
         async with queue_of(upstream, cap=4) as queue:
-            run, jobs = a_run(range(1, 101))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 101))
+            queue.push(lines)
             await until(lambda: upstream.in_flight == 4 and run.finished)
-            run.cut()
+            run.cancel()
             await until(lambda: run.settled)
             assert finished(run) == [1]
             assert run.done
@@ -187,8 +189,8 @@ class TestEnding:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         async with queue_of(upstream, cap=4) as queue:
-            run, jobs = a_run(range(1, 101))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 101))
+            queue.push(lines)
             await until(lambda: upstream.in_flight == 4)
             run.stop()
             assert not run.settled
@@ -201,8 +203,8 @@ class TestEnding:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         async with queue_of(upstream, cap=4) as queue:
-            run, jobs = a_run(range(1, 101))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 101))
+            queue.push(lines)
             await until(lambda: upstream.in_flight == 4)
             run.hand_over()
             upstream.open.set()
@@ -213,11 +215,11 @@ class TestEnding:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         async with queue_of(upstream) as queue:
-            run, jobs = a_run(range(1, 5))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 5))
+            queue.push(lines)
             await until(lambda: upstream.in_flight == 4)
             run.hand_over()
-            run.cut()
+            run.cancel()
             await until(lambda: run.settled)
             assert not run.done, "four lines never ran"
 
@@ -225,8 +227,8 @@ class TestEnding:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         async with queue_of(upstream) as queue:
-            run, jobs = a_run(range(1, 5))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 5))
+            queue.push(lines)
             await until(lambda: upstream.in_flight == 4)
             run.hand_over()
             upstream.open.set()
@@ -237,12 +239,12 @@ class TestEnding:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         async with queue_of(upstream) as queue:
-            run, jobs = a_run(range(1, 5))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 5))
+            queue.push(lines)
             await until(lambda: upstream.in_flight == 4)
             run.abort()
             upstream.open.set()
-            await until(lambda: not run.flying)
+            await until(lambda: not run.in_flight)
             assert run.finished == []
 
     async def test_lines_of_a_stopped_run_that_wait_to_be_called_again_never_are(self) -> None:
@@ -251,9 +253,9 @@ class TestEnding:
 
         upstream = ScriptedUpstream(failing)
         async with queue_of(upstream, policy=RetryPolicy(9, 0.4, 0.4)) as queue:
-            run, jobs = a_run(range(1, 5))
-            queue.push(jobs)
-            await until(lambda: len(upstream.calls) == 4 and run.waiting == 4)
+            run, lines = a_run(range(1, 5))
+            queue.push(lines)
+            await until(lambda: len(upstream.calls) == 4 and run.pending == 4)
             run.stop()
             assert run.settled
             await until(lambda: not queue._delayed)
@@ -264,8 +266,8 @@ class TestEnding:
         upstream = ScriptedUpstream()
         async with queue_of(upstream, may_call=lambda: holds) as queue:
             holds = False
-            run, jobs = a_run(range(1, 5))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 5))
+            queue.push(lines)
             assert (queue.ready, queue.lanes[0].in_flight) == (4, 0)
             holds = True
             queue.pump()
@@ -276,8 +278,8 @@ class TestEnding:
         upstream.open.clear()
         queue = ModelQueue(QUICK, lambda: True, lambda: None)
         queue.lanes.append(Lane(upstream, queue, 4))
-        _, jobs = a_run(range(1, 9))
-        queue.push(jobs)
+        _, lines = a_run(range(1, 9))
+        queue.push(lines)
         await until(lambda: upstream.in_flight == 4)
         await queue.close()
         assert (upstream.in_flight, upstream.cut, len(upstream.calls)) == (0, 4, 4)
@@ -288,18 +290,18 @@ class TestHunger:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         async with queue_of(upstream, cap=10) as queue:
-            assert queue.wanted == 10
-            _, jobs = a_run(range(1, 101))
-            queue.push(jobs)
-            assert queue.wanted == 0
+            assert queue.demand == 10
+            _, lines = a_run(range(1, 101))
+            queue.push(lines)
+            assert queue.demand == 0
 
     async def test_it_says_so_when_lines_run_low(self) -> None:
         hungry = asyncio.Event()
         upstream = ScriptedUpstream()
         queue = ModelQueue(QUICK, lambda: True, hungry.set)
         queue.lanes.append(Lane(upstream, queue, 2))
-        run, jobs = a_run(range(1, 11))
-        queue.push(jobs)
+        run, lines = a_run(range(1, 11))
+        queue.push(lines)
         await until(lambda: run.settled)
         assert hungry.is_set()
         await queue.close()
@@ -308,9 +310,9 @@ class TestHunger:
         hungry = asyncio.Event()
         queue = ModelQueue(QUICK, lambda: True, hungry.set)
         queue.lanes.append(Lane(ScriptedUpstream(), queue, 2))
-        queue.exhausted = True
-        run, jobs = a_run(range(1, 11))
-        queue.push(jobs)
+        queue.queue_empty = True
+        run, lines = a_run(range(1, 11))
+        queue.push(lines)
         await until(lambda: run.settled)
         assert not hungry.is_set()
         await queue.close()
@@ -319,54 +321,54 @@ class TestHunger:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         async with queue_of(upstream, cap=10) as queue:
-            assert queue.wanted_shards == 1
-            _, jobs = a_run(range(1, 4))
-            queue.push(jobs)
+            assert queue.shard_demand == 1
+            _, lines = a_run(range(1, 4))
+            queue.push(lines)
             await until(lambda: upstream.in_flight == 3)
-            assert (queue.wanted, queue.wanted_shards) == (10, 4)
+            assert (queue.demand, queue.shard_demand) == (10, 4)
 
     async def test_a_fast_upstream_wants_more_lines_ahead(self) -> None:
         async with queue_of(ScriptedUpstream(), cap=4) as queue:
-            run, jobs = a_run(range(1, 2001))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 2001))
+            queue.push(lines)
             await until(lambda: run.settled)
             queue.measure()
-            assert queue.wanted > 4
+            assert queue.demand > 4
 
     async def test_long_lines_are_not_claimed_far_ahead_however_fast_the_upstream_is(self) -> None:
         async with queue_of(ScriptedUpstream(), cap=4) as queue:
-            run, jobs = a_run(range(1, 2001))
-            for job in jobs:
-                job.body += b" " * (AHEAD_BYTES // 100)
-            queue.push(jobs)
+            run, lines = a_run(range(1, 2001))
+            for line in lines:
+                line.body += b" " * (BACKLOG_BYTES // 100)
+            queue.push(lines)
             await until(lambda: run.settled)
             queue.measure()
-            assert 4 < queue.wanted <= 4 + 100
+            assert 4 < queue.demand <= 4 + 100
 
     async def test_a_full_queue_takes_in_tenants_who_have_no_line_in_it_up_to_a_number(self) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         async with queue_of(upstream, cap=1) as queue:
             for number in range(TENANTS_AT_ONCE):
-                assert not queue.crowded
-                _, jobs = a_run(range(1, 11), task_id=number, tenant=f"tenant-{number}")
-                queue.push(jobs)
-            assert queue.crowded
+                assert not queue.full
+                _, lines = a_run(range(1, 11), task_id=number, tenant=f"tenant-{number}")
+                queue.push(lines)
+            assert queue.full
             assert len(list(queue.tenants)) == TENANTS_AT_ONCE
 
 
 async def test_a_line_is_never_in_two_calls_at_once() -> None:
-    flying: Counter[bytes] = Counter()
+    in_flight: Counter[bytes] = Counter()
 
     async def alternate(body: bytes, nth: int) -> Any:
-        flying[body] += 1
-        assert flying[body] == 1
+        in_flight[body] += 1
+        assert in_flight[body] == 1
         await asyncio.sleep(0)
-        flying[body] -= 1
+        in_flight[body] -= 1
         return await fine(body, nth) if nth > 2 else Reply(429, b"{}")
 
     async with queue_of(ScriptedUpstream(alternate, name="1"), ScriptedUpstream(alternate, name="2"), cap=7) as queue:
-        run, jobs = a_run(range(1, 101))
-        queue.push(jobs)
+        run, lines = a_run(range(1, 101))
+        queue.push(lines)
         await until(lambda: run.settled)
         assert finished(run) == list(range(1, 101))

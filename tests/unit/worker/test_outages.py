@@ -17,8 +17,8 @@ class TestRamp:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         async with queue_of(upstream) as queue:
-            _, jobs = a_run(range(1, 16 * FIRST_LIMIT))
-            queue.push(jobs)
+            _, lines = a_run(range(1, 16 * FIRST_LIMIT))
+            queue.push(lines)
             for wanted in (FIRST_LIMIT, 2 * FIRST_LIMIT, 4 * FIRST_LIMIT, 8 * FIRST_LIMIT):
                 await until(lambda wanted=wanted: upstream.in_flight == wanted)  # type: ignore[misc]  # a lambda's default
                 upstream.open.set()
@@ -32,8 +32,8 @@ class TestOutages:
 
         upstream = ScriptedUpstream(gone)
         async with queue_of(upstream) as queue:
-            run, jobs = a_run(range(1, 101))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 101))
+            queue.push(lines)
             await until(lambda: len(upstream.calls) > FIRST_LIMIT + 5)
             assert upstream.in_flight <= 1
             assert not run.finished
@@ -43,8 +43,8 @@ class TestOutages:
             return NoReply(NoReplyKind.UNREACHABLE, "")
 
         async with queue_of(ScriptedUpstream(gone), ScriptedUpstream(fine)) as queue:
-            run, jobs = a_run(range(1, 101))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 101))
+            queue.push(lines)
             await until(lambda: run.settled)
             assert all(line.ok for line in run.finished)
 
@@ -53,9 +53,9 @@ class TestOutages:
             return Reply(502, b"{}") if len(upstream.calls) < 200 else await fine(body, nth)
 
         upstream = ScriptedUpstream(away)
-        async with queue_of(upstream, policy=RetryPolicy(max_attempts=3, base=0.0001, cap=0.001)) as queue:
-            run, jobs = a_run(range(1, 101))
-            queue.push(jobs)
+        async with queue_of(upstream, policy=RetryPolicy(max_attempts=3, base_s=0.0001, cap_s=0.001)) as queue:
+            run, lines = a_run(range(1, 101))
+            queue.push(lines)
             await until(lambda: run.settled)
             assert all(line.ok for line in run.finished)
 
@@ -65,10 +65,10 @@ class TestOutages:
 
         upstream = ScriptedUpstream(busy)
         async with queue_of(upstream) as queue:
-            run, jobs = a_run(range(1, 61))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 61))
+            queue.push(lines)
             await until(lambda: run.settled)
-            assert not queue.lanes[0].sits_out
+            assert not queue.lanes[0].breaker.tripped
             assert all(line.ok for line in run.finished)
 
     async def test_an_upstream_that_fails_everything_does_not_eat_the_lines_of_a_healthy_one(self) -> None:
@@ -76,7 +76,7 @@ class TestOutages:
             return Reply(500, b"{}")
 
         async with queue_of(ScriptedUpstream(broken), ScriptedUpstream(fine)) as queue:
-            run, jobs = a_run(range(1, 501))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 501))
+            queue.push(lines)
             await until(lambda: run.settled)
             assert all(line.ok for line in run.finished)

@@ -12,7 +12,7 @@ from batchwire_server.worker.lane import FIRST_LIMIT
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until
 from tests.unit.worker.world import a_run, finished, number_of, queue_of
 
-LONG = RetryPolicy(max_attempts=3, base=1000.0, cap=1000.0)
+LONG = RetryPolicy(max_attempts=3, base_s=1000.0, cap_s=1000.0)
 
 
 class TestRetries:
@@ -22,8 +22,8 @@ class TestRetries:
 
         upstream = ScriptedUpstream(third_time)
         async with queue_of(upstream) as queue:
-            run, jobs = a_run(range(1, 11))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 11))
+            queue.push(lines)
             await until(lambda: run.settled)
             assert set(upstream.times.values()) == {3}
             assert all(line.ok for line in run.finished)
@@ -34,8 +34,8 @@ class TestRetries:
 
         upstream = ScriptedUpstream(failing)
         async with queue_of(upstream) as queue:
-            run, jobs = a_run()
-            queue.push(jobs)
+            run, lines = a_run()
+            queue.push(lines)
             await until(lambda: run.settled)
             (line,) = run.finished
             assert not line.ok
@@ -50,8 +50,8 @@ class TestRetries:
             return NoReply(kind, "")
 
         async with queue_of(ScriptedUpstream(mute)) as queue:
-            run, jobs = a_run()
-            queue.push(jobs)
+            run, lines = a_run()
+            queue.push(lines)
             await until(lambda: run.settled)
             assert code in run.finished[0].text
 
@@ -60,8 +60,8 @@ class TestRetries:
             return Reply(200, b"<html>") if nth < 3 else await fine(body, nth)
 
         async with queue_of(ScriptedUpstream(garbled)) as queue:
-            run, jobs = a_run()
-            queue.push(jobs)
+            run, lines = a_run()
+            queue.push(lines)
             await until(lambda: run.settled)
             assert run.finished[0].ok
 
@@ -71,18 +71,18 @@ class TestRetries:
 
         upstream = ScriptedUpstream(bad_start)
         async with queue_of(upstream, cap=2, policy=LONG) as queue:
-            run, jobs = a_run(range(1, 101))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 101))
+            queue.push(lines)
             await until(lambda: len(run.finished) == 50)
             assert finished(run) == list(range(51, 101))
-            assert (run.waiting, len(run.flying)) == (50, 0)
+            assert (run.pending, len(run.in_flight)) == (50, 0)
 
     async def test_many_lines_that_wait_to_be_called_again_are_work_enough(self) -> None:
         async with queue_of(ScriptedUpstream(), policy=LONG) as queue:
-            _, jobs = a_run(range(1, 20_001))
-            for job in jobs:
-                queue.delay(job, 3600.0)
-            assert queue.wanted == 0, "a worker whose upstream is gone takes in every shard there is"
+            _, lines = a_run(range(1, 20_001))
+            for line in lines:
+                queue.delay(line, 3600.0)
+            assert queue.demand == 0, "a worker whose upstream is gone takes in every shard there is"
 
     async def test_an_exception_of_ours_costs_no_slot(self) -> None:
         async def buggy(body: bytes, nth: int) -> Reply | NoReply:
@@ -91,8 +91,8 @@ class TestRetries:
             return await fine(body, nth)
 
         async with queue_of(ScriptedUpstream(buggy), cap=1) as queue:
-            run, jobs = a_run(range(1, 6))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 6))
+            queue.push(lines)
             await until(lambda: run.settled)
             assert all(line.ok for line in run.finished)
 
@@ -111,8 +111,8 @@ class TestRetries:
             return Reply(200, answer)
 
         async with queue_of(ScriptedUpstream(odd), cap=2) as queue:
-            run, jobs = a_run(range(1, 6))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 6))
+            queue.push(lines)
             await until(lambda: run.settled)
             assert finished(run) == [1, 2, 3, 4, 5]
 
@@ -126,8 +126,8 @@ class TestPushback:
             return Reply(429, b"{}", retry_after=0.3) if len(times) == 1 else await fine(body, nth)
 
         async with queue_of(ScriptedUpstream(busy), cap=1) as queue:
-            run, jobs = a_run(range(1, 6))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 6))
+            queue.push(lines)
             await until(lambda: run.settled)
         assert times[1] - times[0] >= 0.3
 
@@ -137,8 +137,8 @@ class TestPushback:
 
         paused, free = ScriptedUpstream(busy, name="1"), ScriptedUpstream(name="2")
         async with queue_of(paused, free, cap=1) as queue:
-            run, jobs = a_run(range(1, 51))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 51))
+            queue.push(lines)
             await until(lambda: len(run.finished) == 49)
             assert len(paused.calls) == 1
 
@@ -149,8 +149,8 @@ class TestPushback:
         upstream = ScriptedUpstream(overloaded)
         upstream.open.clear()
         async with queue_of(upstream, policy=LONG) as queue:
-            _, jobs = a_run(range(1, FIRST_LIMIT + 1))
-            queue.push(jobs)
+            _, lines = a_run(range(1, FIRST_LIMIT + 1))
+            queue.push(lines)
             await until(lambda: upstream.in_flight == FIRST_LIMIT)
             upstream.open.set()
             await until(lambda: not upstream.in_flight and not queue.lanes[0].in_flight)
@@ -158,8 +158,8 @@ class TestPushback:
 
     async def test_the_limit_grows_while_the_upstream_answers(self) -> None:
         async with queue_of(ScriptedUpstream()) as queue:
-            run, jobs = a_run(range(1, 500))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 500))
+            queue.push(lines)
             await until(lambda: run.settled)
             assert queue.lanes[0].limit.value > FIRST_LIMIT
 
@@ -168,8 +168,8 @@ class TestPushback:
             return NoReply(NoReplyKind.TIMEOUT, "")
 
         async with queue_of(ScriptedUpstream(mute)) as queue:
-            run, jobs = a_run(range(1, 200))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 200))
+            queue.push(lines)
             await until(lambda: run.settled)
             assert queue.lanes[0].limit.value <= FIRST_LIMIT
 
@@ -178,7 +178,7 @@ class TestPushback:
             return await fine(body, nth) if nth > 20 else NoReply(NoReplyKind.UNREACHABLE, "")
 
         async with queue_of(ScriptedUpstream(stubborn)) as queue:
-            run, jobs = a_run(range(1, 4))
-            queue.push(jobs)
+            run, lines = a_run(range(1, 4))
+            queue.push(lines)
             await until(lambda: run.settled)
             assert all(line.ok for line in run.finished)

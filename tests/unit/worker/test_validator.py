@@ -10,7 +10,7 @@ from batchwire_server.core.records import Batch, TaskKind
 
 from tests.ports.stores import a_batch
 from tests.support.scripted_upstream import ScriptedUpstream
-from tests.unit.worker.world import Adapters, body, line
+from tests.unit.worker.world import Adapters, body, input_line
 
 
 def catalog(models: list[str] | None = None) -> Catalog:
@@ -24,18 +24,18 @@ async def validated(world: Adapters, data: bytes, **more: bool) -> Batch:
 
 
 async def test_a_good_input_is_accepted_with_its_lines_counted_and_its_model_named(world: Adapters) -> None:
-    batch = await validated(world, b"".join(line(number) for number in range(1, 2001)))
+    batch = await validated(world, b"".join(input_line(number) for number in range(1, 2001)))
     assert (batch.status, batch.total, batch.model) == (BatchStatus.IN_PROGRESS, 2000, "m")
     assert batch.open_shards == len(await world.stage.tasks(batch, TaskKind.RUN)) > 1
 
 
 async def test_a_batch_of_several_models_names_none(world: Adapters) -> None:
-    batch = await validated(world, line(1) + line(2, "n"))
+    batch = await validated(world, input_line(1) + input_line(2, "n"))
     assert (batch.status, batch.model, batch.open_shards) == (BatchStatus.IN_PROGRESS, None, 2)
 
 
 async def test_a_bad_line_fails_the_whole_batch(world: Adapters) -> None:
-    batch = await validated(world, line(1) + b"{\n" + line(1))
+    batch = await validated(world, input_line(1) + b"{\n" + input_line(1))
     assert batch.status is BatchStatus.FAILED
     assert [(fault.code, fault.line) for fault in batch.errors] == [
         ("invalid_json_line", 2),
@@ -45,7 +45,7 @@ async def test_a_bad_line_fails_the_whole_batch(world: Adapters) -> None:
 
 
 async def test_several_models_fail_where_they_may_not_be_mixed(world: Adapters) -> None:
-    batch = await validated(world, line(1) + line(2, "n"), mixed_models=False)
+    batch = await validated(world, input_line(1) + input_line(2, "n"), mixed_models=False)
     assert [fault.code for fault in batch.errors] == ["mismatched_model"]
 
 
@@ -61,7 +61,7 @@ async def test_a_file_that_does_not_exist_fails_the_batch(world: Adapters, how: 
 
 
 async def test_while_no_upstream_tells_its_models_nothing_is_decided(world: Adapters) -> None:
-    batch = await world.batch(line(1))
+    batch = await world.batch(input_line(1))
     task = await world.stage.claim_one(TaskKind.VALIDATE)
     silent = Catalog([Route(ScriptedUpstream(models=None))])
     with pytest.raises(UnknownModelsError):
@@ -70,7 +70,7 @@ async def test_while_no_upstream_tells_its_models_nothing_is_decided(world: Adap
 
 
 async def test_whoever_lost_the_lease_decides_nothing(world: Adapters) -> None:
-    batch = await world.batch(line(1))
+    batch = await world.batch(input_line(1))
     task = await world.stage.claim_one(TaskKind.VALIDATE)
     await world.stage.let_lease_lapse(task)
     await world.stage.claim_one(TaskKind.VALIDATE, "w2")
@@ -80,17 +80,17 @@ async def test_whoever_lost_the_lease_decides_nothing(world: Adapters) -> None:
 
 
 async def test_too_many_lines_are_refused_without_reading_on(world: Adapters) -> None:
-    batch = await world.batch(b"".join(line(number) for number in range(1, 3000)))
+    batch = await world.batch(b"".join(input_line(number) for number in range(1, 3000)))
     await world.validator(catalog(), max_lines=10)(await world.stage.claim_one(TaskKind.VALIDATE))
     assert [fault.code for fault in (await world.see(batch)).errors] == ["too_many_tasks"]
 
 
 async def test_no_line_however_odd_keeps_a_batch_from_being_decided(world: Adapters) -> None:
     deep = body(2).replace(b"}", b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
-    batch = await validated(world, line(1) + line(2).replace(body(2), deep))
+    batch = await validated(world, input_line(1) + input_line(2).replace(body(2), deep))
     assert batch.status is not BatchStatus.VALIDATING
 
 
 async def test_a_batch_whose_only_line_has_a_key_twice_is_decided(world: Adapters) -> None:
-    batch = await validated(world, line(1).replace(b'{"custom_id"', b'{"custom_id":1,"custom_id"'))
+    batch = await validated(world, input_line(1).replace(b'{"custom_id"', b'{"custom_id":1,"custom_id"'))
     assert batch.status is BatchStatus.FAILED or batch.total == 1

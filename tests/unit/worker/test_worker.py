@@ -16,13 +16,13 @@ from batchwire_server.core.scheduling.retry import RetryPolicy
 from batchwire_server.worker.shard_run import ShardRun
 
 from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream, fine, until
-from tests.unit.worker.world import Adapters, body, line, number_of
+from tests.unit.worker.world import Adapters, body, input_line, number_of
 
 S = BatchStatus
 
 
 def data_of(count: int, model: str = "m") -> bytes:
-    return b"".join(line(number, model) for number in range(1, count + 1))
+    return b"".join(input_line(number, model) for number in range(1, count + 1))
 
 
 def numbers(entries: list[dict[str, object]]) -> list[int]:
@@ -47,7 +47,7 @@ async def test_bodies_pass_through_byte_for_byte(world: Adapters) -> None:
         b'{"model":"m","n":1,"x":1e400,"y":0.10,"z":' + b"7" * 60 + b"}",
         '{ "model":"m", "n":2, "x":"\\u00fc ü \\ud83d\\ude00", "x":2 }'.encode(),
     ]
-    data = b"".join(line(number).replace(body(number), bodies[number - 1]) for number in (1, 2))
+    data = b"".join(input_line(number).replace(body(number), bodies[number - 1]) for number in (1, 2))
     upstream = ScriptedUpstream()
     world.start(world.worker([Route(upstream)]))
     batch = await world.ended(await world.batch(data))
@@ -73,14 +73,14 @@ async def test_failures_go_to_the_error_file_with_the_upstreams_words(world: Ada
 
 
 async def test_a_model_that_hangs_does_not_hold_up_another_of_the_same_batch(world: Adapters) -> None:
-    stuck, quick = ScriptedUpstream(name="1", models=["m"]), ScriptedUpstream(name="2", models=["n"])
-    stuck.open.clear()
-    world.start(world.worker([Route(stuck), Route(quick)]))
-    lines = b"".join(line(number, "mn"[number % 2]) for number in range(1, 1001))
+    stalled, quick = ScriptedUpstream(name="1", models=["m"]), ScriptedUpstream(name="2", models=["n"])
+    stalled.open.clear()
+    world.start(world.worker([Route(stalled), Route(quick)]))
+    lines = b"".join(input_line(number, "mn"[number % 2]) for number in range(1, 1001))
     batch = await world.batch(lines)
     await world.wait_for(batch, lambda found: found.completed == 500)
-    assert stuck.in_flight > 0
-    stuck.open.set()
+    assert stalled.in_flight > 0
+    stalled.open.set()
     batch = await world.ended(batch)
     output, _ = await world.files(batch)
     assert numbers(output) == list(range(1, 1001))

@@ -18,7 +18,8 @@ from batchwire_server.core.scheduling.retry import RetryPolicy
 from batchwire_server.worker.handlers.finalize import Finalizer
 from batchwire_server.worker.handlers.sweep import Sweeper
 from batchwire_server.worker.handlers.validate import Validator
-from batchwire_server.worker.lane import Lane, ModelQueue
+from batchwire_server.worker.lane import Lane
+from batchwire_server.worker.model import ModelQueue
 from batchwire_server.worker.runner import Runner
 from batchwire_server.worker.shard_run import ShardRun
 from batchwire_server.worker.worker import Worker
@@ -27,7 +28,7 @@ from tests.ports.stores import Stage, a_batch
 from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream
 
 URL = "/v1/completions"
-QUICK = RetryPolicy(max_attempts=3, base=0.002, cap=0.01)
+QUICK = RetryPolicy(max_attempts=3, base_s=0.002, cap_s=0.01)
 
 
 def body(number: int, model: str = "m") -> bytes:
@@ -35,7 +36,7 @@ def body(number: int, model: str = "m") -> bytes:
     return b'{"model":"%b","n":%d}' % (model.encode(), number)
 
 
-def line(number: int, model: str = "m") -> bytes:
+def input_line(number: int, model: str = "m") -> bytes:
     """Returns a line of an input."""
     return b'{"custom_id":"id-%d","method":"POST","url":"%b","body":%b}\n' % (number, URL.encode(), body(number, model))
 
@@ -58,7 +59,7 @@ def a_run(
     task = Task(task_id, TaskKind.RUN, epoch, 1, 0, "batch_1", tenant, "m", 10**15, shard)
     batch = replace(a_batch(tenant), id="batch_1", status=BatchStatus.IN_PROGRESS)
     run = ShardRun(task, batch, on_progress)
-    return run, run.jobs((number, line(number)) for number in numbers)
+    return run, run.add_lines((number, input_line(number)) for number in numbers)
 
 
 class Adapters:

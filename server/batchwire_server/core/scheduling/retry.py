@@ -23,8 +23,8 @@ class RetryPolicy:
     """
 
     max_attempts: int = 5
-    base: float = 0.5
-    cap: float = 60.0
+    base_s: float = 0.5
+    cap_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def decide(result: Reply | NoReply, attempts: int, refusals: int, policy: RetryP
     if not refused and attempts + 1 >= policy.max_attempts:
         return None
     asked = min(result.retry_after or 0.0, MAX_PAUSE_S) if isinstance(result, Reply) else 0.0
-    ceiling = min(policy.cap, policy.base * 2 ** min(attempts + refusals, 20))
+    ceiling = min(policy.cap_s, policy.base_s * 2 ** min(attempts + refusals, 20))
     delay = ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - spreading load is no secret
     return Again(
         delay=max(delay, asked),
