@@ -125,7 +125,9 @@ class Lane:
                     result = await call(run.endpoint, line.body)
                 except asyncio.CancelledError:
                     run.requeue(me, line)
-                    if not run.stopped:
+                    if run.stopped:
+                        run.discard(line)
+                    else:
                         queue.put_back(line)
                     if not run.was_cancelled(me):  # the slot itself is being cancelled
                         raise

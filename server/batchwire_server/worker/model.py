@@ -69,6 +69,7 @@ class ModelQueue:
         """
         while self._may_call() and (line := self._fair.pop()) is not None:
             if line.run.stopped:
+                line.run.discard(line)
                 continue
             # `_low_water` may be out of date: the limit may have shrunk since the last pump.
             if self._fair.size + len(self._delayed) < self._low_water and not self.queue_empty and self.demand:
@@ -144,7 +145,10 @@ class ModelQueue:
 
     def _wake(self) -> None:
         for line in self._delayed.pop_due(time.monotonic()):
-            if not line.run.stopped:
+            if line.run.stopped:
+                line.run.discard(line)
+            else:
+                line.run.wake(line)
                 self.put_back(line)
         self._set_timer()
         self.pump()

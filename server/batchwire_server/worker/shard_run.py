@@ -19,6 +19,7 @@ from batchwire_server.core.results import (
     wrapped,
 )
 from batchwire_server.core.rewriting import rewritten
+from batchwire_server.core.scheduling.line_states import LineState
 from batchwire_server.core.segments import FinishedLine, decode_header
 
 
@@ -32,6 +33,7 @@ class LineCall(msgspec.Struct, eq=False, gc=False):
         body: what is sent to the upstream.
         attempts: failed calls that count towards the policy's maximum.
         refusals: failed calls that do not count.
+        state: where the line stands; only `ShardRun` assigns it.
     """
 
     run: ShardRun
@@ -40,12 +42,13 @@ class LineCall(msgspec.Struct, eq=False, gc=False):
     body: bytes
     attempts: int = 0
     refusals: int = 0
+    state: LineState = LineState.WAITING
 
 
 class ShardRun:
     """The lines of a shard that a worker holds.
 
-    After `stop` no line starts. A run is
+    `core.scheduling.line_states` has the states of a line. After `stop` no line starts. A run is
     settled when nothing more will come of it here. After `abort` no result counts.
 
     Args:
@@ -100,6 +103,7 @@ class ShardRun:
 
     def start(self, call: asyncio.Task[None], line: LineCall) -> None:
         """Record that `call` makes the line's call."""
+        line.state = LineState.IN_FLIGHT
         self.pending -= 1
         self.in_flight.add(call)
 
@@ -107,6 +111,7 @@ class ShardRun:
         """Take a line's final result. `usage` is None if a reply is not JSON."""
         self.in_flight.discard(call)
         if self.aborted:
+            line.state = LineState.CANCELLED
             return
         line_id = ids.line_id(self.batch.id, line.number)
         if isinstance(result, NoReply):
@@ -116,17 +121,26 @@ class ShardRun:
             if usage is None:
                 result = Reply(result.status, wrapped(result), result.request_id)
             text = answered_line(line_id, line.custom_id, result)
+        line.state = LineState.FINISHED
         self.finished.append(FinishedLine(line.number, text, ok, usage or NO_USAGE))
         self.uncounted_bytes += len(text)
         self._on_progress(self)
 
     def requeue(self, call: asyncio.Task[None], line: LineCall) -> None:
         """Record that a line in flight has come back without an attempt, and waits again."""
-        self._come_back(call)
+        self._come_back(call, line, LineState.WAITING)
 
     def delay(self, call: asyncio.Task[None], line: LineCall) -> None:
         """Record that a line in flight has failed, and waits for its retry."""
-        self._come_back(call)
+        self._come_back(call, line, LineState.DELAYED)
+
+    def wake(self, line: LineCall) -> None:
+        """Record that a delayed line may be called again."""
+        line.state = LineState.WAITING
+
+    def discard(self, line: LineCall) -> None:
+        """Record that a waiting or delayed line of a stopped run was dropped from the queue."""
+        line.state = LineState.CANCELLED
 
     def stop(self) -> None:
         """Start no more lines. Lines in flight may still finish."""
@@ -160,7 +174,8 @@ class ShardRun:
         self.aborted = True
         self.cancel()
 
-    def _come_back(self, call: asyncio.Task[None]) -> None:
+    def _come_back(self, call: asyncio.Task[None], line: LineCall, state: LineState) -> None:
+        line.state = state
         self.in_flight.discard(call)
         self.pending += 1
         if self.stopped:
