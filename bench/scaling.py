@@ -25,7 +25,7 @@ from rich.table import Table
 from sqlalchemy import text
 
 from tests.chaos.installation import Installation, Setup
-from tests.chaos.recording_upstream import Witness
+from tests.chaos.recording_upstream import RecordingUpstream
 from tests.ports.stores import a_batch
 from tests.support.lines import chat_file
 from tests.support.postgresql import new_database, running_postgresql
@@ -70,29 +70,29 @@ def run(url: str, folder: Path, workers: int, seconds: float) -> Run:
     settings = {"BATCHWIRE_WORK__LEASE_TTL": "15", "BATCHWIRE_WORK__HEARTBEAT": "5"}
     setup = Setup("postgresql+disk", ("--data-dir", str(folder / "data"), "--database", url.replace("+asyncpg", "")))
     with ExitStack() as stack:
-        witness = stack.enter_context(Witness(LATENCY_S, LATENCY_S))
-        upstreams = [witness.base_url] * workers
-        made = Installation(setup, folder, upstreams, slots=SLOTS * workers, settings=settings)
+        upstream = stack.enter_context(RecordingUpstream(LATENCY_S, LATENCY_S))
+        urls = [upstream.base_url] * workers
+        made = Installation(setup, folder, urls, slots=SLOTS * workers, settings=settings)
         installation = stack.enter_context(made)
         installation.start()
         warm = installation.submit(chat_file(workers * SLOTS, "mock", "warm"))
         wait_until(lambda: has_completed(installation, warm))
-        before, calls = asyncio.run(counters(url)), len(witness.calls)
+        before, calls = asyncio.run(counters(url)), len(upstream.calls)
         batch = installation.submit(chat_file(lines, "mock"))
-        wait_until(lambda: len(witness.calls) >= calls + lines // 2, within=600)
+        wait_until(lambda: len(upstream.calls) >= calls + lines // 2, within=600)
         connections = int(asyncio.run(counters(url))["connections"])
         wait_until(lambda: has_completed(installation, batch), within=600)
         after = asyncio.run(counters(url))
-        made_calls = witness.calls[calls:]
+        made_calls = upstream.calls[calls:]
     assert len(made_calls) == lines, "a call was made twice"
-    took = max(call.answered or 0.0 for call in made_calls) - min(call.asked for call in made_calls)
+    took = max(call.answered_at or 0.0 for call in made_calls) - min(call.received_at for call in made_calls)
     cost = {name: (after[name] - before[name]) / lines for name in ("xact_commit", "rows", "log")}
     return Run(workers, lines, lines / took, cost["xact_commit"], cost["rows"], cost["log"], connections)
 
 
 def has_completed(installation: Installation, batch_id: str) -> bool:
     """Return whether a batch has completed."""
-    batch: dict[str, Any] = installation.persist("GET", f"/v1/batches/{batch_id}")
+    batch: dict[str, Any] = installation.request("GET", f"/v1/batches/{batch_id}")
     return bool(batch["status"] == "completed")
 
 

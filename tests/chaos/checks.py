@@ -1,4 +1,4 @@
-"""What must hold after every scenario, and the figures that it leaves."""
+"""What must hold after every scenario, and the numbers that it reports."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.chaos.recording_upstream import Call
 
 FAR_S = 3600.0
 SLACK_S = 1.5
-"""How long a flush itself may take on a busy machine: bytes, sync, commit."""
+"""Longest duration of a flush on a busy machine: write, sync, commit."""
 
 
 @dataclass(slots=True)
-class Figures:
-    """What a scenario has come to."""
+class ScenarioResult:
+    """A row of the report."""
 
     scenario: str
     setup: str
@@ -38,43 +38,44 @@ class Figures:
     recovery_s: float | None = None
 
 
-def repeated_calls(calls: Mapping[str, list[Call]], disturbances: list[float]) -> int:
-    """Count the calls of lines that had been answered before; asserts that each answer was younger than a flush when something broke.
+def repeated_calls(calls: Mapping[str, list[Call]], faults_at: list[float]) -> int:
+    """Count calls of lines that had already been answered.
 
-    A line whose answer came long before everything that was broken is durable, and must not be asked again.
+    Asserts that a fault happened within a flush interval after each such answer: older answers are
+    durable, and their lines must not be called again.
     """
     repeated = 0
     for line, made in calls.items():
         for earlier, later in pairwise(made):
-            if earlier.answered is None:
+            if earlier.answered_at is None:
                 continue
             repeated += 1
-            excused = [
+            excuses = [
                 moment
-                for moment in disturbances
-                if earlier.answered + FLUSH_S + SLACK_S >= moment and moment <= later.asked
+                for moment in faults_at
+                if earlier.answered_at + FLUSH_S + SLACK_S >= moment and moment <= later.received_at
             ]
-            assert excused, (
-                f"{line} was answered at {earlier.answered:.2f} and asked again at {later.asked:.2f}; broken at {disturbances}"
+            assert excuses, (
+                f"{line} was answered at {earlier.answered_at:.2f} and called again at {later.received_at:.2f}; faults at {faults_at}"
             )
     return repeated
 
 
 def settings_of(setup: Setup) -> Settings:
-    """Return the settings of an installation, to look at its store with its own adapters."""
+    """Return the settings of an installation, with which its store can be opened."""
     names = dict(zip(setup.options[::2], setup.options[1::2], strict=True))
     return load(None, {name.removeprefix("--").replace("-", "_"): value for name, value in names.items()})
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
-    """How rows and blobs fit.
+class StorageCheck:
+    """Differences between the rows of the database and the blobs.
 
     Attributes:
-        orphans: keys that no row knows.
-        missing: keys of rows that have no blob of their size.
-        unfinished: tasks of batches.
-        unswept: orphans that are still there once orphans have been swept.
+        orphans: keys of blobs without a row.
+        missing: keys in rows without a blob of the right size.
+        unfinished: number of tasks of batches that are left.
+        unswept: orphans that still exist after the sweep of orphans.
     """
 
     orphans: set[str]
@@ -83,37 +84,37 @@ class Agreement:
     unswept: set[str]
 
 
-async def _stored(world: Adapters) -> set[str]:
+async def _stored_keys(adapters: Adapters) -> set[str]:
     far = time.time() + FAR_S
-    return {key for prefix in PREFIXES async for page in world.blobs.list_below(prefix, far) for key in page}
+    return {key for prefix in PREFIXES async for page in adapters.blobs.list_below(prefix, far) for key in page}
 
 
-async def _size(world: Adapters, key: str) -> int | None:
+async def _size(adapters: Adapters, key: str) -> int | None:
     try:
-        return sum([len(block) async for block in world.blobs.stream(key)])
+        return sum([len(block) async for block in adapters.blobs.stream(key)])
     except BlobNotFoundError:
         return None
 
 
-async def _agreement(setup: Setup) -> Agreement:
+async def _check_storage(setup: Setup) -> StorageCheck:
     settings = settings_of(setup)
-    async with open_adapters(settings) as world:
+    async with open_adapters(settings) as adapters:
         database = Database(settings.database_url)
         async with database.read() as connection:
-            living = select(FILE.c.blob_key, FILE.c.bytes).where(FILE.c.deleted_at.is_(None))
+            files = select(FILE.c.blob_key, FILE.c.bytes).where(FILE.c.deleted_at.is_(None))
             segments = select(SEGMENT.c.blob_key, SEGMENT.c.header_bytes + SEGMENT.c.bytes)
-            sizes = {key: size for query in (living, segments) for key, size in (await connection.execute(query)).all()}
+            sizes = {key: size for query in (files, segments) for key, size in (await connection.execute(query)).all()}
             unfinished = (await connection.execute(select(TASK.c.id).where(TASK.c.batch_id.is_not(None)))).all()
         await database.close()
-        missing = {key for key, size in sizes.items() if await _size(world, key) != size}
-        orphans = await _stored(world) - set(sizes)
-        sweeping = Orphans(world.store, world.store, world.blobs, interval=1.0, age=0.0)
+        missing = {key for key, size in sizes.items() if await _size(adapters, key) != size}
+        orphans = await _stored_keys(adapters) - set(sizes)
+        sweeping = Orphans(adapters.store, adapters.store, adapters.blobs, interval=1.0, age=0.0)
         for prefix in PREFIXES:
             await sweeping._look(prefix, time.time() + FAR_S)
-        assert not set(sizes) - missing - await _stored(world), "what rows refer to was swept"
-        return Agreement(orphans, missing, len(unfinished), await _stored(world) - set(sizes))
+        assert not set(sizes) - missing - await _stored_keys(adapters), "what rows refer to was swept"
+        return StorageCheck(orphans, missing, len(unfinished), await _stored_keys(adapters) - set(sizes))
 
 
-def agreement(setup: Setup) -> Agreement:
-    """Compare rows and blobs of an installation of which nothing runs any more, and sweeps what is left over."""
-    return asyncio.run(_agreement(setup))
+def check_storage(setup: Setup) -> StorageCheck:
+    """Compare rows and blobs of a stopped installation, then sweep the orphans."""
+    return asyncio.run(_check_storage(setup))

@@ -1,4 +1,4 @@
-"""Runs a role whose clock is ahead: `python -m tests.chaos.clock_ahead SECONDS worker --data-dir …`."""
+"""Run a role with a clock that is ahead: `python -m tests.chaos.clock_ahead SECONDS worker …`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import sys
 import time
 
 AHEAD_S = float(sys.argv.pop(1))
-_true_time = time.time
-time.time = lambda: _true_time() + AHEAD_S  # before anything that might keep the function
+_real_time = time.time
+time.time = lambda: _real_time() + AHEAD_S  # before any module binds the function
 
-from batchwire_server.__main__ import main  # noqa: E402 - see above
+from batchwire_server.__main__ import main  # noqa: E402 - the clock is replaced first
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""Set-ups, installations, and the table of figures at the end."""
+"""Fixtures of the chaos tests, and the report at the end."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.checks import Figures
+from tests.chaos.checks import ScenarioResult
 from tests.chaos.installation import POSTGRESQL_S3, SQLITE_DISK, Setup
-from tests.chaos.scenario import Stage
+from tests.chaos.scenario import Scenario
 from tests.support.object_store import ObjectStore, running_object_store, url_below
 from tests.support.postgresql import PostgreSQL, new_database
 
-FIGURES: list[Figures] = []
+RESULTS: list[ScenarioResult] = []
 REPORT = Path(__file__).parents[2] / "build" / "chaos.json"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("chaos")
-    group.addoption("--seeds", type=int, default=2, help="How many seeds of random kills.")
-    group.addoption("--outage", type=float, default=6.0, help="Seconds that databases, stores and upstreams are gone.")
+    group.addoption("--seeds", type=int, default=2, help="Number of seeds for random kills.")
+    group.addoption(
+        "--outage", type=float, default=6.0, help="Duration of outages of databases, stores and upstreams, in seconds."
+    )
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
-    """A PostgreSQL that may be stopped and started."""
+    """A PostgreSQL server that tests may crash and restart."""
     with PostgreSQL() as server:
         yield server
 
@@ -42,14 +44,14 @@ def running_store() -> Iterator[ObjectStore]:
 
 @pytest.fixture
 def object_store(running_store: ObjectStore) -> Iterator[ObjectStore]:
-    """An object store that may fail for a while."""
+    """An object store that tests may let fail."""
     yield running_store
     running_store.serve_again()
 
 
 @pytest.fixture(params=[SQLITE_DISK, POSTGRESQL_S3])
 def setup(request: pytest.FixtureRequest, tmp_path: Path) -> Setup:
-    """Where an installation keeps its truth and its bytes: fresh for every test."""
+    """A fresh database and blob store, of each kind."""
     data = ("--data-dir", str(tmp_path / "data"))
     if request.param == SQLITE_DISK:
         return Setup(request.param, data)
@@ -59,12 +61,12 @@ def setup(request: pytest.FixtureRequest, tmp_path: Path) -> Setup:
 
 
 @pytest.fixture
-def stage(request: pytest.FixtureRequest, setup: Setup, tmp_path: Path) -> Iterator[Stage]:
-    """Installations of a test's own, judged and ended with it."""
-    figures = Figures(request.node.originalname, setup.name)
+def scenario(request: pytest.FixtureRequest, setup: Setup, tmp_path: Path) -> Iterator[Scenario]:
+    """The installations of one test, stopped at its end."""
+    result = ScenarioResult(request.node.originalname, setup.name)
     with ExitStack() as stack:
-        yield Stage(setup, tmp_path / "logs", stack, figures)
-    FIGURES.append(figures)
+        yield Scenario(setup, tmp_path / "logs", stack, result)
+    RESULTS.append(result)
 
 
 @pytest.fixture
@@ -78,10 +80,10 @@ def outage(request: pytest.FixtureRequest) -> float:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not FIGURES:
+    if not RESULTS:
         return
-    terminalreporter.section("chaos: figures")
-    rows = [asdict(figures) for figures in FIGURES]
+    terminalreporter.section("chaos: results")
+    rows = [asdict(result) for result in RESULTS]
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(rows, indent=2) + "\n")
     layout: Callable[..., str] = "{:<62} {:<16} {:>6} {:>5} {:>4} {:>7} {:>8} {:>8}".format

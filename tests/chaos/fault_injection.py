@@ -1,11 +1,11 @@
-"""Runs a role that fails at a named point, some times: `python -m tests.chaos.fault_injection POINT ACTION TIMES MARK worker --data-dir …`.
+"""Run a role that fails at a named point.
 
-The points are between what the server does and what it notes of it: the calls of its ports. The code of the server knows nothing of them.
+    python -m tests.chaos.fault_injection POINT ACTION TIMES MARK worker --data-dir …
 
-POINT   one of POINTS
-ACTION  "kill" or "stop": the signal that the process sends to itself
-TIMES   how often, over all processes that are started so
-MARK    the path of files, a number added, that count the failures; none is there before
+POINT   one of POINTS: before or after a call of a store's method, which the server itself is
+unaware of ACTION  "kill" or "stop": the signal that the process sends to itself TIMES   how often,
+counted over all processes started with the same MARK MARK    path of the marker files, one per
+fault, with a number as suffix; none exists at the start
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ POINTS = {
     "results without a row": (SqlStore, "finish", BEFORE),
     "results with a row": (SqlStore, "finish", AFTER),
 }
-"""A port's method, and on which side of it to fail."""
+"""The method of a port, and whether to fail before or after it."""
 
 
-def _reached(point: str, arguments: tuple[Any, ...], result: Any) -> bool:
-    """Return whether a call is one that the point means."""
+def _matches(point: str, arguments: tuple[Any, ...], result: Any) -> bool:
+    """Return whether a call is one at which the point fails."""
     if point == "shard claimed":
         return any(task.kind is TaskKind.RUN for task in result)
     if point.startswith("segment"):
@@ -50,27 +50,28 @@ def _reached(point: str, arguments: tuple[Any, ...], result: Any) -> bool:
     return True
 
 
-async def _fail(store: SqlStore, action: str, times: int, mark: Path) -> None:
+async def _inject_fault(store: SqlStore, action: str, times: int, mark: Path) -> None:
     for number in range(times):
         with suppress(FileExistsError):
             mark.with_suffix(f".{number}").touch(exist_ok=False)
-            # SQLite has one lock for all who write, and a process that stands still keeps it; `serve` ends such a one.
+            # SQLite has a single write lock. A stopped process must hold it, as a frozen one would;
+            # `serve` kills such a worker.
             async with store._db._writing if action == "stop" else nullcontext():
                 os.kill(os.getpid(), SIGNALS[action])
             return
 
 
-def arm(point: str, action: str, times: int, mark: Path) -> None:
-    """Wrap the method of a point."""
+def inject(point: str, action: str, times: int, mark: Path) -> None:
+    """Make the method of a point fail."""
     owner, name, side = POINTS[point]
     method: Callable[..., Coroutine[Any, Any, Any]] = getattr(owner, name)
 
     async def wrapped(*arguments: Any, **named: Any) -> Any:
-        if side == BEFORE and _reached(point, arguments, None):
-            await _fail(arguments[0], action, times, mark)
+        if side == BEFORE and _matches(point, arguments, None):
+            await _inject_fault(arguments[0], action, times, mark)
         result = await method(*arguments, **named)
-        if side == AFTER and _reached(point, arguments, result):
-            await _fail(arguments[0], action, times, mark)
+        if side == AFTER and _matches(point, arguments, result):
+            await _inject_fault(arguments[0], action, times, mark)
         return result
 
     setattr(owner, name, wrapped)
@@ -78,6 +79,6 @@ def arm(point: str, action: str, times: int, mark: Path) -> None:
 
 if __name__ == "__main__":
     _, said_point, said_action, said_times, said_mark, *rest = sys.argv
-    arm(said_point, said_action, int(said_times), Path(said_mark))
+    inject(said_point, said_action, int(said_times), Path(said_mark))
     sys.argv[1:] = rest
     main()

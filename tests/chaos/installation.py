@@ -1,4 +1,4 @@
-"""A whole installation: api, gateway and workers as processes, each started again when it ends, as an orchestrator does it."""
+"""An installation: api, gateway and workers as processes that are restarted when they end."""
 
 from __future__ import annotations
 
@@ -35,18 +35,17 @@ WORK = {
     "BATCHWIRE_WORK__SWEEP_INTERVAL": "0.5",
     "BATCHWIRE_WORK__RETRY_CAP": "2",
 }
-"""Leases are short, so that a scenario takes seconds; all else is as an operator has it."""
+"""Short leases, so that a scenario takes seconds. All other settings have their defaults."""
 
 SLOTS = 32
-"""Few enough that a batch of some hundred lines lasts longer than a flush."""
-
+"""Few enough that a batch of some hundred lines takes longer than a flush interval."""
 
 SQLITE_DISK, POSTGRESQL_S3 = "sqlite+disk", "postgresql+s3"
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Where an installation keeps its truth and its bytes."""
+    """Database and blob store of an installation."""
 
     name: str
     options: tuple[str, ...]
@@ -54,8 +53,8 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Where a role is to fail, and how often."""
+class Fault:
+    """The point at which a role fails, how, and how often."""
 
     point: str
     action: str = "kill"
@@ -63,13 +62,13 @@ class Failure:
 
 
 class Role:
-    """A process that is wanted, and the command that starts it."""
+    """A process of the installation, and the command that starts it."""
 
     def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         self.name = name
-        self.failure: Failure | None = None
+        self.fault: Fault | None = None
         self.clock_ahead = 0
-        self.wanted = False
+        self.should_run = False
         self.process: subprocess.Popen[bytes] | None = None
         self._arguments = list(arguments)
         self._environment = {**os.environ, **environment}
@@ -77,26 +76,26 @@ class Role:
         self._starting = threading.Lock()
 
     @property
-    def failed(self) -> int:
-        """How often it has failed where it was told to."""
+    def fault_count(self) -> int:
+        """How many of its faults have happened."""
         return len(list(self._folder.glob(f"{self._mark.stem}.*")))
 
     @property
     def _mark(self) -> Path:
-        assert self.failure
-        return self._folder / f"{self.name}-{self.failure.point.replace(' ', '-')}"
+        assert self.fault
+        return self._folder / f"{self.name}-{self.fault.point.replace(' ', '-')}"
 
     def spawn(self) -> None:
-        """Start the process, unless it runs."""
+        """Start the process unless it is running."""
         with self._starting:
             if not self.alive:
                 self._spawn()
 
     def _spawn(self) -> None:
         module = ["tests.chaos.clock_ahead", str(self.clock_ahead)] if self.clock_ahead else ["batchwire_server"]
-        if self.failure:
-            module = ["tests.chaos.fault_injection", self.failure.point, self.failure.action]
-            module += [str(self.failure.times), str(self._mark)]
+        if self.fault:
+            module = ["tests.chaos.fault_injection", self.fault.point, self.fault.action]
+            module += [str(self.fault.times), str(self._mark)]
         with (self._folder / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *module, *self._arguments],
@@ -108,35 +107,35 @@ class Role:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
+        """Whether the process is running."""
         return self.process is not None and self.process.poll() is None
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to the process, and to those that it has started."""
+        """Send a signal to the process; SIGKILL also goes to its children."""
         assert self.process
         with suppress(psutil.NoSuchProcess):
             whole = [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]
             for process in whole if number == signal.SIGKILL else whole[-1:]:
                 process.send_signal(number)
 
-    def end(self) -> None:
-        """Stop the process as an operator does."""
-        self.wanted = False
+    def terminate(self) -> None:
+        """Stop the process with SIGTERM, as an operator does."""
+        self.should_run = False
         if self.alive:
             self.send(signal.SIGCONT)
             self.send(signal.SIGTERM)
 
 
 class Installation:
-    """All roles over one setup.
+    """All roles over one database and blob store.
 
     Args:
-        setup: where truth and bytes are.
-        folder: logs.
-        upstreams: base URLs of each worker's upstreams; one for all is repeated.
-        restart: whether roles that end are started again.
-        slots: calls in flight, over all workers.
-        settings: more of the environment.
+        setup: database and blob store.
+        folder: for logs.
+        upstreams: base URL of each worker's upstream; its length is the number of workers.
+        restart: whether roles that end are restarted.
+        slots: limit of calls in flight at each upstream.
+        settings: additional environment variables.
     """
 
     def __init__(
@@ -155,8 +154,8 @@ class Installation:
         data = setup.options
 
         def role(name: str, *arguments: str, upstream: str = "") -> Role:
-            said = {"BATCHWIRE_UPSTREAMS": json.dumps([{"base_url": upstream, "max_concurrency": slots}])}
-            return Role(name, arguments, environment | (said if upstream else {}), folder)
+            variables = {"BATCHWIRE_UPSTREAMS": json.dumps([{"base_url": upstream, "max_concurrency": slots}])}
+            return Role(name, arguments, environment | (variables if upstream else {}), folder)
 
         self.setup = setup
         self.url = f"http://{http}"
@@ -166,85 +165,88 @@ class Installation:
         self.workers = [
             role(f"worker-{number}", "worker", *data, upstream=upstream) for number, upstream in enumerate(upstreams)
         ]
-        self.disturbances: list[float] = []
+        self.faults_at: list[float] = []
         self.kills = 0
         self._restart = restart
         self._ending = threading.Event()
-        self._keeper = threading.Thread(target=self._keep)
+        self._supervisor = threading.Thread(target=self._supervise)
 
     @property
     def roles(self) -> list[Role]:
-        """All of them."""
+        """All roles."""
         return [self.api, self.gateway, *self.workers]
 
-    def _keep(self) -> None:
+    def _supervise(self) -> None:
         while not self._ending.wait(0.05):
             for role in self.roles:
-                if role.wanted and self._restart:
+                if role.should_run and self._restart:
                     role.spawn()
 
     def kill(self, role: Role) -> None:
-        """Stop a role as the kernel does when memory is short."""
+        """Kill a role with SIGKILL, as the out-of-memory killer does."""
         if role.alive:
             role.send(signal.SIGKILL)
             assert role.process
             role.process.wait()
-            self.disturb(kill=True)
+            self.record_fault(kill=True)
 
-    def disturb(self, *, kill: bool = False) -> float:
-        """Record that something was broken just now: calls that end around this time may be made again."""
+    def record_fault(self, *, kill: bool = False) -> float:
+        """Record the time of a fault: calls that end around it may be repeated. Return the time."""
         now = time.monotonic()
-        self.disturbances.append(now)
+        self.faults_at.append(now)
         self.kills += kill
         return now
 
     def start(self, *roles: Role) -> None:
-        """Start roles, or all, and waits until the gateway sees the api."""
+        """Start some roles, by default all, and wait until the gateway reaches the api."""
         for role in roles or self.roles:
-            role.wanted = True
+            role.should_run = True
             role.spawn()
         wait_until(self.ready)
 
     def health(self) -> dict[str, str]:
-        """Return what the gateway says of the parts."""
+        """Return the health of each component, as `/readyz` reports it."""
         answer: dict[str, str] = requests.get(f"{self.url}/readyz", timeout=10).json()
         return answer
 
     def ready(self) -> bool:
-        """Whether the gateway answers, and sees an api that serves."""
+        """Return whether the gateway reports that the api is serving."""
         try:
             return requests.get(f"{self.url}/readyz", timeout=2).status_code == 200
         except requests.RequestException:
             return False
 
     def submit(self, content: bytes, **more: object) -> str:
-        """Upload an input and creates a batch of it; return its id. A role that is not there just now is waited for."""
+        """Upload an input and create a batch. Return its id. Retry while a role is down."""
         form: dict[str, Any] = {"files": {"file": ("in.jsonl", content)}, "data": {"purpose": "batch"}}
-        file_id = self.persist("POST", "/v1/files", **form)["id"]
-        wanted = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h", **more}
-        once = {"Idempotency-Key": secrets.token_hex(8)}
-        return str(self.persist("POST", "/v1/batches", json=wanted, headers=once)["id"])
+        file_id = self.request("POST", "/v1/files", **form)["id"]
+        body = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h", **more}
+        headers = {"Idempotency-Key": secrets.token_hex(8)}
+        return str(self.request("POST", "/v1/batches", json=body, headers=headers)["id"])
 
     def submit_lines(self, count: int, prefix: str = "line", **more: object) -> tuple[str, bytes]:
-        """Create a batch of chat lines; return its id, and its input."""
+        """Create a batch of chat lines. Return its id and its input."""
         content = chat_file(count, MODEL, prefix)
         return self.submit(content, **more), content
 
-    def persist(
-        self, method: str, path: str, *, fine: Collection[int] = (200,), **arguments: object
+    def request(
+        self, method: str, path: str, *, accepted: Collection[int] = (200,), **arguments: object
     ) -> dict[str, object]:
-        """Make a call as a patient client does: again while nobody answers, or the server says that it cannot just now."""
+        """Make a REST call and return its JSON.
+
+        Retry while the server is unreachable or answers 502 to 504.
+        """
         found: list[dict[str, object]] = []
 
         def answered() -> bool:
             try:
-                answer = requests.request(method, f"{self.url}{path}", timeout=30, **arguments)  # type: ignore[arg-type]
+                answer = requests.request(method, f"{self.url}{path}", timeout=30, **arguments)  # type: ignore[arg-type]  # any argument of requests
             except requests.RequestException:
                 return False
             if answer.status_code >= 500:
                 assert answer.status_code in {502, 503, 504}, answer.text
                 return False
-            assert answer.status_code in fine, answer.text
+            assert answer.status_code in accepted, answer.text
             found.append(answer.json())
             return True
 
@@ -252,22 +254,22 @@ class Installation:
         return found[0]
 
     def cancel(self, batch_id: str) -> None:
-        """Ask for a batch to be cancelled; one that has just ended refuses that."""
-        self.persist("POST", f"/v1/batches/{batch_id}/cancel", fine=(200, 409))
+        """Cancel a batch, unless it has just ended."""
+        self.request("POST", f"/v1/batches/{batch_id}/cancel", accepted=(200, 409))
 
     def stop(self) -> None:
-        """Stop all roles, and waits for them."""
+        """Stop all roles and wait until they have ended."""
         self._ending.set()
-        if self._keeper.is_alive():
-            self._keeper.join()
+        if self._supervisor.is_alive():
+            self._supervisor.join()
         for role in reversed(self.roles):
-            role.end()
+            role.terminate()
         for role in self.roles:
             if role.process:
                 role.process.wait(timeout=60)
 
     def __enter__(self) -> Self:
-        self._keeper.start()
+        self._supervisor.start()
         return self
 
     def __exit__(

@@ -1,4 +1,4 @@
-"""An upstream that remembers when each line was asked and when it was answered."""
+"""An upstream that records when it received and answered the call of each line."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from bench.upstream import Answer, MockUpstream, completion
 
 @dataclass(slots=True)
 class Call:
-    """A call of a line. Times by this machine's monotonic clock; `answered` is None while it has not been answered with 200."""
+    """A call of a line.
+
+    Times are of the monotonic clock; `answered_at` is None until it got a 200.
+    """
 
     line: str
-    asked: float
-    answered: float | None = None
+    received_at: float
+    answered_at: float | None = None
 
 
-class Witness:
-    """A mock model in a thread of its own, which can go away and come back.
+class RecordingUpstream:
+    """A mock upstream in a thread of its own, which can stop serving and resume.
 
     Args:
-        low, high: seconds between which an answer's latency is drawn.
+        low, high: range of the latency, in seconds; uniformly distributed.
     """
 
     def __init__(self, low: float, high: float) -> None:
@@ -37,28 +40,28 @@ class Witness:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.calls: list[Call] = []
-        self.gone = False
+        self.down = False
 
     async def _answer(self, request: dict[str, Any]) -> Answer:
         call = Call(request["messages"][-1]["content"], time.monotonic())
         self.calls.append(call)
         await asyncio.sleep(self._random.uniform(self._low, self._high))
-        if self.gone:
+        if self.down:
             return Answer(drop=True)
 
         def sent() -> None:
-            call.answered = time.monotonic()
+            call.answered_at = time.monotonic()
 
         return Answer(body=completion(request), sent=sent)
 
-    def go_away(self) -> None:
-        """Break every connection, and refuses new ones."""
-        self.gone = True
+    def stop_serving(self) -> None:
+        """Drop all connections and refuse new ones."""
+        self.down = True
         self._do(self._stop_listening())
 
-    def come_back(self) -> None:
-        """Listen again, at the same port."""
-        self.gone = False
+    def resume(self) -> None:
+        """Listen again at the same port."""
+        self.down = False
         self._do(self._upstream.listen(self._upstream.port))
 
     async def _stop_listening(self) -> None:
@@ -69,11 +72,11 @@ class Witness:
 
     @property
     def base_url(self) -> str:
-        """What to give as `--upstream`."""
+        """The value for `--upstream`."""
         return self._upstream.base_url
 
-    def of_line(self) -> dict[str, list[Call]]:
-        """Return the calls by line, each line's in their order."""
+    def calls_by_line(self) -> dict[str, list[Call]]:
+        """Return the calls of each line, in order of arrival."""
         found: dict[str, list[Call]] = defaultdict(list)
         for call in list(self.calls):
             found[call.line].append(call)

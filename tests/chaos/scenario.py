@@ -1,4 +1,4 @@
-"""What scenarios are played on: installations, their upstreams, and the judgement at the end."""
+"""What chaos tests use: installations, their upstreams, and the checks at the end."""
 
 from __future__ import annotations
 
@@ -7,117 +7,129 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.chaos.batch_monitor import Observer
-from tests.chaos.checks import Agreement, Figures, agreement, repeated_calls
+from tests.chaos.batch_monitor import BatchMonitor
+from tests.chaos.checks import ScenarioResult, StorageCheck, check_storage, repeated_calls
 from tests.chaos.installation import Installation, Setup
-from tests.chaos.recording_upstream import Witness
+from tests.chaos.recording_upstream import RecordingUpstream
 from tests.support.invariants import Ended, check_ended
 from tests.support.server import wait_until
 
-LIVELINESS_S = 120.0
-ORPHANS_OF_A_KILL = 8
-"""A process may be about to write the rows of so many blobs at once: a segment for each shard that it holds, two files of a batch that ends."""
+END_TIMEOUT_S = 120.0
+ORPHANS_PER_KILL = 8
+"""Blobs without a row that one kill may leave: a segment per held shard, and two result files."""
 
 
 class Batch:
-    """A batch that a scenario has created."""
+    """A batch of a scenario, its input, and the monitor that polls it."""
 
-    def __init__(self, batch_id: str, content: bytes, seen: Observer) -> None:
+    def __init__(self, batch_id: str, content: bytes, monitor: BatchMonitor) -> None:
         self.id = batch_id
         self.content = content
-        self.seen = seen
+        self.monitor = monitor
 
     @property
     def lines(self) -> int:
-        """How many lines it has."""
+        """The number of lines of its input."""
         return len(self.content.splitlines())
 
 
-class Stage:
-    """Installations over one setup, for one test.
+class Scenario:
+    """The installations of one test, over one database and blob store.
 
     Args:
-        setup: where truth and bytes are.
-        logs: a folder.
-        stack: ends what was started.
-        figures: what the test comes to.
+        setup: database and blob store.
+        logs: folder for the logs of all processes.
+        stack: stops what the scenario starts.
+        result: receives the numbers for the report.
     """
 
-    def __init__(self, setup: Setup, logs: Path, stack: ExitStack, figures: Figures) -> None:
+    def __init__(self, setup: Setup, logs: Path, stack: ExitStack, result: ScenarioResult) -> None:
         self.setup = setup
-        self.figures = figures
+        self.result = result
         self._logs = logs
         self._stack = stack
 
-    def witness(self, low: float = 0.02, high: float = 0.1) -> Witness:
-        """Run an upstream."""
-        return self._stack.enter_context(Witness(low, high))
+    def upstream(self, low: float = 0.02, high: float = 0.1) -> RecordingUpstream:
+        """Run an upstream with a latency between `low` and `high` seconds."""
+        return self._stack.enter_context(RecordingUpstream(low, high))
 
-    def install(self, witnesses: Sequence[Witness], *, restart: bool = True, **settings: str) -> Installation:
-        """Prepare an installation with a worker for each upstream; nothing of it runs yet."""
-        urls = [witness.base_url for witness in witnesses]
+    def install(self, upstreams: Sequence[RecordingUpstream], *, restart: bool = True, **settings: str) -> Installation:
+        """Return an installation with one worker per upstream, not started yet."""
+        urls = [each.base_url for each in upstreams]
         made = Installation(self.setup, self._logs, urls, restart=restart, settings=settings)
         return self._stack.enter_context(made)
 
     def submit(self, installation: Installation, lines: int, prefix: str = "line", **more: object) -> Batch:
-        """Create a batch, and looks at it from now on."""
+        """Create a batch and start to monitor it."""
         batch_id, content = installation.submit_lines(lines, prefix, **more)
-        return Batch(batch_id, content, self._stack.enter_context(Observer(installation.url, batch_id)))
+        return Batch(batch_id, content, self._stack.enter_context(BatchMonitor(installation.url, batch_id)))
 
-    def judge(
-        self, installation: Installation, witnesses: Sequence[Witness], *batches: Batch, within: float = LIVELINESS_S
+    def wait_and_check(
+        self,
+        installation: Installation,
+        upstreams: Sequence[RecordingUpstream],
+        *batches: Batch,
+        within: float = END_TIMEOUT_S,
     ) -> list[Ended]:
-        """Wait until batches have ended by themselves, and asserts what must hold of each."""
+        """Wait until the batches have ended, and check the invariants of each."""
         found = []
         for batch in batches:
-            batch.seen.wait(within)
+            batch.monitor.wait(within)
             wait_until(installation.ready)
-            batch.seen.check()
+            batch.monitor.check()
             found.append(check_ended(installation.url, batch.id, batch.content))
-            self.figures.lines += batch.lines
-        calls = {line: made for witness in witnesses for line, made in witness.of_line().items()}
-        if len(witnesses) > 1:
+            self.result.lines += batch.lines
+        calls = {line: made for upstream in upstreams for line, made in upstream.calls_by_line().items()}
+        if len(upstreams) > 1:
             calls = {}
-            for witness in witnesses:
-                for line, made in witness.of_line().items():
-                    calls[line] = sorted([*calls.get(line, []), *made], key=lambda call: call.asked)
-        self.figures.repeated = repeated_calls(calls, installation.disturbances)
+            for upstream in upstreams:
+                for line, made in upstream.calls_by_line().items():
+                    calls[line] = sorted([*calls.get(line, []), *made], key=lambda call: call.received_at)
+        self.result.repeated = repeated_calls(calls, installation.faults_at)
         return found
 
-    def settle(self, installation: Installation) -> Agreement:
-        """Stop an installation, and asserts that rows and blobs fit, but for bytes that a kill has left without a row."""
+    def stop_and_check_storage(self, installation: Installation) -> StorageCheck:
+        """Stop an installation and check that rows and blobs match, but for orphans of kills."""
         installation.stop()
-        self.figures.kills += installation.kills
-        found = agreement(self.setup)
+        self.result.kills += installation.kills
+        found = check_storage(self.setup)
         assert not found.missing
         assert not found.unfinished
         assert not found.unswept
-        assert len(found.orphans) <= len(installation.disturbances) * ORPHANS_OF_A_KILL, found.orphans
+        assert len(found.orphans) <= len(installation.faults_at) * ORPHANS_PER_KILL, found.orphans
         return found
 
-    def note_recovery(self, witness: Witness, since: float, lines: Collection[str] | None = None) -> None:
-        """Wait for the next call to an upstream after a moment, of any of some lines or of all, and keeps how long it took at worst."""
+    def record_recovery(self, upstream: RecordingUpstream, since: float, lines: Collection[str] | None = None) -> None:
+        """Record the delay until the next call after `since`, of one of `lines` if given."""
 
         def first() -> float | None:
-            calls = list(witness.calls)
+            calls = list(upstream.calls)
             return next(
-                (call.asked for call in calls if call.asked > since and (lines is None or call.line in lines)), None
+                (
+                    call.received_at
+                    for call in calls
+                    if call.received_at > since and (lines is None or call.line in lines)
+                ),
+                None,
             )
 
         wait_until(lambda: first() is not None)
-        self.figures.recovery_s = max(self.figures.recovery_s or 0.0, (first() or since) - since)
+        self.result.recovery_s = max(self.result.recovery_s or 0.0, (first() or since) - since)
 
 
-def asked(witnesses: Sequence[Witness]) -> int:
-    """Return how many calls were made."""
-    return sum(len(witness.calls) for witness in witnesses)
+def call_count(upstreams: Sequence[RecordingUpstream]) -> int:
+    """Return how many calls the upstreams have received."""
+    return sum(len(upstream.calls) for upstream in upstreams)
 
 
-def until_asked(witnesses: Sequence[Witness], calls: int) -> None:
-    """Wait until so many calls were made."""
-    wait_until(lambda: asked(witnesses) >= calls, within=120)
+def wait_for_calls(upstreams: Sequence[RecordingUpstream], calls: int) -> None:
+    """Wait until the upstreams have received so many calls."""
+    wait_until(lambda: call_count(upstreams) >= calls, within=120)
 
 
 def pause(seconds: float) -> None:
-    """Let time pass in which something is broken: how long is the scenario's own choice, and no condition."""
+    """Let a fault last for some seconds.
+
+    No condition could end it: the duration is part of the scenario.
+    """
     time.sleep(seconds)

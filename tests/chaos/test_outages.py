@@ -1,4 +1,4 @@
-"""Things that are gone, full or wrong for a while: the batch waits and goes on, and nothing is marked as failed that can still succeed."""
+"""Outages of a dependency: the batch waits, goes on, and no line fails that can still succeed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.chaos.checks import settings_of
 from tests.chaos.installation import POSTGRESQL_S3, SQLITE_DISK, Setup
-from tests.chaos.scenario import Stage, pause, until_asked
+from tests.chaos.scenario import Scenario, pause, wait_for_calls
 from tests.support.object_store import ObjectStore
 from tests.support.postgresql import PostgreSQL
 from tests.support.server import wait_until
@@ -22,8 +22,8 @@ CLOCK_JUMP_S = 3600
 
 
 @contextmanager
-def database_gone(request: pytest.FixtureRequest, setup: Setup) -> Iterator[None]:
-    """PostgreSQL crashes and is started again; SQLite is held by somebody who writes for a long time."""
+def database_down(request: pytest.FixtureRequest, setup: Setup) -> Iterator[None]:
+    """Make the database unavailable: crash PostgreSQL, or hold the write lock of SQLite."""
     if setup.name.startswith("postgresql"):
         server: PostgreSQL = request.getfixturevalue("postgresql")
         server.crash()
@@ -37,48 +37,48 @@ def database_gone(request: pytest.FixtureRequest, setup: Setup) -> Iterator[None
     held.close()
 
 
-def test_a_database_that_is_gone_for_a_while(stage: Stage, request: pytest.FixtureRequest, outage: float) -> None:
-    witness = stage.witness()
-    installation = stage.install([witness, witness])
+def test_a_batch_survives_a_database_outage(scenario: Scenario, request: pytest.FixtureRequest, outage: float) -> None:
+    upstream = scenario.upstream()
+    installation = scenario.install([upstream, upstream])
     installation.start()
-    batch = stage.submit(installation, 4000)
-    until_asked([witness], 600)
-    with database_gone(request, stage.setup):
-        installation.disturb()
+    batch = scenario.submit(installation, 4000)
+    wait_for_calls([upstream], 600)
+    with database_down(request, scenario.setup):
+        installation.record_fault()
         pause(outage)
-        gone_until = installation.disturb()
-    stage.note_recovery(witness, gone_until)
-    (ended,) = stage.judge(installation, [witness], batch)
+        back = installation.record_fault()
+    scenario.record_recovery(upstream, back)
+    (ended,) = scenario.wait_and_check(installation, [upstream], batch)
     assert ended.batch["status"] == "completed"
     assert not ended.errors
-    # What had finished is kept over the outage: only calls that were cut off when leases ran out are made again.
-    assert stage.figures.repeated == 0
-    stage.settle(installation)
+    # Finished lines are kept over the outage; only calls cancelled when leases expired are
+    # repeated.
+    assert scenario.result.repeated == 0
+    scenario.stop_and_check_storage(installation)
 
 
-def test_an_upstream_that_is_gone_for_a_while(stage: Stage, outage: float) -> None:
-    witness = stage.witness()
-    installation = stage.install([witness, witness])
+def test_a_batch_survives_an_upstream_outage(scenario: Scenario, outage: float) -> None:
+    upstream = scenario.upstream()
+    installation = scenario.install([upstream, upstream])
     installation.start()
-    batch = stage.submit(installation, 2000)
-    until_asked([witness], 500)
-    witness.go_away()
+    batch = scenario.submit(installation, 2000)
+    wait_for_calls([upstream], 500)
+    upstream.stop_serving()
     pause(outage)
-    installation.kill(
-        installation.workers[0]
-    )  # one that starts while the upstream is away has never been told its models
-    back = installation.disturb()
-    witness.come_back()
-    stage.note_recovery(witness, back)
-    (ended,) = stage.judge(installation, [witness], batch)
+    # A worker that starts while the upstream is down cannot list its models.
+    installation.kill(installation.workers[0])
+    back = installation.record_fault()
+    upstream.resume()
+    scenario.record_recovery(upstream, back)
+    (ended,) = scenario.wait_and_check(installation, [upstream], batch)
     assert ended.batch["status"] == "completed"
     assert not ended.errors
-    stage.settle(installation)
+    scenario.stop_and_check_storage(installation)
 
 
 @contextmanager
 def small_disk(folder: Path, mebibytes: int) -> Iterator[Path]:
-    """Mount a disk of its own."""
+    """Mount a small disk at a folder."""
     folder.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(folder)], check=True)
     try:
@@ -89,32 +89,32 @@ def small_disk(folder: Path, mebibytes: int) -> Iterator[Path]:
 
 @pytest.mark.parametrize("setup", [SQLITE_DISK], indirect=True)
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount the small disk that this fills up")
-def test_a_disk_that_is_full_for_a_while(stage: Stage, outage: float, tmp_path: Path) -> None:
-    witness = stage.witness()
+def test_a_batch_survives_a_full_disk(scenario: Scenario, outage: float, tmp_path: Path) -> None:
+    upstream = scenario.upstream()
     with small_disk(tmp_path / "data", 32) as folder:
-        installation = stage.install([witness, witness])
+        installation = scenario.install([upstream, upstream])
         installation.start()
-        batch = stage.submit(installation, 4000)
-        until_asked([witness], 600)
+        batch = scenario.submit(installation, 4000)
+        wait_for_calls([upstream], 600)
         ballast = fill(folder)
-        installation.disturb()
+        installation.record_fault()
         pause(outage)
-        calls = len(witness.calls)
+        calls = len(upstream.calls)
         pause(1.0)
-        assert len(witness.calls) - calls <= 64, "who cannot keep results must not go on calling"
-        assert not batch.seen.ended
+        assert len(upstream.calls) - calls <= 64, "a worker that cannot write results must not start calls"
+        assert not batch.monitor.ended
         wait_until(lambda: installation.health()["blobs"] != "ok")
         ballast.unlink()
-        stage.note_recovery(witness, installation.disturb())
-        (ended,) = stage.judge(installation, [witness], batch)
+        scenario.record_recovery(upstream, installation.record_fault())
+        (ended,) = scenario.wait_and_check(installation, [upstream], batch)
         assert ended.batch["status"] == "completed"
         assert not ended.errors
-        assert stage.figures.repeated == 0
-        stage.settle(installation)
+        assert scenario.result.repeated == 0
+        scenario.stop_and_check_storage(installation)
 
 
 def fill(folder: Path) -> Path:
-    """Fill a disk up to the last byte; return the file that does."""
+    """Fill a disk up to the last byte. Return the file that does so."""
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file:
         for size in (1 << 20, 1 << 12, 1):
@@ -128,48 +128,48 @@ def fill(folder: Path) -> Path:
 
 @pytest.mark.parametrize("setup", [POSTGRESQL_S3], indirect=True)
 @pytest.mark.parametrize("silent", [False, True], ids=["503", "silence"])
-def test_an_object_store_that_fails_for_a_while(
-    stage: Stage, object_store: ObjectStore, outage: float, silent: bool
+def test_a_batch_survives_an_object_store_outage(
+    scenario: Scenario, object_store: ObjectStore, outage: float, silent: bool
 ) -> None:
-    witness = stage.witness()
-    installation = stage.install([witness, witness])
+    upstream = scenario.upstream()
+    installation = scenario.install([upstream, upstream])
     installation.start()
-    batch = stage.submit(installation, 4000)
-    until_asked([witness], 600)
+    batch = scenario.submit(installation, 4000)
+    wait_for_calls([upstream], 600)
     object_store.fail_with, object_store.hold = (0, True) if silent else (503, False)
-    installation.disturb()
+    installation.record_fault()
     pause(outage)
-    if not silent:  # a store that says nothing is taken for a slow one for up to twenty seconds
-        calls = len(witness.calls)
+    if not silent:  # a silent store counts as slow for up to twenty seconds
+        calls = len(upstream.calls)
         pause(1.0)
-        assert len(witness.calls) - calls <= 64, "who cannot keep results must not go on calling"
+        assert len(upstream.calls) - calls <= 64, "a worker that cannot write results must not start calls"
     object_store.serve_again()
-    stage.note_recovery(witness, installation.disturb())
-    (ended,) = stage.judge(installation, [witness], batch)
+    scenario.record_recovery(upstream, installation.record_fault())
+    (ended,) = scenario.wait_and_check(installation, [upstream], batch)
     assert ended.batch["status"] == "completed"
     assert not ended.errors
-    assert stage.figures.repeated == 0
-    stage.settle(installation)
+    assert scenario.result.repeated == 0
+    scenario.stop_and_check_storage(installation)
 
 
-# On SQLite the database's clock is the machine's, and a worker cannot have another.
+# On SQLite the clock of the database is the worker's own.
 @pytest.mark.parametrize("setup", [POSTGRESQL_S3], indirect=True)
-def test_a_worker_whose_clock_is_an_hour_ahead(stage: Stage) -> None:
-    """Leases, windows and times go by the database's clock."""
-    witness = stage.witness()
-    installation = stage.install([witness, witness])
+def test_a_worker_clock_an_hour_ahead_changes_nothing(scenario: Scenario) -> None:
+    """Leases, windows and timestamps use the clock of the database."""
+    upstream = scenario.upstream()
+    installation = scenario.install([upstream, upstream])
     installation.workers[0].clock_ahead = CLOCK_JUMP_S
     installation.start()
-    batch = stage.submit(installation, 2000, completion_window="30m")
-    (ended,) = stage.judge(installation, [witness], batch)
+    batch = scenario.submit(installation, 2000, completion_window="30m")
+    (ended,) = scenario.wait_and_check(installation, [upstream], batch)
     assert ended.batch["status"] == "completed"
-    assert stage.figures.repeated == 0
-    stage.settle(installation)
+    assert scenario.result.repeated == 0
+    scenario.stop_and_check_storage(installation)
 
 
-def test_health_says_what_is_wrong(stage: Stage, request: pytest.FixtureRequest) -> None:
-    witness = stage.witness()
-    installation = stage.install([witness])
+def test_health_reports_a_database_outage(scenario: Scenario, request: pytest.FixtureRequest) -> None:
+    upstream = scenario.upstream()
+    installation = scenario.install([upstream])
     installation.start()
     assert installation.health() == {
         "status": "ok",
@@ -178,7 +178,7 @@ def test_health_says_what_is_wrong(stage: Stage, request: pytest.FixtureRequest)
         "upstreams": "ok",
         "workers": "ok",
     }
-    with database_gone(request, stage.setup):
+    with database_down(request, scenario.setup):
         wait_until(lambda: installation.health().get("database") != "ok")
         assert installation.health()["blobs"] == "ok"
         assert not installation.ready()
