@@ -10,10 +10,11 @@ from itertools import pairwise
 
 from batchwire_server.adapters.sql import Database
 from batchwire_server.adapters.sql.tables import FILE, SEGMENT, TASK
+from batchwire_server.core import blob_keys
 from batchwire_server.core.errors import BlobNotFoundError
 from batchwire_server.roles.adapters import Adapters, open_adapters
 from batchwire_server.settings import Settings, load
-from batchwire_server.worker.handlers.orphans import PREFIXES, Orphans
+from batchwire_server.worker.handlers.orphans import Orphans
 from sqlalchemy import select
 
 from tests.chaos.installation import FLUSH_S, Setup
@@ -86,7 +87,9 @@ class StorageCheck:
 
 async def _stored_keys(adapters: Adapters) -> set[str]:
     far = time.time() + FAR_S
-    return {key for prefix in PREFIXES async for page in adapters.blobs.list_below(prefix, far) for key in page}
+    return {
+        key for prefix in blob_keys.PREFIXES async for page in adapters.blobs.list_below(prefix, far) for key in page
+    }
 
 
 async def _size(adapters: Adapters, key: str) -> int | None:
@@ -109,7 +112,7 @@ async def _check_storage(setup: Setup) -> StorageCheck:
         missing = {key for key, size in sizes.items() if await _size(adapters, key) != size}
         orphans = await _stored_keys(adapters) - set(sizes)
         sweeping = Orphans(adapters.store, adapters.store, adapters.blobs, interval=1.0, age=0.0)
-        for prefix in PREFIXES:
+        for prefix in blob_keys.PREFIXES:
             await sweeping._look(prefix, time.time() + FAR_S)
         assert not set(sizes) - missing - await _stored_keys(adapters), "what rows refer to was swept"
         return StorageCheck(orphans, missing, len(unfinished), await _stored_keys(adapters) - set(sizes))

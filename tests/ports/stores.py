@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, Protocol
 
-from batchwire_server.core import ids
+from batchwire_server.core import blob_keys, ids
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import (
     BatchOutputs,
@@ -35,7 +35,7 @@ OTHER_KINDS = [TaskKind.VALIDATE, TaskKind.EXPIRE, TaskKind.FINALIZE]
 def a_file(tenant: str = "acme", purpose: str = "batch", **more: Any) -> File:
     """Returns a file that nobody else has."""
     file_id = ids.file_id()
-    made = File(file_id, tenant, "in.jsonl", purpose, 10, "0" * 64, 1, f"files/{file_id}")
+    made = File(file_id, tenant, "in.jsonl", purpose, 10, "0" * 64, 1, blob_keys.file_key(file_id))
     return replace(made, **more)
 
 
@@ -68,7 +68,7 @@ def shards(count: int, model: str = "m", lines: int = 10) -> list[tuple[str, Sha
 
 def segment(task: Task, number: int = 0, *, completed: int = 1, failed: int = 0, size: int = 20) -> Segment:
     """Returns a segment that says what it says."""
-    key = f"segments/{task.batch_id}/{task.id}-{task.epoch}-{number}"
+    key = blob_keys.segment_key(str(task.batch_id), task.id, task.epoch, number)
     return Segment(task.id, key, 10, size, completed, failed, Usage(1, 2, 3, 4, 5))
 
 

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import secrets
-
-_BLOB_KEY = re.compile(
-    r"files/file-[0-9a-f]{24}|uploads/upload_[0-9a-f]{24}/part_[0-9a-f]{24}|segments/batch_[0-9a-f]{32}/\d+-\d+-\d+"
-)
-
-
-def is_blob_key(key: str) -> bool:
-    """Tells whether a key is one that a blob of a file, of a part of an upload, or of a segment can have."""
-    return _BLOB_KEY.fullmatch(key) is not None
 
 
 def file_id() -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, fields, replace
 
-from batchwire_server.core import ids
+from batchwire_server.core import blob_keys, ids
 from batchwire_server.core.blob_writer import Intake
 from batchwire_server.core.errors import (
     content_mismatch,
@@ -93,7 +93,7 @@ class Files:
     async def upload(self, tenant: str, messages: AsyncIterator[FileSpec | bytes]) -> File:
         """Takes one file in: descriptions and bytes, as they come. Raises BatchwireError and then keeps nothing."""
         file_id = ids.file_id()
-        key = f"files/{file_id}"
+        key = blob_keys.file_key(file_id)
         spec = FileSpec()
         limits = self._limits
         async with Intake(

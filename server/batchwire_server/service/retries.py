@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import msgspec
 
-from batchwire_server.core import ids
+from batchwire_server.core import blob_keys, ids
 from batchwire_server.core.blob_writer import Intake
 from batchwire_server.core.errors import BatchwireError, BlobNotFoundError, batch_not_retryable
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
@@ -36,7 +36,7 @@ class Retries:
         """Stores the lines of a batch that failed or never ran as a file, in the order of the batch's input. Raises BatchwireError."""
         errors = await self._error_file(batch)
         file_id = ids.file_id()
-        key = f"files/{file_id}"
+        key = blob_keys.file_key(file_id)
         count = 0
         async with Intake(self._blobs, key, max_bytes=NO_LIMIT) as intake:
             try:

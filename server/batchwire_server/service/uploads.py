@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from batchwire_server.core import ids
+from batchwire_server.core import blob_keys, ids
 from batchwire_server.core.blob_writer import Intake
 from batchwire_server.core.errors import (
     content_mismatch,
@@ -66,7 +66,7 @@ class Uploads:
         """Takes one part in. Raises BatchwireError and then keeps nothing."""
         await self._pending(tenant, upload_id)
         part_id = ids.part_id()
-        key = f"uploads/{upload_id}/{part_id}"
+        key = blob_keys.part_key(upload_id, part_id)
         async with Intake(self._blobs, key, max_bytes=self._limits.max_part_bytes) as intake:
             async for block in blocks:
                 await intake.write(block)
@@ -85,7 +85,7 @@ class Uploads:
             raise upload_not_pending(upload.status)
         parts = await self._named_parts(upload, part_ids)
         file_id = ids.file_id()
-        key = f"files/{file_id}"
+        key = blob_keys.file_key(file_id)
         spec = FileSpec(upload.filename, upload.purpose, upload.lifetime, upload.bytes)
         limits = self._limits
         async with Intake(

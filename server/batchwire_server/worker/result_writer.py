@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from batchwire_server.core import blob_keys
 from batchwire_server.core.ports import BlobStore, ShardReport, TaskQueue
 from batchwire_server.core.records import Segment, total_usage
 from batchwire_server.core.segments import encode_segment
@@ -136,7 +137,7 @@ class ResultWriter:
             failed = sum(not line.ok for line in lines)
             segment = Segment(
                 task_id=task.id,
-                blob_key=f"segments/{task.batch_id}/{task.id}-{task.epoch}-{number}",
+                blob_key=blob_keys.segment_key(str(task.batch_id), task.id, task.epoch, number),
                 header_bytes=len(header),
                 bytes=len(data),
                 completed=len(lines) - failed,

@@ -19,14 +19,6 @@ def test_ids_do_not_repeat() -> None:
         assert len({make() for _ in range(1000)}) == 1000
 
 
-def test_keys_of_blobs_are_told_from_what_others_may_keep_beside_them() -> None:
-    file, upload, part, batch = ids.file_id(), ids.upload_id(), ids.part_id(), ids.batch_id()
-    for key in (f"files/{file}", f"uploads/{upload}/{part}", f"segments/{batch}/12-3-0"):
-        assert ids.is_blob_key(key)
-        for other in (f"x/{key}", f"{key}/x", f"{key}x", key.upper(), key.split("/")[-1], f"{key}\n"):
-            assert not ids.is_blob_key(other)
-
-
 def test_a_lines_id_is_the_same_whenever_it_is_run_and_no_other_lines() -> None:
     batch, other = ids.batch_id(), ids.batch_id()
     assert ids.line_id(batch, 5) == ids.line_id(batch, 5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from batchwire_server.core import ids
+from batchwire_server.core import blob_keys, ids
 from batchwire_server.core.ports import ClaimRequest, ShardReport
 from batchwire_server.core.records import TaskKind, UploadPart
 from batchwire_server.worker.handlers.orphans import Orphans
@@ -16,9 +16,9 @@ from tests.unit.worker.world import Adapters
 
 DAY = 86400.0
 ORPHANS = [
-    f"files/{ids.file_id()}",
-    f"uploads/{ids.upload_id()}/{ids.part_id()}",
-    f"segments/{ids.batch_id()}/17-2-0",
+    blob_keys.file_key(ids.file_id()),
+    blob_keys.part_key(ids.upload_id(), ids.part_id()),
+    blob_keys.segment_key(ids.batch_id(), 17, 2, 0),
 ]
 
 
@@ -35,7 +35,7 @@ async def store(world: Adapters, *keys: str, age: float = DAY + 60) -> None:
 
 
 async def test_bytes_without_a_row_go_once_they_are_old(world: Adapters, caplog: pytest.LogCaptureFixture) -> None:
-    young = [f"files/{ids.file_id()}", f"segments/{ids.batch_id()}/1-1-0"]
+    young = [blob_keys.file_key(ids.file_id()), blob_keys.segment_key(ids.batch_id(), 1, 1, 0)]
     await store(world, *ORPHANS)
     await store(world, *young, age=DAY - 60)
     with caplog.at_level(logging.INFO):
@@ -55,7 +55,7 @@ async def test_a_file_whose_row_is_just_being_written_stays(world: Adapters) -> 
 async def test_what_files_and_uploads_have_stays(world: Adapters) -> None:
     file = await world.store.add_file(a_file(), None)
     upload = await world.store.add_upload(an_upload(), 60)
-    part = UploadPart(ids.part_id(), upload.id, 1, f"uploads/{upload.id}/part_{'0' * 24}")
+    part = UploadPart(ids.part_id(), upload.id, 1, blob_keys.part_key(upload.id, f"part_{'0' * 24}"))
     await world.store.add_part(part)
     await store(world, file.blob_key, part.blob_key, *ORPHANS)
     await look(world)
@@ -83,7 +83,7 @@ async def test_segments_of_a_running_batch_stay_and_those_that_were_never_record
 
 
 async def test_what_is_not_named_as_ours_is_never_touched(world: Adapters) -> None:
-    foreign = ["files/holiday.jpg", "segments/b1/1", "elsewhere/x", f"files/{ids.file_id()}/more"]
+    foreign = ["files/holiday.jpg", "segments/b1/1", "elsewhere/x", f"{blob_keys.file_key(ids.file_id())}/more"]
     await store(world, *foreign)
     await look(world)
     assert sorted(world.blobs.blobs) == sorted(foreign)

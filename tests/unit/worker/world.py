@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from batchwire_server.adapters.blobs.memory import MemoryBlobs
+from batchwire_server.core import blob_keys
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
 from batchwire_server.core.limits import Limits
@@ -75,7 +76,7 @@ class Adapters:
     async def batch(self, data: bytes, **more: Any) -> Batch:
         """Creates a batch over an input."""
         made = a_batch(input_bytes=len(data), **more)
-        made = replace(made, input_key=f"files/{made.id}")
+        made = replace(made, input_key=blob_keys.file_key(made.id))
         await self.blobs.put(str(made.input_key), data)
         return await self.store.add_batch(made)
 

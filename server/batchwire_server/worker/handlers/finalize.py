@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from itertools import groupby
 
-from batchwire_server.core import ids
+from batchwire_server.core import blob_keys, ids
 from batchwire_server.core.blob_writer import Intake
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus, outcome
@@ -63,7 +63,7 @@ class _ResultFile:
 
     @property
     def _key(self) -> str:
-        return f"files/{self._id}"
+        return blob_keys.file_key(self._id)
 
     async def write(self, data: bytes, lines: int) -> None:
         if self._intake is None:

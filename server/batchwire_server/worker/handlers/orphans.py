@@ -8,13 +8,12 @@ from __future__ import annotations
 import logging
 from contextlib import aclosing
 
-from batchwire_server.core.ids import is_blob_key
+from batchwire_server.core import blob_keys
 from batchwire_server.core.ports import BlobStore, GarbageStore, TaskQueue
 from batchwire_server.core.records import Task
 
 log = logging.getLogger(__name__)
 
-PREFIXES = ("files", "uploads", "segments")
 IDLE_S = 3600.0
 
 
@@ -39,7 +38,7 @@ class Orphans:
             # By the database's clock: this machine's may be wrong, and a blob must not look old for that.
             before = task.claimed_at / 1000 - self._age
             await self._blobs.clear_temporary(before)
-            for prefix in PREFIXES:
+            for prefix in blob_keys.PREFIXES:
                 await self._look(prefix, before)
         await self._queue.release(task, self._interval or IDLE_S)
 
@@ -47,7 +46,7 @@ class Orphans:
         removed = 0
         async with aclosing(self._blobs.list_below(prefix, before)) as pages:
             async for page in pages:
-                keys = [key for key in page if is_blob_key(key)]  # whatever else is there is not ours
+                keys = [key for key in page if blob_keys.is_ours(key)]  # whatever else is there is not ours
                 referenced = await self._store.referenced(keys)
                 orphans = [key for key in keys if key not in referenced]
                 await self._blobs.delete(orphans)

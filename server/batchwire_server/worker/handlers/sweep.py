@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from batchwire_server.core import blob_keys
 from batchwire_server.core.ports import BlobStore, GarbageStore, TaskQueue
 from batchwire_server.core.records import Task
 
@@ -41,9 +42,9 @@ class Sweeper:
         garbage = await self._store.garbage(STEP, self._result_lifetime)
         await self._blobs.delete(list(garbage.files.values()))
         for upload in garbage.uploads:
-            await self._blobs.delete_below(f"uploads/{upload}")
+            await self._blobs.delete_below(blob_keys.parts_prefix(upload))
         for batch in garbage.batches:
-            await self._blobs.delete_below(f"segments/{batch}")
+            await self._blobs.delete_below(blob_keys.segments_prefix(batch))
         await self._store.forget(garbage)
         more = max(len(garbage.files), len(garbage.uploads), len(garbage.batches)) == STEP
         more |= await self._store.prune(STEP, upload_lifetime=UPLOAD_LIFETIME_S, batch_lifetime=self._batch_lifetime)
