@@ -8,7 +8,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import Batch, File, LineRules, Model, UploadPart, UploadStatus, WebhookEndpoint
 from batchwire_server.core.webhooks import secret_hint
-from batchwire_server.service.files import FileSpec, check_lifetime
+from batchwire_server.service.checks import check_lifetime
+from batchwire_server.service.files import FileSpec
 from batchwire_server.service.uploads import UploadState
 
 BATCH_STATUSES = {status: v1.BatchStatus.Value(f"BATCH_STATUS_{status.name}") for status in BatchStatus}

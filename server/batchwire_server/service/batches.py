@@ -23,15 +23,15 @@ from batchwire_server.core.lines import STRICT
 from batchwire_server.core.ports import BatchStore, FileStore, IdempotencyKey, Page
 from batchwire_server.core.records import Batch, File, LineRules
 from batchwire_server.core.windows import parse_window
-from batchwire_server.service.files import check_limit, unknown_after
+from batchwire_server.service.checks import check_length, check_limit, unknown_after
 from batchwire_server.service.retries import Retries
 
 LIST_LIMIT = 100
 LIST_DEFAULT = 20
-METADATA_PAIRS = 16
-METADATA_KEY = 64
-METADATA_VALUE = 512
-NAME = 255
+MAX_METADATA_PAIRS = 16
+MAX_METADATA_KEY = 64
+MAX_METADATA_VALUE = 512
+MAX_NAME = 255
 
 _NOT_CANCELLABLE = {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED}
 
@@ -58,16 +58,18 @@ class BatchSpec:
 
 def check_metadata(metadata: Mapping[str, str]) -> None:
     """Raises BatchwireError for metadata past its limits."""
-    if len(metadata) > METADATA_PAIRS:
-        message = f"Invalid 'metadata': too many properties. Expected at most {METADATA_PAIRS}, but got {len(metadata)} instead."
+    if len(metadata) > MAX_METADATA_PAIRS:
+        message = f"Invalid 'metadata': too many properties. Expected at most {MAX_METADATA_PAIRS}, but got {len(metadata)} instead."
         raise above_max_length("metadata", message)
     for key, value in metadata.items():
-        if len(key) > METADATA_KEY:
-            message = f"Invalid key in 'metadata': '{key[:METADATA_KEY]}…' is longer than {METADATA_KEY} characters."
-            raise above_max_length("metadata", message)
-        if len(value) > METADATA_VALUE:
+        if len(key) > MAX_METADATA_KEY:
             message = (
-                f"Invalid 'metadata.{key}': string too long. Expected a string with maximum length {METADATA_VALUE}, "
+                f"Invalid key in 'metadata': '{key[:MAX_METADATA_KEY]}…' is longer than {MAX_METADATA_KEY} characters."
+            )
+            raise above_max_length("metadata", message)
+        if len(value) > MAX_METADATA_VALUE:
+            message = (
+                f"Invalid 'metadata.{key}': string too long. Expected a string with maximum length {MAX_METADATA_VALUE}, "
                 f"but got a string with length {len(value)} instead."
             )
             raise above_max_length(f"metadata.{key}", message)
@@ -126,9 +128,7 @@ class Batches:
         """Raises BatchwireError for what cannot be asked for."""
         named = {"idempotency_key": idempotency_key, "input_file_id": spec.input_file_id}
         for param, text in {**named, "replace.model": spec.replace_model or ""}.items():
-            if len(text) > NAME:
-                message = f"Invalid '{param}': string too long. Expected a string with maximum length {NAME}."
-                raise above_max_length(param, message)
+            check_length(param, text, MAX_NAME)
         for param in ("input_file_id", "endpoint", "completion_window"):
             if not getattr(spec, param):
                 raise missing_parameter(param)

@@ -17,14 +17,13 @@ from batchwire_server.core.errors import (
     missing_parameter,
     missing_property,
     range_not_satisfiable,
-    shorten,
 )
-from batchwire_server.core.limits import UPLOAD_PURPOSES, Limits
+from batchwire_server.core.limits import Limits
 from batchwire_server.core.ports import BlobStore, FileStore, Page
 from batchwire_server.core.records import File
+from batchwire_server.service.checks import check_limit, check_purpose, clean_filename, unknown_after
 
 LIST_LIMIT = 10_000
-LIFETIMES = (3600, 2_592_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,45 +40,6 @@ class FileSpec:
         """Returns this with all that `later` says."""
         said = {field.name: value for field in fields(later) if (value := getattr(later, field.name)) not in {None, ""}}
         return replace(self, **said)
-
-
-def clean_filename(name: str) -> str:
-    """Returns a file's name without folders and control characters, at most 255 characters of it."""
-    base = name.replace("\\", "/").rpartition("/")[2]
-    return "".join(letter for letter in base if letter.isprintable())[:255]
-
-
-def check_purpose(purpose: str) -> None:
-    """Raises BatchwireError for a purpose that no upload may have."""
-    if purpose and purpose not in UPLOAD_PURPOSES:
-        raise invalid_value("purpose", f"'{shorten(purpose)}' is not one of {list(UPLOAD_PURPOSES)} - 'purpose'")
-
-
-def check_lifetime(param: str, anchor: str, seconds: int) -> int:
-    """Returns the seconds of an expiry policy. Raises BatchwireError for one that is not allowed."""
-    if anchor not in {"", "created_at"}:
-        raise invalid_value(
-            f"{param}.anchor", f"Invalid value: '{shorten(anchor)}'. Supported values are: 'created_at'."
-        )
-    low, high = LIFETIMES
-    if not low <= seconds <= high:
-        message = f"Invalid value: {seconds}. Expected seconds from {low} to {high}."
-        raise invalid_value(f"{param}.seconds", message)
-    return seconds
-
-
-def check_limit(limit: int | None, most: int, default: int) -> int:
-    """Returns how many of a list are asked for. Raises BatchwireError outside 1 to `most`."""
-    if limit is None:
-        return default
-    if not 1 <= limit <= most:
-        raise invalid_value("limit", f"Invalid 'limit': expected an integer from 1 to {most}, but got {limit} instead.")
-    return limit
-
-
-def unknown_after(after: str) -> Exception:
-    """The page before ended with something that does not exist."""
-    return invalid_value("after", f"Invalid 'after': there is no object with id '{shorten(after)}'.")
 
 
 class Files:

@@ -21,7 +21,8 @@ from batchwire_server.core.errors import (
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.ports import BlobStore, FileStore
 from batchwire_server.core.records import File, Upload, UploadPart, UploadStatus
-from batchwire_server.service.files import Files, FileSpec, check_purpose, clean_filename
+from batchwire_server.service.checks import check_purpose, clean_filename
+from batchwire_server.service.files import Files, FileSpec
 
 
 @dataclass(frozen=True, slots=True)

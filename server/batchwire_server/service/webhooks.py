@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from batchwire_server.core import ids
 from batchwire_server.core.errors import (
-    above_max_length,
     missing_parameter,
     unsupported_value,
     webhook_endpoint_not_found,
@@ -25,12 +24,12 @@ from batchwire_server.core.webhooks import (
     headers_of,
     secret_of,
 )
-from batchwire_server.service.files import check_limit, unknown_after
+from batchwire_server.service.checks import check_length, check_limit, unknown_after
 
 LIST_LIMIT = 100
 LIST_DEFAULT = 20
-NAME = 256
-URL = 2048
+MAX_NAME = 256
+MAX_URL = 2048
 KEY_BYTES = 32
 
 
@@ -105,10 +104,8 @@ class Webhooks:
         return await self._sender.post(endpoint.url, headers_of(endpoint, event, body, now), body)
 
     def _check(self, name: str, url: str, event_types: Sequence[str]) -> tuple[str, ...]:
-        for param, value, most in (("name", name, NAME), ("url", url, URL)):
-            if len(value) > most:
-                message = f"Invalid '{param}': string too long. Expected a string with maximum length {most}."
-                raise above_max_length(param, message)
+        check_length("name", name, MAX_NAME)
+        check_length("url", url, MAX_URL)
         check_url(url, private=self._private)
         return check_event_types(event_types)
 
