@@ -1,1 +1,1 @@
-"""The use cases: what callers can have done, whatever they call through."""
+"""The use cases of callers. They know no wire format."""

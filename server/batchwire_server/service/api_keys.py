@@ -1,4 +1,4 @@
-"""Access: keys, and whom they act for."""
+"""API keys: managed by operators, and checked on every call."""
 
 from __future__ import annotations
 
@@ -16,52 +16,55 @@ PREFIX = "bw-"
 
 
 def digest_of(key: str) -> str:
-    """Returns what is kept of a key. Keys are random and long, so that a plain hash is as good as a slow one."""
+    """Return the digest under which a key is stored.
+
+    Keys are long and random, so a slow hash would add nothing to SHA-256.
+    """
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def key_hint(key: str) -> str:
-    """Returns what may be shown of a key: enough to tell it from others, too little to guess it."""
+    """Return the part of a key that may be shown: it tells keys apart and gives nothing away."""
     return f"{key[:6]}…{key[-4:]}" if len(key) > 20 else f"{key[:3]}…"
 
 
 class ApiKeys:
-    """The use cases of operators."""
+    """The use cases of operators: create, list and revoke keys."""
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
 
     async def create(self, tenant: str, name: str) -> tuple[ApiKey, str]:
-        """Makes a key for a tenant; returns its record, and the key itself, which is never shown again."""
+        """Create a key of a tenant; return its record, and the key itself, which is not stored."""
         key = PREFIX + secrets.token_urlsafe(32)
         record = ApiKey(ids.key_id(), tenant, name, key_hint(key))
         return await self._store.add_key(record, digest_of(key)), key
 
     async def list(self) -> list[ApiKey]:
-        """Returns all keys, oldest first."""
+        """Return all keys, oldest first."""
         return await self._store.list_keys()
 
     async def revoke(self, key_id: str) -> bool:
-        """Revokes a key at once; tells whether there was one to revoke."""
+        """Revoke a key at once; return False if no valid key has this id."""
         return await self._store.revoke_key(key_id)
 
 
 class ApiKeyAuthenticator:
-    """Tells whom a call acts for.
+    """Finds the tenant of a call by its API key.
 
     Args:
         store: the keys.
-        open_without_keys: whether, as long as no key was ever made, every call acts for one tenant.
+        open_without_keys: accept every call, for the tenant `default`, until the first key is created.
     """
 
     def __init__(self, store: KeyStore, *, open_without_keys: bool) -> None:
         self._store = store
         self._open_without_keys = open_without_keys
-        self._found = SingleFlight(self._find)
+        self._find_shared = SingleFlight(self._find)
 
     async def tenant(self, key: str) -> str:
-        """Returns the tenant of a call that brings a key, or an empty string. Raises BatchwireError."""
-        if tenant := await self._found(key):
+        """Return the tenant of a key; an empty key means a call without one. Raises BatchwireError."""
+        if tenant := await self._find_shared(key):
             return tenant
         raise invalid_api_key(key_hint(key)) if key else missing_api_key()
 

@@ -38,7 +38,15 @@ _NOT_CANCELLABLE = {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIR
 
 @dataclass(frozen=True, slots=True)
 class BatchSpec:
-    """What a caller wants to have run. `output_lifetime` is in seconds; `line_rules` None means the usual ones."""
+    """The batch that a caller asks for.
+
+    Attributes:
+        output_lifetime: seconds for which output and error file are kept. None means the default.
+        replace_model: model that every line is sent to, in place of its own.
+        line_rules: exceptions from OpenAI's rules for lines. None means no exceptions.
+        require_input_file: refuse the call if the input file does not exist. Otherwise the batch fails.
+        retry_of: id of the batch whose failed lines are to run again.
+    """
 
     input_file_id: str
     endpoint: str
@@ -52,12 +60,12 @@ class BatchSpec:
 
     @property
     def fingerprint(self) -> str:
-        """The same for two calls exactly if they ask for the same."""
+        """A digest of all fields: two calls have the same one only if they ask for the same."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 def check_metadata(metadata: Mapping[str, str]) -> None:
-    """Raises BatchwireError for metadata past its limits."""
+    """Raise BatchwireError if metadata exceed their limits."""
     if len(metadata) > MAX_METADATA_PAIRS:
         message = f"Invalid 'metadata': too many properties. Expected at most {MAX_METADATA_PAIRS}, but got {len(metadata)} instead."
         raise above_max_length("metadata", message)
@@ -76,11 +84,14 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
 
 
 def _completed(spec: BatchSpec, source: Batch) -> BatchSpec:
-    """Returns a retry's spec with what it leaves out. Raises BatchwireError for what contradicts the batch that it retries."""
+    """Return the spec of a retry, with unset fields taken from the batch that it retries.
+
+    Raises BatchwireError if it contradicts that batch.
+    """
     for param in ("input_file_id", "endpoint"):
-        said, there = getattr(spec, param), getattr(source, param)
-        if said not in {"", there}:
-            message = f"Invalid value: a retry of '{source.id}' has '{there}' here, or leaves it out."
+        given, original = getattr(spec, param), getattr(source, param)
+        if given not in {"", original}:
+            message = f"Invalid value: a retry of '{source.id}' has '{original}' here, or leaves it out."
             raise invalid_value(param, message)
     return replace(
         spec,
@@ -103,29 +114,30 @@ class Batches:
         self._limits = limits
 
     async def create(self, tenant: str, spec: BatchSpec, idempotency_key: str = "") -> Batch:
-        """Creates a batch, or returns the one that was created under the same key before.
+        """Create a batch, or return the one that an earlier call with the same idempotency key created.
 
-        Raises BatchwireError; a file that does not exist fails the batch later instead, unless the spec says otherwise.
+        Raises BatchwireError. A missing input file is no error here, but fails the batch, unless the
+        spec says `require_input_file`.
         """
         once = IdempotencyKey(idempotency_key, spec.fingerprint) if idempotency_key else None
         source = await self.get(tenant, spec.retry_of) if spec.retry_of else None
-        asked = _completed(spec, source) if source else spec
-        self._check(asked, idempotency_key)
+        resolved = _completed(spec, source) if source else spec
+        self._check(resolved, idempotency_key)
         if once and (known := await self._batches.find_batch(tenant, once)):
-            return known  # even if its input is gone by now
+            return known  # even if its input file has been deleted since
         if source is None:
-            return await self._add(tenant, asked, await self._input(tenant, asked), once)
+            return await self._add(tenant, resolved, await self._input(tenant, resolved), once)
         file = await self._retries.input_of(source)
         added = None
         try:
-            added = await self._add(tenant, replace(asked, input_file_id=file.id), file, once)
+            added = await self._add(tenant, replace(resolved, input_file_id=file.id), file, once)
         finally:
             if added is None or added.input_file_id != file.id:
                 await self._retries.forget(file)
         return added
 
     def _check(self, spec: BatchSpec, idempotency_key: str) -> None:
-        """Raises BatchwireError for what cannot be asked for."""
+        """Raise BatchwireError if a field is missing, too long or not supported."""
         named = {"idempotency_key": idempotency_key, "input_file_id": spec.input_file_id}
         for param, text in {**named, "replace.model": spec.replace_model or ""}.items():
             check_length(param, text, MAX_NAME)
@@ -138,7 +150,10 @@ class Batches:
         check_metadata(spec.metadata)
 
     async def _input(self, tenant: str, spec: BatchSpec) -> File | None:
-        """Returns the input of a batch, if there is such a file. Raises BatchwireError."""
+        """Return the input file, or None if it does not exist.
+
+        Raises BatchwireError if it has another purpose, or is required and does not exist.
+        """
         file = await self._files.get_file(tenant, spec.input_file_id)
         if file is None and spec.require_input_file:
             raise file_not_found(spec.input_file_id)
@@ -167,14 +182,14 @@ class Batches:
         return await self._batches.add_batch(batch, once, self._limits.batches_per_hour)
 
     async def get(self, tenant: str, batch_id: str) -> Batch:
-        """Returns a batch. Raises BatchwireError."""
+        """Return a batch. Raises BatchwireError if the tenant has no such batch."""
         batch = await self._batches.get_batch(tenant, batch_id)
         if batch is None:
             raise batch_not_found(batch_id)
         return batch
 
     async def list(self, tenant: str, *, limit: int | None = None, after: str = "") -> Page[Batch]:
-        """Returns a page of batches, newest first. Raises BatchwireError."""
+        """Return a page of batches, newest first. Raises BatchwireError."""
         size = check_limit(limit, LIST_LIMIT, LIST_DEFAULT)
         page = await self._batches.list_batches(tenant, after=after, limit=size)
         if page is None:
@@ -182,7 +197,7 @@ class Batches:
         return page
 
     async def cancel(self, tenant: str, batch_id: str) -> Batch:
-        """Asks for a batch to end early. Raises BatchwireError."""
+        """Request that a batch ends early; return it. Raises BatchwireError if it has ended otherwise."""
         await self._batches.cancel_batch(tenant, batch_id)
         batch = await self.get(tenant, batch_id)
         if batch.status in _NOT_CANCELLABLE:

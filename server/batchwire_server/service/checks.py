@@ -30,7 +30,7 @@ def check_purpose(purpose: str) -> None:
 
 
 def check_lifetime(param: str, anchor: str, seconds: int) -> int:
-    """Return the seconds of an expiry policy. Raise BatchwireError if it is not allowed."""
+    """Return the seconds of an expiry policy. Raises BatchwireError if it is not allowed."""
     if anchor not in {"", "created_at"}:
         message = f"Invalid value: '{shorten(anchor)}'. Supported values are: 'created_at'."
         raise invalid_value(f"{param}.anchor", message)
@@ -44,7 +44,7 @@ def check_lifetime(param: str, anchor: str, seconds: int) -> int:
 def check_limit(limit: int | None, largest: int, default: int) -> int:
     """Return the size of the page that a list call asks for.
 
-    Raise BatchwireError outside 1 to `largest`. None means `default`.
+    Raises BatchwireError outside 1 to `largest`. None means `default`.
     """
     if limit is None:
         return default

@@ -1,4 +1,4 @@
-"""Files: taken in, listed, given back."""
+"""Files: uploaded, listed, downloaded, deleted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ LIST_LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class FileSpec:
-    """What an uploader says about a file; None and empty strings are unsaid. `lifetime` is in seconds."""
+    """What an uploader declares about a file. None and empty strings mean not declared.
+
+    `lifetime` is in seconds, `sha256` in hexadecimal.
+    """
 
     filename: str = ""
     purpose: str = ""
@@ -37,9 +40,11 @@ class FileSpec:
     sha256: str = ""
 
     def merged(self, later: FileSpec) -> FileSpec:
-        """Returns this with all that `later` says."""
-        said = {field.name: value for field in fields(later) if (value := getattr(later, field.name)) not in {None, ""}}
-        return replace(self, **said)
+        """Return this spec, with the fields that `later` declares in place of its own."""
+        declared = {
+            field.name: value for field in fields(later) if (value := getattr(later, field.name)) not in {None, ""}
+        }
+        return replace(self, **declared)
 
 
 class Files:
@@ -51,7 +56,10 @@ class Files:
         self._limits = limits
 
     async def upload(self, tenant: str, messages: AsyncIterator[FileSpec | bytes]) -> File:
-        """Takes one file in: descriptions and bytes, as they come. Raises BatchwireError and then keeps nothing."""
+        """Store a file that arrives as specs and bytes, in any order; later specs win.
+
+        Raises BatchwireError, and then stores nothing.
+        """
         file_id = ids.file_id()
         key = blob_keys.file_key(file_id)
         spec = FileSpec()
@@ -59,34 +67,40 @@ class Files:
         async with Intake(
             self._blobs, key, max_bytes=limits.max_file_bytes, max_line_bytes=limits.max_line_bytes
         ) as intake:
-            described = False
+            declared = False
             async for message in messages:
                 if isinstance(message, bytes):
                     await intake.write(message)
                 else:
-                    described = True
+                    declared = True
                     spec = spec.merged(message)
                     check_purpose(spec.purpose)
-            if not described and not intake.size:
+            if not declared and not intake.size:
                 raise missing_property("file")
             await self.check(spec, intake)
             file = self.record(tenant, file_id, key, spec, intake)
             await intake.commit()
-        return await self._keep(file, self.lifetime(spec))
+        return await self._add(file, self.lifetime(spec))
 
-    async def _keep(self, file: File, lifetime: int | None) -> File:
-        """Writes a file's row. A caller that goes away meanwhile leaves no file: the row is written, then deleted, and the sweeper follows it."""
+    async def _add(self, file: File, lifetime: int | None) -> File:
+        """Write the row of a file, and return the file with its times.
+
+        If the caller disconnects meanwhile, the row is written to its end, and then row and blob are
+        deleted.
+        """
         writing = asyncio.ensure_future(self._store.add_file(file, lifetime))
         try:
             return await asyncio.shield(writing)
         except asyncio.CancelledError:
             await asyncio.wait({writing})
-            await self._store.delete_file(file.tenant, file.id)  # first: no row may be without its bytes
+            await self._store.delete_file(
+                file.tenant, file.id
+            )  # before its blob: no row may refer to a blob that is gone
             await self._blobs.delete([file.blob_key])
             raise
 
     async def check(self, spec: FileSpec, intake: Intake) -> None:
-        """Raises BatchwireError when what has been taken in cannot be what the spec says it is."""
+        """Raise BatchwireError if the written bytes do not match the spec, or cannot be of its purpose."""
         if not spec.purpose:
             raise missing_property("purpose")
         if not clean_filename(spec.filename):
@@ -103,11 +117,11 @@ class Files:
             raise invalid_file_format()
 
     def lifetime(self, spec: FileSpec) -> int | None:
-        """Returns how long a file is kept, in seconds; None is for ever."""
+        """Return the seconds for which a file is kept. None means for ever."""
         return spec.lifetime or (self._limits.batch_file_lifetime if spec.purpose == "batch" else None)
 
     def record(self, tenant: str, file_id: str, key: str, spec: FileSpec, intake: Intake) -> File:
-        """Returns the file that has been taken in."""
+        """Return the record of a file whose bytes have been written."""
         return File(
             id=file_id,
             tenant=tenant,
@@ -120,7 +134,7 @@ class Files:
         )
 
     async def get(self, tenant: str, file_id: str) -> File:
-        """Returns a file. Raises BatchwireError."""
+        """Return a file. Raises BatchwireError if the tenant has no such file."""
         file = await self._store.get_file(tenant, file_id)
         if file is None:
             raise file_not_found(file_id)
@@ -129,7 +143,18 @@ class Files:
     async def list(
         self, tenant: str, *, purpose: str = "", limit: int | None = None, oldest_first: bool = False, after: str = ""
     ) -> Page[File]:
-        """Returns a page of files. Raises BatchwireError."""
+        """Return a page of files, newest first by default.
+
+        Args:
+            tenant: the tenant of the files.
+            purpose: list only files of this purpose. Empty means all.
+            limit: size of the page, 1 to 10,000. None means 10,000.
+            oldest_first: list the oldest files first.
+            after: id of the last file of the page before. Empty means the first page.
+
+        Raises:
+            BatchwireError: the limit is out of range, or `after` is no file of the tenant.
+        """
         page = await self._store.list_files(
             tenant,
             purpose=purpose,
@@ -142,14 +167,24 @@ class Files:
         return page
 
     async def delete(self, tenant: str, file_id: str) -> None:
-        """Deletes a file. Raises BatchwireError."""
+        """Delete a file. Raises BatchwireError if the tenant has no such file."""
         if not await self._store.delete_file(tenant, file_id):
             raise file_not_found(file_id)
 
     async def download(
         self, tenant: str, file_id: str, offset: int = 0, limit: int | None = None
     ) -> AsyncGenerator[File | bytes, None]:
-        """Yields the file, then the asked bytes of it. Raises BatchwireError."""
+        """Yield the record of a file, then its bytes in blocks.
+
+        Args:
+            tenant: the tenant of the file.
+            file_id: its id.
+            offset: number of the first byte.
+            limit: number of bytes at most. None means up to the end.
+
+        Raises:
+            BatchwireError: the tenant has no such file, or the range starts past its end.
+        """
         file = await self.get(tenant, file_id)
         if not 0 <= offset <= file.bytes:
             raise range_not_satisfiable(file.bytes)

@@ -1,4 +1,4 @@
-"""Health: looks now and then whether the parts that the server stands on can do theirs."""
+"""Health checks: probes each component at intervals and reports changes."""
 
 from __future__ import annotations
 
@@ -6,49 +6,56 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
+from batchwire_server.core.health import Component
+
 log = logging.getLogger(__name__)
 
-LOOK_S = 5.0
-PATIENCE_S = 5.0
+INTERVAL_S = 5.0
+TIMEOUT_S = 5.0
 
 Probe = Callable[[], Awaitable[None]]
 
 
 class HealthChecks:
-    """Tries each part in turn, for as long as `run` runs.
+    """Probes all components, for as long as `run` runs.
 
     Args:
-        probes: what tries a part, by its name; it raises when the part cannot do its own.
-        interval: seconds between looks.
+        probes: a probe per component. It raises if the component cannot be used.
+        interval: seconds between probes.
     """
 
-    def __init__(self, probes: Mapping[str, Probe], interval: float = LOOK_S) -> None:
+    def __init__(self, probes: Mapping[Component, Probe], interval: float = INTERVAL_S) -> None:
         self._probes = probes
         self._interval = interval
-        self._fine = dict.fromkeys(probes, True)
+        self._healthy = dict.fromkeys(probes, True)
 
     @property
-    def parts(self) -> list[str]:
-        """The names of the parts."""
+    def components(self) -> list[Component]:
+        """The components that are probed."""
         return list(self._probes)
 
-    async def run(self, changed: Callable[[str, bool], Awaitable[None]]) -> None:
-        """Looks until cancelled; calls `changed` with each part that is fine no more, or fine again."""
+    async def run(self, changed: Callable[[Component, bool], Awaitable[None]]) -> None:
+        """Probe until cancelled; call `changed` with a component and whether it is healthy, when that changes.
+
+        All components count as healthy at the start.
+        """
         while True:
-            for part, fine in zip(self._probes, await asyncio.gather(*map(self._look, self._probes)), strict=True):
-                if fine != self._fine[part]:
-                    self._fine[part] = fine
-                    await changed(part, fine)
+            results = await asyncio.gather(*map(self._probe, self._probes))
+            for component, healthy in zip(self._probes, results, strict=True):
+                if healthy != self._healthy[component]:
+                    self._healthy[component] = healthy
+                    await changed(component, healthy)
             await asyncio.sleep(self._interval)
 
-    async def _look(self, part: str) -> bool:
+    async def _probe(self, component: Component) -> bool:
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                await self._probes[part]()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the part cannot do its own
-            if self._fine[part]:
-                log.warning("health: %s", error if str(error) else f"{part} does not answer")
+            async with asyncio.timeout(TIMEOUT_S):
+                await self._probes[component]()
+        except Exception as error:  # noqa: BLE001 - any error means that the component cannot be used
+            if self._healthy[component]:
+                reason = str(error) or f"no answer within {TIMEOUT_S:.0f} s"
+                log.warning("health check of %s failed: %s; checking every %.0f s", component, reason, self._interval)
             return False
-        if not self._fine[part]:
-            log.warning("health: %s fine again", part)
+        if not self._healthy[component]:
+            log.warning("health check of %s passed again", component)
         return True

@@ -1,4 +1,4 @@
-"""Models: what the upstreams serve."""
+"""Models: those that the upstreams serve."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Models:
         self._catalog = catalog
 
     async def list(self) -> list[Model]:
-        """Returns the models that upstreams serve, by name."""
+        """Return the models that upstreams serve, sorted by name."""
         return sorted((await self._catalog.read()).models.values(), key=lambda model: model.id)
 
     async def get(self, model_id: str) -> Model:
-        """Returns one model. Raises BatchwireError."""
+        """Return a model. Raises BatchwireError if no upstream serves it."""
         served = await self._catalog.read()
         if model_id not in served.models:
             raise model_not_found(model_id)

@@ -1,4 +1,4 @@
-"""Finished lines of a batch that may still be running."""
+"""Results: streams the finished lines of a batch, also while it runs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from batchwire_server.core.errors import (
 from batchwire_server.core.lifecycle import TERMINAL
 from batchwire_server.core.ports import BatchStore, BlobStore, ChangeFeed
 
-SEGMENTS_AT_ONCE = 64
+SEGMENTS_PER_QUERY = 64
+POLL_S = 1.0
+"""Seconds after which the batch is read again even without a change notification."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some bytes of the finished lines, and the offset after them."""
+    """Bytes of the finished lines, and the offset of the byte after them."""
 
     data: bytes
     next_offset: int
 
 
 class Results:
-    """Streams finished lines in the order in which they became durable."""
+    """Streams finished lines in the order in which they were recorded."""
 
     def __init__(self, store: BatchStore, blobs: BlobStore, changes: ChangeFeed) -> None:
         self._store = store
@@ -35,7 +37,17 @@ class Results:
         self._changes = changes
 
     async def stream(self, tenant: str, batch_id: str, offset: int = 0) -> AsyncGenerator[Piece, None]:
-        """Yields finished lines from `offset` on, until the batch has ended. Raises BatchwireError."""
+        """Yield finished lines until the batch has ended.
+
+        Args:
+            tenant: the tenant of the batch.
+            batch_id: its id.
+            offset: bytes of finished lines to skip: the `next_offset` of an earlier stream.
+
+        Raises:
+            BatchwireError: the tenant has no such batch, the offset is past its end, or the lines
+                have been deleted.
+        """
         seen = 0
         while True:
             batch = await self._store.get_batch(tenant, batch_id)
@@ -56,10 +68,10 @@ class Results:
                     raise results_not_streamable(batch.status)
             if batch.status in TERMINAL:
                 return
-            seen = await self._changes.wait(seen, 1.0)
+            seen = await self._changes.wait(seen, POLL_S)
 
     async def _recorded(self, batch_id: str, offset: int) -> AsyncGenerator[Piece, None]:
-        for segment in await self._store.segments_from(batch_id, offset, SEGMENTS_AT_ONCE):
+        for segment in await self._store.segments_from(batch_id, offset, SEGMENTS_PER_QUERY):
             if segment.start > offset:
                 return
             start = segment.header_bytes + offset - segment.start

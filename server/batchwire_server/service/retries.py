@@ -1,4 +1,4 @@
-"""Makes the input of a retry: those lines of an ended batch's input that are in its error file."""
+"""Retries: writes an input file of those lines of an ended batch that are in its error file."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from batchwire_server.core.records import Batch, File
 
 
 class _Failed(msgspec.Struct, frozen=True):
+    """What is read of a line of an error file."""
+
     id: str
 
 
@@ -25,7 +27,7 @@ _failed = msgspec.json.Decoder(_Failed)
 
 
 class Retries:
-    """Makes inputs of retries."""
+    """Writes the input files of retries."""
 
     def __init__(self, files: FileStore, blobs: BlobStore, limits: Limits) -> None:
         self._files = files
@@ -33,7 +35,10 @@ class Retries:
         self._limits = limits
 
     async def input_of(self, batch: Batch) -> File:
-        """Stores the lines of a batch that failed or never ran as a file, in the order of the batch's input. Raises BatchwireError."""
+        """Write the lines of a batch that failed or never ran to a new file, in input order.
+
+        Raises BatchwireError if the batch cannot be retried.
+        """
         errors = await self._error_file(batch)
         file_id = ids.file_id()
         key = blob_keys.file_key(file_id)
@@ -45,7 +50,7 @@ class Retries:
                         await intake.write(line + b"\n")
                         count += 1
             except BlobNotFoundError:
-                raise _refused(batch, "its input is not kept any more") from None
+                raise _refused(batch, "its input file has been deleted") from None
             await intake.commit()
         made = File(
             id=file_id,
@@ -60,23 +65,23 @@ class Retries:
         return await self._files.add_file(made, self._limits.batch_file_lifetime)
 
     async def forget(self, file: File) -> None:
-        """Deletes an input of which nothing came."""
+        """Delete an input file that no batch uses."""
         await self._files.delete_file(file.tenant, file.id)
 
     async def _error_file(self, batch: Batch) -> File:
         if batch.status is BatchStatus.FAILED:
-            raise _refused(batch, "its input was refused, so that no line of it ran")
+            raise _refused(batch, "its input was refused, so no line of it ran")
         if batch.status not in TERMINAL:
             raise _refused(batch, f"its status is '{batch.status}', and it has not ended yet")
         if batch.error_file_id is None or batch.input_key is None:
             raise _refused(batch, "none of its lines failed")
         file = await self._files.get_file(batch.tenant, batch.error_file_id)
         if file is None:
-            raise _refused(batch, "its error file is not kept any more")
+            raise _refused(batch, "its error file has been deleted")
         return file
 
     async def _lines(self, batch: Batch, errors: File) -> AsyncGenerator[bytes, None]:
-        """Yields the lines of a batch's input that its error file names: both are in the same order."""
+        """Yield the lines of a batch's input that its error file names. Both are in the same order."""
         splitter = LineSplitter(self._limits.max_line_bytes)
         async with (
             aclosing(self._numbers(batch, errors)) as numbers,
@@ -95,7 +100,7 @@ class Retries:
                     yield line.text or b""
 
     async def _numbers(self, batch: Batch, errors: File) -> AsyncGenerator[int, None]:
-        """Yields the numbers of the lines that an error file has."""
+        """Yield the numbers of the lines that an error file names."""
         splitter = LineSplitter(NO_LIMIT)
         async with aclosing(self._blobs.stream(errors.blob_key)) as blocks:
             async for block in blocks:

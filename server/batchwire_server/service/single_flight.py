@@ -1,4 +1,4 @@
-"""Sharing: one answer for all who ask the same at about the same time."""
+"""Single flight: concurrent calls with the same argument share one run."""
 
 from __future__ import annotations
 
@@ -6,35 +6,38 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class SingleFlight(Generic[Answer]):
-    """Asks once for all who ask while an earlier asking is under way; nobody gets an answer to what was asked before.
+class SingleFlight(Generic[Result]):
+    """Runs a function once for all concurrent callers with the same argument.
+
+    A caller shares the next run, never one that has already started, so that no result is older
+    than its call.
 
     Args:
-        ask: answers a question.
+        function: the function to run.
     """
 
-    def __init__(self, ask: Callable[[str], Awaitable[Answer]]) -> None:
-        self._ask = ask
-        self._under_way: dict[str, asyncio.Task[Answer]] = {}
-        self._next: dict[str, asyncio.Task[Answer]] = {}
+    def __init__(self, function: Callable[[str], Awaitable[Result]]) -> None:
+        self._function = function
+        self._running: dict[str, asyncio.Task[Result]] = {}
+        self._next: dict[str, asyncio.Task[Result]] = {}
 
-    async def __call__(self, question: str) -> Answer:
-        """Returns an answer that was not asked for before this call. Raises what asking raises."""
-        asking = self._next.get(question)
-        if asking is None:
-            asking = self._next[question] = asyncio.create_task(self._ask_next(question))
-        return await asyncio.shield(asking)  # whoever no longer waits must not take the answer from others
+    async def __call__(self, argument: str) -> Result:
+        """Return the result of a run that starts after this call. Raises what the function raises."""
+        run = self._next.get(argument)
+        if run is None:
+            run = self._next[argument] = asyncio.create_task(self._run_next(argument))
+        return await asyncio.shield(run)  # a caller that is cancelled must not cancel the run of the others
 
-    async def _ask_next(self, question: str) -> Answer:
-        if earlier := self._under_way.get(question):
+    async def _run_next(self, argument: str) -> Result:
+        if earlier := self._running.get(argument):
             await asyncio.wait([earlier])
-        asking = self._next.pop(question)
-        self._under_way[question] = asking
+        run = self._next.pop(argument)
+        self._running[argument] = run
         try:
-            return await self._ask(question)
+            return await self._function(argument)
         finally:
-            if self._under_way.get(question) is asking:
-                del self._under_way[question]
+            if self._running.get(argument) is run:
+                del self._running[argument]

@@ -1,4 +1,4 @@
-"""Uploads: large files that come in parts."""
+"""Uploads: large files that arrive in parts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from batchwire_server.service.files import Files, FileSpec
 
 @dataclass(frozen=True, slots=True)
 class UploadState:
-    """An upload, and the file that it has become."""
+    """An upload, and its file once it is completed."""
 
     upload: Upload
     file: File | None = None
@@ -43,7 +43,7 @@ class Uploads:
         self._limits = limits
 
     async def create(self, tenant: str, spec: FileSpec) -> UploadState:
-        """Opens an upload. Raises BatchwireError."""
+        """Create an upload that accepts parts. Raises BatchwireError."""
         size = spec.bytes or 0
         for param, value in (("bytes", size), ("filename", clean_filename(spec.filename)), ("purpose", spec.purpose)):
             if not value:
@@ -64,7 +64,7 @@ class Uploads:
         return UploadState(await self._store.add_upload(upload, self._limits.upload_lifetime))
 
     async def add_part(self, tenant: str, upload_id: str, blocks: AsyncIterator[bytes]) -> UploadPart:
-        """Takes one part in. Raises BatchwireError and then keeps nothing."""
+        """Store a part. Raises BatchwireError, and then store nothing."""
         await self._pending(tenant, upload_id)
         part_id = ids.part_id()
         key = blob_keys.part_key(upload_id, part_id)
@@ -74,11 +74,17 @@ class Uploads:
             if not intake.size:
                 raise missing_property("data")
             await intake.commit()
-        # To its end even if the caller goes away: a part that has a row is removed with its upload.
+        # Shielded, since the caller may disconnect: the sweeper finds a part of an upload by its row.
         return await asyncio.shield(self._store.add_part(UploadPart(part_id, upload_id, intake.size, key)))
 
     async def complete(self, tenant: str, upload_id: str, part_ids: Sequence[str], md5: str) -> UploadState:
-        """Joins parts into a file. Raises BatchwireError and then leaves the upload as it was."""
+        """Join parts into a file, in the order of `part_ids`.
+
+        A second call for a completed upload returns the same file. `md5`, if not empty, is that of the
+        file in hexadecimal.
+
+        Raises BatchwireError, and then leaves the upload as it was.
+        """
         upload = await self._get(tenant, upload_id)
         if upload.status is UploadStatus.COMPLETED:
             return await self._completed(upload)
@@ -101,7 +107,7 @@ class Uploads:
             file = self._files.record(tenant, file_id, key, spec, intake)
             await intake.commit()
         if await self._store.complete_upload(upload, file, self._files.lifetime(spec)) is None:
-            # Somebody else completed or cancelled it meanwhile; what they made of it is what it is.
+            # A concurrent call has completed or cancelled the upload, and its outcome stands.
             await self._blobs.delete([key])
             upload = await self._get(tenant, upload_id)
             if upload.status is not UploadStatus.COMPLETED:
@@ -110,7 +116,7 @@ class Uploads:
         return await self._completed(await self._get(tenant, upload_id))
 
     async def cancel(self, tenant: str, upload_id: str) -> UploadState:
-        """Gives an upload up. Raises BatchwireError."""
+        """Cancel an upload. Raises BatchwireError if it is completed or expired."""
         if not await self._store.cancel_upload(tenant, upload_id):
             upload = await self._get(tenant, upload_id)
             if upload.status is not UploadStatus.CANCELLED:

@@ -18,7 +18,7 @@ from batchwire_server.service.webhooks import Webhooks
 
 @dataclass(frozen=True, slots=True)
 class UseCases:
-    """What the gRPC server calls."""
+    """All that the gRPC server calls."""
 
     files: Files
     uploads: Uploads

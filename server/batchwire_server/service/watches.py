@@ -1,4 +1,4 @@
-"""Watching: snapshots of batches as they change, however many look on."""
+"""Watches: snapshots of batches as they change, with one query for all watchers."""
 
 from __future__ import annotations
 
@@ -16,35 +16,41 @@ from batchwire_server.core.records import Batch
 log = logging.getLogger(__name__)
 
 REPEAT_S = 15.0
-LOOK_S = 1.0
-GATHER_S = 0.05
-GATHER_PER_WATCHER_S = 0.0002
-"""Changes that come within so long after a snapshot share the next: long enough that sending them is a small part of the work."""
+POLL_S = 1.0
+"""Seconds after which the batches are read again even without a change notification."""
+
+MAX_DELAY_S = 0.05
+DELAY_PER_WATCHER_S = 0.0002
+"""Pause after each round of snapshots. Changes within it share the next snapshot, which bounds the
+share of time that goes into sending."""
 
 
 class _Topic:
-    """A batch that somebody watches."""
+    """A watched batch and its watchers.
+
+    `published` is the monotonic time of the last snapshot, in seconds.
+    """
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
         self.watchers = 0
         self.changed = asyncio.Event()
-        self.told = time.monotonic()
+        self.published = time.monotonic()
 
     def publish(self, batch: Batch) -> None:
         self.batch = batch
-        self.told = time.monotonic()
+        self.published = time.monotonic()
         self.changed.set()
         self.changed = asyncio.Event()
 
 
 class Watches:
-    """Asks the store once per change for all watchers together.
+    """Reads the watched batches once per change, for all watchers of this process.
 
     Args:
         store: the batches.
-        changes: says when to ask.
-        repeat: seconds after which an unchanged snapshot is sent again.
+        changes: the change notifications.
+        repeat: seconds after which an unchanged snapshot is sent again, so that clients see a live connection.
     """
 
     def __init__(self, store: BatchStore, changes: ChangeFeed, repeat: float = REPEAT_S) -> None:
@@ -55,9 +61,12 @@ class Watches:
         self._following: asyncio.Task[None] | None = None
 
     async def watch(self, tenant: str, batch_id: str) -> AsyncGenerator[Batch, None]:
-        """Yields a batch as it is, then as it changes, until it has ended. Raises BatchwireError."""
+        """Yield a batch as it is, then whenever it changes, until it has ended.
+
+        Raises BatchwireError if the tenant has no such batch.
+        """
         known = self._topics.get(batch_id)
-        if known is not None and known.batch.tenant == tenant:  # others watch it just now
+        if known is not None and known.batch.tenant == tenant:  # another watcher of the tenant keeps it current
             batch, topic = known.batch, known
         else:
             found = await self._store.get_batch(tenant, batch_id)
@@ -86,14 +95,14 @@ class Watches:
         seen = 0
         while self._topics:
             try:
-                seen = await self._changes.wait(seen, min(LOOK_S, self._repeat))
+                seen = await self._changes.wait(seen, min(POLL_S, self._repeat))
                 await self._refresh()
             except Exception:
-                log.exception("the watched batches could not be read; trying again")
-                await asyncio.sleep(LOOK_S)
-            self._tell_again()
+                log.exception("reading %d watched batches failed; trying again in %.0f s", len(self._topics), POLL_S)
+                await asyncio.sleep(POLL_S)
+            self._repeat_snapshots()
             watchers = sum(topic.watchers for topic in self._topics.values())
-            await asyncio.sleep(min(GATHER_S, watchers * GATHER_PER_WATCHER_S))
+            await asyncio.sleep(min(MAX_DELAY_S, watchers * DELAY_PER_WATCHER_S))
 
     async def _refresh(self) -> None:
         revisions = {batch_id: topic.batch.revision for batch_id, topic in self._topics.items()}
@@ -101,15 +110,15 @@ class Watches:
             if topic := self._topics.get(batch.id):
                 topic.publish(batch)
 
-    def _tell_again(self) -> None:
-        """Sends the snapshots again that have not changed for long: for all watchers of a batch at once, with one clock."""
+    def _repeat_snapshots(self) -> None:
+        """Send the snapshots again that have not changed for `repeat` seconds."""
         before = time.monotonic() - self._repeat
         for topic in self._topics.values():
-            if topic.told <= before:
+            if topic.published <= before:
                 topic.publish(topic.batch)
 
     async def close(self) -> None:
-        """Stops asking."""
+        """Stop following changes."""
         if self._following:
             self._following.cancel()
             with suppress(asyncio.CancelledError):

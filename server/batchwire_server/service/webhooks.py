@@ -1,4 +1,4 @@
-"""Webhooks: endpoints made, changed, tested; what is delivered to them is the engine's business."""
+"""Webhook endpoints: created, changed, tested. The worker delivers events to them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KEY_BYTES = 32
 
 
 def new_secret() -> str:
-    """Returns a secret that nobody has."""
+    """Return a new signing secret."""
     return secret_of(secrets.token_bytes(KEY_BYTES))
 
 
@@ -42,7 +42,9 @@ class Webhooks:
     """The use cases of webhook endpoints.
 
     Args:
-        private: whether http and private addresses are allowed.
+        store: the endpoints.
+        sender: posts test events.
+        private: allow http and private addresses.
     """
 
     def __init__(self, store: WebhookStore, sender: WebhookSender, *, private: bool) -> None:
@@ -51,20 +53,20 @@ class Webhooks:
         self._private = private
 
     async def create(self, tenant: str, name: str, url: str, event_types: Sequence[str]) -> WebhookEndpoint:
-        """Creates an endpoint. Raises BatchwireError."""
+        """Create an endpoint with a new secret. Raises BatchwireError."""
         for param, value in (("name", name), ("url", url), ("event_types", event_types)):
             if not value:
                 raise missing_parameter(param)
         types = self._check(name, url, event_types)
-        made = WebhookEndpoint(ids.webhook_endpoint_id(), tenant, name, url, types, new_secret())
-        return await self._store.add_webhook_endpoint(made)
+        endpoint = WebhookEndpoint(ids.webhook_endpoint_id(), tenant, name, url, types, new_secret())
+        return await self._store.add_webhook_endpoint(endpoint)
 
     async def get(self, tenant: str, endpoint_id: str) -> WebhookEndpoint:
-        """Returns an endpoint. Raises BatchwireError."""
+        """Return an endpoint. Raises BatchwireError if the tenant has no such endpoint."""
         return _found(await self._store.get_webhook_endpoint(tenant, endpoint_id), endpoint_id)
 
     async def list(self, tenant: str, *, limit: int | None = None, after: str = "") -> Page[WebhookEndpoint]:
-        """Returns a page of endpoints, newest first. Raises BatchwireError."""
+        """Return a page of endpoints, newest first. Raises BatchwireError."""
         size = check_limit(limit, LIST_LIMIT, LIST_DEFAULT)
         page = await self._store.list_webhook_endpoints(tenant, after=after, limit=size)
         if page is None:
@@ -74,19 +76,19 @@ class Webhooks:
     async def update(
         self, tenant: str, endpoint_id: str, name: str, url: str, event_types: Sequence[str]
     ) -> WebhookEndpoint:
-        """Changes what is not empty. Raises BatchwireError."""
+        """Change the fields whose arguments are not empty. Raises BatchwireError."""
         known = await self.get(tenant, endpoint_id)
         wanted = (name or known.name, url or known.url, event_types or known.event_types)
         changed = replace(known, name=wanted[0], url=wanted[1], event_types=self._check(*wanted))
         return known if changed == known else _found(await self._store.update_webhook_endpoint(changed), endpoint_id)
 
     async def delete(self, tenant: str, endpoint_id: str) -> None:
-        """Deletes an endpoint. Raises BatchwireError."""
+        """Delete an endpoint. Raises BatchwireError if the tenant has no such endpoint."""
         if not await self._store.delete_webhook_endpoint(tenant, endpoint_id):
             raise webhook_endpoint_not_found(endpoint_id)
 
     async def rotate_secret(self, tenant: str, endpoint_id: str, *, keep_old: bool) -> WebhookEndpoint:
-        """Makes a new secret. Raises BatchwireError."""
+        """Replace the secret; the old one signs for another 24 hours if `keep_old`. Raises BatchwireError."""
         known = await self.get(tenant, endpoint_id)
         old = known.secret if keep_old else None
         changed = replace(known, secret=new_secret(), old_secret=old, old_secret_until=None)
@@ -94,7 +96,7 @@ class Webhooks:
         return _found(await self._store.update_webhook_endpoint(changed, seconds), endpoint_id)
 
     async def test(self, tenant: str, endpoint_id: str, event_type: str) -> int:
-        """Posts a sample once; returns the status of the answer. Raises BatchwireError."""
+        """Post a sample event once; return the HTTP status of the response. Raises BatchwireError."""
         endpoint = await self.get(tenant, endpoint_id)
         if event_type not in EVENT_TYPES:
             raise unsupported_value("event_type", event_type, EVENT_TYPES)

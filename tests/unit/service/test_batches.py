@@ -1,4 +1,4 @@
-"""Batches, where a cancel comes at any time."""
+"""Batches: a cancel in each state."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.ports.stores import Stage
 
 S = BatchStatus
 
-# What a caller who cancels a batch is answered with: its status, or that it cannot be.
-ANSWERS = {
+# The status that CancelBatch returns for a batch in each state. None means that it is refused.
+RETURNED = {
     S.VALIDATING: S.CANCELLING,
     S.IN_PROGRESS: S.CANCELLING,
     S.FINALIZING: S.FINALIZING,
@@ -33,17 +33,19 @@ def stage() -> Stage:
     return MemoryStage()
 
 
-def test_every_state_has_an_answer() -> None:
-    assert set(ANSWERS) == set(S)
+def test_the_table_covers_every_state() -> None:
+    assert set(RETURNED) == set(S)
 
 
 @pytest.mark.parametrize("status", S)
-async def test_a_cancel_is_taken_unless_the_batch_has_ended_otherwise(stage: Stage, status: BatchStatus) -> None:
+async def test_cancel_returns_the_status_unless_the_batch_has_ended_otherwise(
+    stage: Stage, status: BatchStatus
+) -> None:
     batch, _ = await stage.at(status)
     batches = Batches(stage.store, stage.store, Retries(stage.store, MemoryBlobs(), Limits()), Limits())
-    answer = ANSWERS[status]
-    if answer:
-        assert (await batches.cancel(batch.tenant, batch.id)).status is answer
+    returned = RETURNED[status]
+    if returned:
+        assert (await batches.cancel(batch.tenant, batch.id)).status is returned
         return
     with pytest.raises(BatchwireError, match=f"Cannot cancel a batch with status '{status}'"):
         await batches.cancel(batch.tenant, batch.id)

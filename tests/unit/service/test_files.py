@@ -1,4 +1,4 @@
-"""Files, where a caller goes away at the worst moment."""
+"""Files: an upload whose caller disconnects while the row is written."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from batchwire_server.service.files import Files, FileSpec
 
 
 class SlowStore(SqlStore):
-    """A store whose row is being written while a test goes on."""
+    """A store that writes a file's row only once the test allows it."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self.begun = asyncio.Event()
-        self.may_go_on = asyncio.Event()
+        self.started = asyncio.Event()
+        self.allowed = asyncio.Event()
 
     async def add_file(self, file: File, lifetime: int | None) -> File:
-        self.begun.set()
-        await self.may_go_on.wait()
+        self.started.set()
+        await self.allowed.wait()
         return await super().add_file(file, lifetime)
 
 
-async def test_an_upload_that_is_cancelled_while_its_row_is_written_leaves_no_file_and_no_bytes(tmp_path: Path) -> None:
+async def test_an_upload_cancelled_while_its_row_is_written_leaves_no_file_and_no_blob(tmp_path: Path) -> None:
     database = Database(f"sqlite+aiosqlite:///{tmp_path / 'test.db'}")
     await migrate(database)
     store, blobs = SlowStore(database), MemoryBlobs()
@@ -39,9 +39,9 @@ async def test_an_upload_that_is_cancelled_while_its_row_is_written_leaves_no_fi
         yield b"{}\n"
 
     uploading = asyncio.create_task(Files(store, blobs, Limits()).upload("t", messages()))
-    await store.begun.wait()
+    await store.started.wait()
     uploading.cancel()
-    store.may_go_on.set()
+    store.allowed.set()
     with pytest.raises(asyncio.CancelledError):
         await uploading
     page = await store.list_files("t", purpose="", after="", limit=10, oldest_first=False)

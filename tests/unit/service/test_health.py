@@ -1,9 +1,9 @@
-"""Health, looked at part by part."""
+"""Health checks: changes are reported once, per component."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,59 +15,60 @@ from batchwire_server.service.health import HealthChecks
 from tests.support.scripted_upstream import until
 
 
-class Part:
-    """A part that can be out of order, or say nothing."""
+class Probe:
+    """A probe that passes, raises `error`, or hangs."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
-        self.silent = False
-        self.looks = 0
+        self.hangs = False
+        self.calls = 0
 
     async def __call__(self) -> None:
-        self.looks += 1
-        if self.silent:
+        self.calls += 1
+        if self.hangs:
             await asyncio.Event().wait()
         if self.error:
             raise self.error
 
 
 @asynccontextmanager
-async def looked_at(**parts: Part) -> AsyncIterator[list[tuple[str, bool]]]:
-    told: list[tuple[str, bool]] = []
+async def checking(probes: Mapping[Component, Probe]) -> AsyncIterator[list[tuple[Component, bool]]]:
+    """Run health checks; yield the list of reported changes."""
+    reported: list[tuple[Component, bool]] = []
 
-    async def changed(part: str, fine: bool) -> None:
-        told.append((part, fine))
+    async def changed(component: Component, healthy: bool) -> None:
+        reported.append((component, healthy))
 
-    running = asyncio.create_task(HealthChecks(parts, interval=0.005).run(changed))
-    yield told
+    running = asyncio.create_task(HealthChecks(probes, interval=0.005).run(changed))
+    yield reported
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_what_is_fine_is_no_news() -> None:
-    part = Part()
-    async with looked_at(database=part) as told:
-        await until(lambda: part.looks > 2)
-        assert told == []
+async def test_a_healthy_component_is_not_reported() -> None:
+    probe = Probe()
+    async with checking({Component.DATABASE: probe}) as reported:
+        await until(lambda: probe.calls > 2)
+        assert reported == []
 
 
 @pytest.mark.parametrize("error", [OutOfReachError(Component.DATABASE, "it is gone"), ValueError("whatever")])
-async def test_a_part_that_fails_and_is_fine_again_is_told_once_each(error: Exception) -> None:
-    part, other = Part(), Part()
-    async with looked_at(database=part, blobs=other) as told:
-        part.error = error
-        await until(lambda: told)
-        looks = part.looks
-        await until(lambda: part.looks > looks + 2)
-        part.error = None
-        await until(lambda: len(told) > 1)
-        assert told == [("database", False), ("database", True)]
+async def test_a_failing_component_is_reported_once_and_its_recovery_once(error: Exception) -> None:
+    probe, other = Probe(), Probe()
+    async with checking({Component.DATABASE: probe, Component.BLOBS: other}) as reported:
+        probe.error = error
+        await until(lambda: reported)
+        calls = probe.calls
+        await until(lambda: probe.calls > calls + 2)
+        probe.error = None
+        await until(lambda: len(reported) > 1)
+        assert reported == [(Component.DATABASE, False), (Component.DATABASE, True)]
 
 
-async def test_a_part_that_says_nothing_is_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "PATIENCE_S", 0.02)
-    part = Part()
-    part.silent = True
-    async with looked_at(blobs=part) as told:
-        await until(lambda: told)
-        assert told == [("blobs", False)]
+async def test_a_component_whose_probe_hangs_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "TIMEOUT_S", 0.02)
+    probe = Probe()
+    probe.hangs = True
+    async with checking({Component.BLOBS: probe}) as reported:
+        await until(lambda: reported)
+        assert reported == [(Component.BLOBS, False)]

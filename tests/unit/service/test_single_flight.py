@@ -1,4 +1,4 @@
-"""Shared: who gets whose answer."""
+"""Single flight: which caller gets the result of which run."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import pytest
 from batchwire_server.service.single_flight import SingleFlight
 
 
-class Oracle:
-    """Answers with the number of the asking, once it is let."""
+class Lookup:
+    """A function that returns the number of its run once `open` is set, and fails for `bad`."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.arguments: list[str] = []
         self.open = asyncio.Event()
 
-    async def __call__(self, question: str) -> int:
-        self.asked.append(question)
-        number = len(self.asked)
+    async def __call__(self, argument: str) -> int:
+        self.arguments.append(argument)
+        number = len(self.arguments)
         await self.open.wait()
-        if question == "bad":
+        if argument == "bad":
             raise ValueError
         return number
 
@@ -29,50 +29,49 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-async def test_who_asks_while_it_is_being_asked_gets_the_next_answer_together_with_others() -> None:
-    oracle = Oracle()
-    shared = SingleFlight(oracle)
-    first = asyncio.create_task(shared("a"))
+async def test_callers_during_a_run_share_the_next_one() -> None:
+    lookup = Lookup()
+    single_flight = SingleFlight(lookup)
+    first = asyncio.create_task(single_flight("a"))
     await turns()
-    others = [asyncio.create_task(shared("a")) for _ in range(100)]
+    others = [asyncio.create_task(single_flight("a")) for _ in range(100)]
     await turns()
-    assert oracle.asked == ["a"]
-    oracle.open.set()
+    assert lookup.arguments == ["a"]
+    lookup.open.set()
     assert await first == 1
     assert await asyncio.gather(*others) == [2] * 100
-    assert await shared("a") == 3
+    assert await single_flight("a") == 3
 
 
-async def test_each_question_has_an_answer_of_its_own() -> None:
-    oracle = Oracle()
-    oracle.open.set()
-    shared = SingleFlight(oracle)
-    answers = await asyncio.gather(*map(shared, "aba"))
-    assert answers == [1, 2, 1]
+async def test_calls_with_different_arguments_do_not_share() -> None:
+    lookup = Lookup()
+    lookup.open.set()
+    single_flight = SingleFlight(lookup)
+    assert await asyncio.gather(*map(single_flight, "aba")) == [1, 2, 1]
 
 
-async def test_a_failure_is_told_to_all_who_share_it_and_to_nobody_after() -> None:
-    oracle = Oracle()
-    shared = SingleFlight(oracle)
-    failing = [asyncio.create_task(shared("bad")) for _ in range(3)]
+async def test_all_sharers_of_a_failed_run_get_its_error_and_later_callers_a_new_run() -> None:
+    lookup = Lookup()
+    single_flight = SingleFlight(lookup)
+    failing = [asyncio.create_task(single_flight("bad")) for _ in range(3)]
     await turns()
-    later = asyncio.create_task(shared("bad"))
+    later = asyncio.create_task(single_flight("bad"))
     await turns()
-    oracle.open.set()
-    for asking in (*failing, later):
+    lookup.open.set()
+    for call in (*failing, later):
         with pytest.raises(ValueError):
-            await asking
-    assert oracle.asked == ["bad", "bad"]
+            await call
+    assert lookup.arguments == ["bad", "bad"]
 
 
-async def test_whoever_gives_up_does_not_take_the_answer_from_others() -> None:
-    oracle = Oracle()
-    shared = SingleFlight(oracle)
-    first, second = (asyncio.create_task(shared("a")) for _ in range(2))
+async def test_a_cancelled_caller_does_not_cancel_the_run_of_the_others() -> None:
+    lookup = Lookup()
+    single_flight = SingleFlight(lookup)
+    first, second = (asyncio.create_task(single_flight("a")) for _ in range(2))
     await turns()
     first.cancel()
     await turns()
-    oracle.open.set()
+    lookup.open.set()
     assert await second == 1
     with pytest.raises(asyncio.CancelledError):
         await first

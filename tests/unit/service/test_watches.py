@@ -1,4 +1,4 @@
-"""Watching: every watcher sees the batch as it is, as it changes, and as it ends; the store is asked for all of them together."""
+"""Watches: every watcher gets the current snapshot and each change, and all share one query."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.support.scripted_upstream import until
 
 
 class Counting:
-    """The part of a store that watching needs, and how often it was asked for a batch."""
+    """The methods of a store that watches call; counts the reads of a batch."""
 
     def __init__(self, store: BatchStore) -> None:
         self._store = store
-        self.asked = 0
+        self.reads = 0
         self.reachable = True
 
     async def get_batch(self, tenant: str, batch_id: str) -> Batch | None:
-        self.asked += 1
+        self.reads += 1
         return await self._store.get_batch(tenant, batch_id)
 
     async def changed_batches(self, revisions: Mapping[str, int]) -> list[Batch]:
@@ -36,13 +36,13 @@ class Counting:
         return await self._store.changed_batches(revisions)
 
 
-class Scene:
-    """A batch in progress, and who watches it."""
+class Harness:
+    """A store, the watches over it, and the watchers of a test."""
 
     def __init__(self) -> None:
         self.stage = MemoryStage()
         self.store = Counting(self.stage.store)
-        self.watches = Watches(self.store, self.stage.store.changes)  # type: ignore[arg-type]
+        self.watches = Watches(self.store, self.stage.store.changes)  # type: ignore[arg-type]  # the methods that watches call
         self.watching: list[asyncio.Task[list[BatchStatus]]] = []
 
     def watch(self, batch: Batch, count: int, seen: list[Batch]) -> None:
@@ -57,8 +57,8 @@ class Scene:
 
 
 @pytest_asyncio.fixture
-async def scene() -> AsyncIterator[Scene]:
-    made = Scene()
+async def harness() -> AsyncIterator[Harness]:
+    made = Harness()
     yield made
     for task in made.watching:
         task.cancel()
@@ -66,48 +66,48 @@ async def scene() -> AsyncIterator[Scene]:
     await made.watches.close()
 
 
-async def test_all_watchers_see_the_batch_at_once_and_each_change_and_the_store_is_not_asked_for_each(
-    scene: Scene,
+async def test_all_watchers_get_the_snapshot_and_each_change_with_one_read(
+    harness: Harness,
 ) -> None:
-    batch = await scene.stage.started()
+    batch = await harness.stage.started()
     seen: list[Batch] = []
-    scene.watch(batch, 1, seen)
+    harness.watch(batch, 1, seen)
     await until(lambda: len(seen) == 1)
-    scene.watch(batch, 100, seen)
+    harness.watch(batch, 100, seen)
     await until(lambda: len(seen) == 101)
-    await scene.stage.store.cancel_batch(batch.tenant, batch.id)
+    await harness.stage.store.cancel_batch(batch.tenant, batch.id)
     await until(lambda: len(seen) == 202)
     assert [snapshot.status for snapshot in seen[:101]] == [BatchStatus.IN_PROGRESS] * 101
     assert [snapshot.status for snapshot in seen[101:]] == [BatchStatus.CANCELLING] * 101
-    assert scene.store.asked == 1
+    assert harness.store.reads == 1
 
 
-async def test_a_batch_that_its_tenant_watches_is_not_there_for_another(scene: Scene) -> None:
-    batch = await scene.stage.started()
+async def test_a_watched_batch_is_not_found_by_another_tenant(harness: Harness) -> None:
+    batch = await harness.stage.started()
     seen: list[Batch] = []
-    scene.watch(batch, 1, seen)
+    harness.watch(batch, 1, seen)
     await until(lambda: len(seen) == 1)
     with pytest.raises(BatchwireError, match="No batch found"):
-        await anext(scene.watches.watch("another", batch.id))
+        await anext(harness.watches.watch("another", batch.id))
 
 
 @pytest.mark.parametrize("reachable", [True, False])
-async def test_a_batch_that_does_not_change_is_shown_again_even_while_it_cannot_be_read(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, reachable: bool
+async def test_an_unchanged_snapshot_is_sent_again_even_during_an_outage(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, reachable: bool
 ) -> None:
-    monkeypatch.setattr(watches, "LOOK_S", 0.01)
-    scene.watches = Watches(scene.store, scene.stage.store.changes, repeat=0.02)  # type: ignore[arg-type]
-    batch = await scene.stage.started()
+    monkeypatch.setattr(watches, "POLL_S", 0.01)
+    harness.watches = Watches(harness.store, harness.stage.store.changes, repeat=0.02)  # type: ignore[arg-type]  # the methods that watches call
+    batch = await harness.stage.started()
     seen: list[Batch] = []
-    scene.watch(batch, 2, seen)
+    harness.watch(batch, 2, seen)
     await until(lambda: len(seen) >= 2)
-    scene.store.reachable = reachable
+    harness.store.reachable = reachable
     await until(lambda: len(seen) >= 10)
     assert all(snapshot == seen[0] for snapshot in seen)
 
 
-async def test_a_watch_of_a_batch_that_has_ended_is_one_snapshot(scene: Scene) -> None:
-    batch, _ = await scene.stage.at(BatchStatus.COMPLETED)
+async def test_watching_an_ended_batch_yields_one_snapshot(harness: Harness) -> None:
+    batch, _ = await harness.stage.at(BatchStatus.COMPLETED)
     seen: list[Batch] = []
-    scene.watch(batch, 3, seen)
-    assert await asyncio.gather(*scene.watching) == [[BatchStatus.COMPLETED]] * 3
+    harness.watch(batch, 3, seen)
+    assert await asyncio.gather(*harness.watching) == [[BatchStatus.COMPLETED]] * 3
