@@ -1,1 +1,1 @@
-"""The gRPC face: the generated protocol in front of the use cases."""
+"""The gRPC server: the services of the protocol, each over its use cases."""

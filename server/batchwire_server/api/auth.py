@@ -1,4 +1,4 @@
-"""Whose call it is."""
+"""The tenant of a call: credentials in the metadata, and the tenant that they yield."""
 
 from __future__ import annotations
 
@@ -10,35 +10,47 @@ from grpc import aio
 
 from batchwire_server.core.trusted_header import TrustedHeader
 
+KEY_HEADERS = ("api-key", "x-api-key")
+"""Metadata keys that clients of other APIs use for an API key."""
+
 _tenant: ContextVar[str] = ContextVar("tenant")
 
 
 def key_of(context: aio.ServicerContext[Any, Any]) -> str:
-    """Returns the API key that a call brings, as a bearer or in one of the two headers that gateways use; empty when it brings none."""
+    """Return the API key of a call, or an empty string.
+
+    It is the bearer token in `authorization`, or else the value of the first of `KEY_HEADERS`.
+    """
     metadata = dict(context.invocation_metadata() or ())
     scheme, _, credentials = str(metadata.get("authorization", "")).partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()
-    return str(metadata.get("api-key") or metadata.get("x-api-key") or "")
+    return str(next(filter(None, map(metadata.get, KEY_HEADERS)), ""))
 
 
 def address_of(peer: str) -> str:
-    """Returns the IP address in gRPC's name of a peer, such as `ipv4:10.0.0.1:5000` or `ipv6:%5B::1%5D:5000`; empty when it has none."""
+    """Return the IP address of a gRPC peer, or an empty string if it has none.
+
+    Peers are written `ipv4:10.0.0.1:5000` or `ipv6:%5B::1%5D:5000`.
+    """
     kind, _, rest = peer.partition(":")
     return unquote(rest).rpartition(":")[0].strip("[]") if kind in {"ipv4", "ipv6"} else ""
 
 
 def trusted_tenant(context: aio.ServicerContext[Any, Any], trusted_header: TrustedHeader) -> str | None:
-    """Returns the tenant that a call says it acts for, if it is to be believed. Raises BatchwireError."""
+    """Return the tenant that the trusted header names, or None if there is none or it is not trusted.
+
+    Raises BatchwireError if the header is trusted and does not name one tenant.
+    """
     metadata = [(key, str(value)) for key, value in context.invocation_metadata() or ()]
     return trusted_header.tenant(address_of(context.peer()), metadata)
 
 
 def act_for(tenant: str) -> None:
-    """Says, within a call, whom it acts for."""
+    """Set the tenant of the current call."""
     _tenant.set(tenant)
 
 
 def tenant_of(_context: aio.ServicerContext[Any, Any]) -> str:
-    """Returns the tenant that a call acts for. No call gets here without one: the interceptor has seen to it."""
+    """Return the tenant of the current call. The interceptor has set it before the handler runs."""
     return _tenant.get()

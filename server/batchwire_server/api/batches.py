@@ -1,4 +1,4 @@
-"""BatchService."""
+"""BatchService of the protocol, over the use cases of `service/batches.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batchwire import v1
 from grpc import aio
 
 from batchwire_server.api.auth import tenant_of
-from batchwire_server.api.convert import batch_message, lifetime, line_rules
+from batchwire_server.api.convert import batch_message, lifetime, line_rules, page_fields, page_limit
 from batchwire_server.core.records import Batch
 from batchwire_server.service.batches import Batches, BatchSpec
 from batchwire_server.service.results import Results
@@ -20,13 +20,13 @@ Context = aio.ServicerContext[Any, Any]
 
 
 class BatchServicer(v1.BatchServiceServicer):
-    """BatchService over the use cases of batches."""
+    """The RPCs of BatchService."""
 
     def __init__(self, batches: Batches, watches: Watches, results: Results) -> None:
         self._batches = batches
         self._watches = watches
         self._results = results
-        self._shown: tuple[Batch, v1.Batch] | None = None
+        self._latest: tuple[Batch, v1.Batch] | None = None
 
     async def CreateBatch(self, request: v1.CreateBatchRequest, context: Context) -> v1.Batch:
         """See BatchService."""
@@ -49,11 +49,9 @@ class BatchServicer(v1.BatchServiceServicer):
 
     async def ListBatches(self, request: v1.ListBatchesRequest, context: Context) -> v1.ListBatchesResponse:
         """See BatchService."""
-        limit = request.limit if request.HasField("limit") else None
-        page = await self._batches.list(tenant_of(context), limit=limit, after=request.after)
+        page = await self._batches.list(tenant_of(context), limit=page_limit(request), after=request.after)
         batches = [batch_message(batch) for batch in page.items]
-        ends = {"first_id": batches[0].id, "last_id": batches[-1].id} if batches else {}
-        return v1.ListBatchesResponse(data=batches, has_more=page.has_more, **ends)
+        return v1.ListBatchesResponse(**page_fields(batches, has_more=page.has_more))
 
     async def CancelBatch(self, request: v1.CancelBatchRequest, context: Context) -> v1.Batch:
         """See BatchService."""
@@ -66,10 +64,10 @@ class BatchServicer(v1.BatchServiceServicer):
                 yield self._snapshot(batch)
 
     def _snapshot(self, batch: Batch) -> v1.Batch:
-        """Returns a batch's message, made once for all who are shown the same snapshot."""
-        if self._shown is None or self._shown[0] is not batch:
-            self._shown = batch, batch_message(batch)
-        return self._shown[1]
+        """Return the message of a snapshot, built once for all watchers that are sent it in a row."""
+        if self._latest is None or self._latest[0] is not batch:
+            self._latest = batch, batch_message(batch)
+        return self._latest[1]
 
     async def StreamResults(
         self, request: v1.StreamResultsRequest, context: Context

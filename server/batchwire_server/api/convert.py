@@ -1,6 +1,9 @@
-"""Between records and the protocol's messages."""
+"""Converts records of the core to messages of the protocol, and fields of requests to records."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 from batchwire import v1
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -27,8 +30,23 @@ _STAMPS = (
 )
 
 
+ListRequest = v1.ListFilesRequest | v1.ListBatchesRequest | v1.ListWebhookEndpointsRequest
+Listed = v1.File | v1.Batch | v1.WebhookEndpoint
+
+
+def page_limit(request: ListRequest) -> int | None:
+    """Return the page size that a list request asks for, or None if it leaves that to the server."""
+    return request.limit if request.HasField("limit") else None
+
+
+def page_fields(items: Sequence[Listed], *, has_more: bool) -> dict[str, Any]:
+    """Return the fields that all list responses have: the items, their ends, and whether more follow."""
+    ends = {"first_id": items[0].id, "last_id": items[-1].id} if items else {}
+    return {"data": items, "has_more": has_more, **ends}
+
+
 def timestamp(milliseconds: int | None) -> Timestamp | None:
-    """Returns an instant, or None for one that is not set."""
+    """Return milliseconds since the epoch as a message, and None as None."""
     if milliseconds is None:
         return None
     seconds, rest = divmod(milliseconds, 1000)
@@ -36,7 +54,7 @@ def timestamp(milliseconds: int | None) -> Timestamp | None:
 
 
 def file_message(file: File) -> v1.File:
-    """Returns the message of a file."""
+    """Return the message of a file."""
     return v1.File(
         id=file.id,
         bytes=file.bytes,
@@ -51,7 +69,7 @@ def file_message(file: File) -> v1.File:
 
 
 def file_spec(spec: v1.UploadFileSpec) -> FileSpec:
-    """Reads what an uploader says. Raises BatchwireError for an expiry that is not allowed."""
+    """Return what an uploader declares. Raises BatchwireError if the expiry policy is not allowed."""
     return FileSpec(
         filename=spec.filename,
         purpose=spec.purpose,
@@ -62,15 +80,18 @@ def file_spec(spec: v1.UploadFileSpec) -> FileSpec:
 
 
 def lifetime(message: v1.UploadFileSpec | v1.CreateUploadRequest | v1.CreateBatchRequest, field: str) -> int | None:
-    """Returns the seconds of a message's expiry policy, or None where it has none. Raises BatchwireError."""
-    if not message.HasField(field):  # type: ignore[arg-type]  # the stubs know each message's own fields only
+    """Return the seconds of a message's expiry policy, or None if it has none.
+
+    Raises BatchwireError if the policy is not allowed.
+    """
+    if not message.HasField(field):  # type: ignore[arg-type]  # the stubs allow only field names that all three messages have
         return None
     policy: v1.ExpiresAfter = getattr(message, field)
     return check_lifetime(field, policy.anchor, policy.seconds)
 
 
 def upload_message(state: UploadState) -> v1.Upload:
-    """Returns the message of an upload."""
+    """Return the message of an upload."""
     upload = state.upload
     return v1.Upload(
         id=upload.id,
@@ -85,20 +106,20 @@ def upload_message(state: UploadState) -> v1.Upload:
 
 
 def part_message(part: UploadPart) -> v1.UploadPart:
-    """Returns the message of a part."""
+    """Return the message of a part."""
     return v1.UploadPart(id=part.id, created_at=timestamp(part.created_at), upload_id=part.upload_id)
 
 
 def batch_message(batch: Batch) -> v1.Batch:
-    """Returns the message of a batch."""
+    """Return the message of a batch."""
     usage = batch.usage
     return v1.Batch(
         id=batch.id,
         endpoint=batch.endpoint,
         model=batch.model,
         errors=[
-            v1.BatchError(code=fault.code, message=fault.message, param=fault.param, line=fault.line)
-            for fault in batch.errors
+            v1.BatchError(code=error.code, message=error.message, param=error.param, line=error.line)
+            for error in batch.errors
         ],
         input_file_id=batch.input_file_id,
         completion_window=batch.completion_window,
@@ -125,7 +146,7 @@ def batch_message(batch: Batch) -> v1.Batch:
 
 
 def line_rules(rules: v1.LineRules) -> LineRules:
-    """Reads where lines may differ."""
+    """Return the exceptions from OpenAI's rules for lines that a request allows."""
     return LineRules(
         default_target=rules.default_target,
         single_model=rules.single_model,
@@ -135,32 +156,27 @@ def line_rules(rules: v1.LineRules) -> LineRules:
 
 
 def model_message(model: Model) -> v1.Model:
-    """Returns the message of a model."""
+    """Return the message of a model."""
     return v1.Model(id=model.id, created=timestamp(model.created * 1000), owned_by=model.owned_by)
 
 
 def endpoint_message(endpoint: WebhookEndpoint) -> v1.WebhookEndpoint:
-    """Returns the message of a webhook endpoint, without its secret."""
-    return v1.WebhookEndpoint(
-        id=endpoint.id,
-        name=endpoint.name,
-        url=endpoint.url,
-        event_types=endpoint.event_types,
-        signing_secret_hint=secret_hint(endpoint.secret),
-        created_at=timestamp(endpoint.created_at),
-        updated_at=timestamp(endpoint.updated_at),
-    )
+    """Return the message of a webhook endpoint, without its secret."""
+    return v1.WebhookEndpoint(**_endpoint_fields(endpoint))
 
 
 def endpoint_with_secret(endpoint: WebhookEndpoint) -> v1.WebhookEndpointWithSecret:
-    """Returns the message of a webhook endpoint whose secret is new."""
-    return v1.WebhookEndpointWithSecret(
-        id=endpoint.id,
-        name=endpoint.name,
-        url=endpoint.url,
-        event_types=endpoint.event_types,
-        signing_secret_hint=secret_hint(endpoint.secret),
-        created_at=timestamp(endpoint.created_at),
-        updated_at=timestamp(endpoint.updated_at),
-        signing_secret=endpoint.secret,
-    )
+    """Return the message of a webhook endpoint, with its secret."""
+    return v1.WebhookEndpointWithSecret(**_endpoint_fields(endpoint), signing_secret=endpoint.secret)
+
+
+def _endpoint_fields(endpoint: WebhookEndpoint) -> dict[str, Any]:
+    return {
+        "id": endpoint.id,
+        "name": endpoint.name,
+        "url": endpoint.url,
+        "event_types": endpoint.event_types,
+        "signing_secret_hint": secret_hint(endpoint.secret),
+        "created_at": timestamp(endpoint.created_at),
+        "updated_at": timestamp(endpoint.updated_at),
+    }

@@ -1,4 +1,4 @@
-"""Between the core's errors and gRPC's statuses: one table."""
+"""The table from the reasons of the core's errors to gRPC codes, and the details of a status."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from google.rpc.status_pb2 import Status
 from batchwire_server.core.errors import BatchwireError, Reason
 
 DOMAIN = "batchwire.dev"
+"""`ErrorInfo.domain` of all errors of this API."""
+
 DETAILS_KEY = "grpc-status-details-bin"
+"""Key of the trailing metadata in which gRPC expects the `google.rpc.Status` of an error."""
 
 CODES: dict[Reason, grpc.StatusCode] = {
     Reason.MISSING_REQUIRED_PARAMETER: grpc.StatusCode.INVALID_ARGUMENT,
@@ -19,7 +22,7 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.INVALID_TYPE: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.ABOVE_MAX_LENGTH: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.INVALID_FILE_FORMAT: grpc.StatusCode.INVALID_ARGUMENT,
-    # Not RESOURCE_EXHAUSTED, which clients retry.
+    # Not RESOURCE_EXHAUSTED, since clients retry that.
     Reason.FILE_TOO_LARGE: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.CONTENT_MISMATCH: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.FILE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
@@ -41,7 +44,7 @@ CODES: dict[Reason, grpc.StatusCode] = {
 
 
 def status_details(error: BatchwireError) -> bytes:
-    """Returns the `google.rpc.Status` of an error, as it goes into the trailing metadata."""
+    """Return the serialized `google.rpc.Status` of an error, for the trailing metadata."""
     info = Any()
     info.Pack(ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.details))
     status = Status(code=CODES[error.reason].value[0], message=error.message, details=[info])

@@ -1,4 +1,4 @@
-"""FileService."""
+"""FileService of the protocol, over the use cases of `service/files.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batchwire import v1
 from grpc import aio
 
 from batchwire_server.api.auth import tenant_of
-from batchwire_server.api.convert import file_message, file_spec
+from batchwire_server.api.convert import file_message, file_spec, page_fields, page_limit
 from batchwire_server.core.records import File
 from batchwire_server.service.files import Files, FileSpec
 
@@ -18,7 +18,7 @@ Context = aio.ServicerContext[Any, Any]
 
 
 class FileServicer(v1.FileServiceServicer):
-    """FileService over the use cases of files."""
+    """The RPCs of FileService."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -45,13 +45,12 @@ class FileServicer(v1.FileServiceServicer):
         page = await self._files.list(
             tenant_of(context),
             purpose=request.purpose,
-            limit=request.limit if request.HasField("limit") else None,
+            limit=page_limit(request),
             oldest_first=request.order == v1.LIST_ORDER_ASC,
             after=request.after,
         )
         files = [file_message(file) for file in page.items]
-        ends = {"first_id": files[0].id, "last_id": files[-1].id} if files else {}
-        return v1.ListFilesResponse(data=files, has_more=page.has_more, **ends)
+        return v1.ListFilesResponse(**page_fields(files, has_more=page.has_more))
 
     async def DeleteFile(self, request: v1.DeleteFileRequest, context: Context) -> v1.DeleteFileResponse:
         """See FileService."""

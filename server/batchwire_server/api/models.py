@@ -1,4 +1,4 @@
-"""ModelService."""
+"""ModelService of the protocol, over the use cases of `service/models.py`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Context = aio.ServicerContext[Any, Any]
 
 
 class ModelServicer(v1.ModelServiceServicer):
-    """ModelService over the use cases of models."""
+    """The RPCs of ModelService."""
 
     def __init__(self, models: Models) -> None:
         self._models = models

@@ -1,4 +1,4 @@
-"""The text of requests: a database may be unable to keep, or even to look for, a string with a NUL character."""
+"""Checks the text of requests: PostgreSQL can neither store nor compare a NUL character."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from batchwire_server.core.errors import invalid_value
 M = TypeVar("M", bound=Message)
 
 _CLEANED = {"filename"}
-"""Fields that lose their control characters anyway."""
+"""Fields that `clean_filename` strips of control characters."""
 
 
-def sound(request: M) -> M:
-    """Returns a request. Raises BatchwireError when it holds text that cannot be kept."""
+def checked(request: M) -> M:
+    """Return a request unchanged. Raises BatchwireError if a string of it has a NUL character."""
     for name, text in _texts(request, ""):
         if "\0" in text:
             raise invalid_value(name, f"Invalid '{name}': it has a NUL character.")
     return request
 
 
-async def all_sound(requests: AsyncIterator[M]) -> AsyncIterator[M]:
-    """Yields requests as they come. Raises BatchwireError when one holds text that cannot be kept."""
+async def checked_stream(requests: AsyncIterator[M]) -> AsyncIterator[M]:
+    """Yield requests unchanged. Raises BatchwireError if a string of one has a NUL character."""
     async for request in requests:
-        yield sound(request)
+        yield checked(request)
 
 
 def _texts(message: Message, prefix: str) -> Iterator[tuple[str, str]]:
-    """Yields all strings of a message, keys of maps included, each with the name of its field."""
+    """Yield the path of its field and the text of each string of a message, keys of maps included."""
     for field in _text_fields(message.DESCRIPTOR):
         if field.has_presence and not message.HasField(field.name):
             continue
@@ -41,7 +41,7 @@ def _texts(message: Message, prefix: str) -> Iterator[tuple[str, str]]:
 
 @cache
 def _text_fields(descriptor: Descriptor) -> tuple[FieldDescriptor, ...]:
-    """Returns the fields that have text, or messages. Bytes are not looked at: that would copy them."""
+    """Return the fields of strings and messages. Bytes are left out, since reading them copies them."""
     kinds = {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE}
     return tuple(field for field in descriptor.fields if field.type in kinds and field.name not in _CLEANED)
 

@@ -1,4 +1,4 @@
-"""UploadService."""
+"""UploadService of the protocol, over the use cases of `service/uploads.py`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Context = aio.ServicerContext[Any, Any]
 
 
 class UploadServicer(v1.UploadServiceServicer):
-    """UploadService over the use cases of uploads."""
+    """The RPCs of UploadService."""
 
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads

@@ -1,4 +1,4 @@
-"""WebhookService."""
+"""WebhookService of the protocol, over the use cases of `service/webhooks.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from batchwire import v1
 from grpc import aio
 
 from batchwire_server.api.auth import tenant_of
-from batchwire_server.api.convert import endpoint_message, endpoint_with_secret
+from batchwire_server.api.convert import endpoint_message, endpoint_with_secret, page_fields, page_limit
 from batchwire_server.core.webhooks import EVENT_TYPES
 from batchwire_server.service.webhooks import Webhooks
 
@@ -16,7 +16,7 @@ Context = aio.ServicerContext[Any, Any]
 
 
 class WebhookServicer(v1.WebhookServiceServicer):
-    """WebhookService over the use cases of webhooks."""
+    """The RPCs of WebhookService."""
 
     def __init__(self, webhooks: Webhooks) -> None:
         self._webhooks = webhooks
@@ -25,8 +25,8 @@ class WebhookServicer(v1.WebhookServiceServicer):
         self, request: v1.CreateWebhookEndpointRequest, context: Context
     ) -> v1.WebhookEndpointWithSecret:
         """See WebhookService."""
-        made = await self._webhooks.create(tenant_of(context), request.name, request.url, request.event_types)
-        return endpoint_with_secret(made)
+        created = await self._webhooks.create(tenant_of(context), request.name, request.url, request.event_types)
+        return endpoint_with_secret(created)
 
     async def GetWebhookEndpoint(self, request: v1.GetWebhookEndpointRequest, context: Context) -> v1.WebhookEndpoint:
         """See WebhookService."""
@@ -36,11 +36,9 @@ class WebhookServicer(v1.WebhookServiceServicer):
         self, request: v1.ListWebhookEndpointsRequest, context: Context
     ) -> v1.ListWebhookEndpointsResponse:
         """See WebhookService."""
-        limit = request.limit if request.HasField("limit") else None
-        page = await self._webhooks.list(tenant_of(context), limit=limit, after=request.after)
-        found = [endpoint_message(endpoint) for endpoint in page.items]
-        ends = {"first_id": found[0].id, "last_id": found[-1].id} if found else {}
-        return v1.ListWebhookEndpointsResponse(data=found, has_more=page.has_more, **ends)
+        page = await self._webhooks.list(tenant_of(context), limit=page_limit(request), after=request.after)
+        endpoints = [endpoint_message(endpoint) for endpoint in page.items]
+        return v1.ListWebhookEndpointsResponse(**page_fields(endpoints, has_more=page.has_more))
 
     async def UpdateWebhookEndpoint(
         self, request: v1.UpdateWebhookEndpointRequest, context: Context

@@ -1,4 +1,4 @@
-"""What the interceptor does for every call: for replies that go on while a key is revoked, and for what goes wrong."""
+"""The interceptor: streams whose key is revoked, and errors without detail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from batchwire_server.service.api_keys import ApiKeyAuthenticator, ApiKeys
 
 
 class Snapshots(asyncio.Queue[v1.Batch | Exception]):
-    """What a watch sends, or raises; `closed` is set when it has ended."""
+    """The messages that a watch sends, or the errors that it raises; `closed` is set when it has ended."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,8 +29,8 @@ class Snapshots(asyncio.Queue[v1.Batch | Exception]):
 
 
 @asynccontextmanager
-async def serving(folder: Path, readmit: float) -> AsyncIterator[tuple[Snapshots, ApiKeys, str]]:
-    """Serves a watch behind keys; yields what it will send, the keys and its address."""
+async def serving(folder: Path, readmit_s: float) -> AsyncIterator[tuple[Snapshots, ApiKeys, str]]:
+    """Run a server with one RPC, WatchBatch; yield what it will send, its API keys and its address."""
     database = Database(f"sqlite+aiosqlite:///{folder / 'test.db'}")
     await migrate(database)
     store, snapshots = SqlStore(database), Snapshots()
@@ -49,7 +49,7 @@ async def serving(folder: Path, readmit: float) -> AsyncIterator[tuple[Snapshots
         watch_batch, v1.WatchBatchRequest.FromString, v1.Batch.SerializeToString
     )
     authenticator = ApiKeyAuthenticator(store, open_without_keys=True)
-    server = grpc.aio.server(interceptors=[CallInterceptor(authenticator, TrustedHeader(), readmit)])
+    server = grpc.aio.server(interceptors=[CallInterceptor(authenticator, TrustedHeader(), readmit_s)])
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler("batchwire.v1.BatchService", {"WatchBatch": handler})]
     )
@@ -68,7 +68,7 @@ def watch(channel: grpc.aio.Channel, key: str) -> Any:
 
 
 @pytest.mark.parametrize("opened", ["with a key", "before there were keys"])
-async def test_a_stream_ends_when_it_is_not_allowed_any_more(tmp_path: Path, opened: str) -> None:
+async def test_a_stream_ends_after_its_credentials_become_invalid(tmp_path: Path, opened: str) -> None:
     async with serving(tmp_path, 0.0) as (snapshots, keys, target), grpc.aio.insecure_channel(target) as channel:
         record, key = await keys.create("red", "") if opened == "with a key" else (None, "")
         call = watch(channel, key)
@@ -85,7 +85,7 @@ async def test_a_stream_ends_when_it_is_not_allowed_any_more(tmp_path: Path, ope
         await snapshots.closed.wait()
 
 
-async def test_keys_are_not_asked_for_with_every_message(tmp_path: Path) -> None:
+async def test_a_stream_is_not_authenticated_again_with_every_message(tmp_path: Path) -> None:
     async with serving(tmp_path, 3600.0) as (snapshots, keys, target), grpc.aio.insecure_channel(target) as channel:
         record, key = await keys.create("red", "")
         call = watch(channel, key)
@@ -107,13 +107,13 @@ async def test_keys_are_not_asked_for_with_every_message(tmp_path: Path) -> None
         (ValueError("secret"), grpc.StatusCode.INTERNAL, "Internal error"),
     ],
 )
-async def test_what_goes_wrong_inside_is_told_without_detail(
+async def test_unexpected_errors_are_reported_without_detail(
     tmp_path: Path, error: Exception, code: grpc.StatusCode, words: str
 ) -> None:
     async with serving(tmp_path, 60.0) as (snapshots, _, address), grpc.aio.insecure_channel(address) as channel:
         await snapshots.put(error)
-        with pytest.raises(grpc.aio.AioRpcError) as told:
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
             await watch(channel, "").read()
-        assert told.value.code() is code
-        assert words in str(told.value.details())
-        assert "secret" not in str(told.value.details())
+        assert failed.value.code() is code
+        assert words in str(failed.value.details())
+        assert "secret" not in str(failed.value.details())

@@ -1,4 +1,4 @@
-"""No text reaches a handler that a database may be unable to keep."""
+"""Requests with NUL characters are refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from batchwire import v1
-from batchwire_server.api.sanitize import all_sound, sound
+from batchwire_server.api.sanitize import checked, checked_stream
 from batchwire_server.core.errors import BatchwireError
 from google.protobuf.message import Message
 
@@ -25,7 +25,7 @@ from google.protobuf.message import Message
 )
 def test_a_field_with_a_nul_is_named(request_: Message, param: str) -> None:
     with pytest.raises(BatchwireError) as refused:
-        sound(request_)
+        checked(request_)
     assert (refused.value.reason, refused.value.details["param"]) == ("INVALID_VALUE", param)
 
 
@@ -38,16 +38,16 @@ def test_a_field_with_a_nul_is_named(request_: Message, param: str) -> None:
         v1.UploadFileRequest(spec=v1.UploadFileSpec(filename="in\0.jsonl")),  # cleaned later
     ],
 )
-def test_other_requests_are_passed_on(request_: Message) -> None:
-    assert sound(request_) is request_
+def test_other_requests_pass(request_: Message) -> None:
+    assert checked(request_) is request_
 
 
-async def test_a_stream_is_passed_on_until_there_is_one() -> None:
+async def test_a_stream_passes_up_to_the_first_request_with_a_nul() -> None:
     async def requests() -> AsyncIterator[v1.AddUploadPartRequest]:
         yield v1.AddUploadPartRequest(data=b"\0")
         yield v1.AddUploadPartRequest(upload_id="\0")
 
-    stream = all_sound(requests())
+    stream = checked_stream(requests())
     assert await anext(stream) == v1.AddUploadPartRequest(data=b"\0")
     with pytest.raises(BatchwireError):
         await anext(stream)
