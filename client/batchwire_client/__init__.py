@@ -1,9 +1,9 @@
 """The Batchwire client for Python: `Client` for code that may block, `AsyncClient` for asyncio, and their errors."""
 
-from batchwire_client._aio.client import AsyncClient
-from batchwire_client._patience import Backoff, Patience
+from batchwire_client._async.client import AsyncClient
+from batchwire_client._retries import Backoff, Patience
+from batchwire_client._statuses import status_word
 from batchwire_client._sync.client import Client
-from batchwire_client._words import status_word
 from batchwire_client.errors import (
     BatchwireError,
     Conflict,

@@ -1,6 +1,6 @@
 """The `batchwire` command."""
 
-from batchwire_client._cli.program import program
+from batchwire_client._cli.main import program
 
 
 def main() -> None:

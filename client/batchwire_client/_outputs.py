@@ -2,7 +2,7 @@
 
 from batchwire import v1
 
-from batchwire_client._words import TERMINAL, status_word
+from batchwire_client._statuses import TERMINAL, status_word
 
 
 def output_file_of(batch: v1.Batch) -> str | None:

@@ -4,7 +4,7 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
-from batchwire_client._chunks import Part, parts_of
+from batchwire_client._bytes import Part, parts_of
 
 PART_BYTES = 8 * 1024 * 1024
 PARALLEL = 4

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
-from batchwire_client._chunks import CHUNK_BYTES, Part, Piece
+from batchwire_client._bytes import CHUNK_BYTES, Part, Piece
 
 Source = str | PathLike[str] | Piece | BinaryIO | Iterable[Piece]
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from batchwire_client._chunks import Progress
+from batchwire_client._bytes import Progress
 
 
 class Tally:

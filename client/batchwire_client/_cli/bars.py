@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Rich
 
-from batchwire_client._chunks import Progress
-from batchwire_client._cli.pace import Pace
+from batchwire_client._bytes import Progress
 from batchwire_client._cli.phrases import batch_phrase, ended_lines, transfer_phrase
-from batchwire_client._words import status_word
+from batchwire_client._cli.rate import Pace
+from batchwire_client._statuses import status_word
 
 
 class Bars:

@@ -7,7 +7,7 @@ from typing import Protocol
 from batchwire import v1
 from rich.console import Console
 
-from batchwire_client._chunks import Progress
+from batchwire_client._bytes import Progress
 from batchwire_client._cli.bars import Bars
 from batchwire_client._cli.ticker import Ticker
 

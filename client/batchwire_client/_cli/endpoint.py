@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 
-from batchwire_client._chunks import lines_of
+from batchwire_client._bytes import lines_of
 
 DEFAULT_ENDPOINT = "/v1/chat/completions"
 LOOK_AT_BYTES = 1024 * 1024

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from batchwire import v1
 
-from batchwire_client._cli.app import App
+from batchwire_client._cli.context import App
 from batchwire_client._cli.destination import Destination
-from batchwire_client._cli.exits import INTERRUPTED, Ended
+from batchwire_client._cli.exit_codes import INTERRUPTED, Ended
 from batchwire_client._cli.refusals import print_refusals
 from batchwire_client._sync.client import Client
 

@@ -2,7 +2,7 @@
 
 from batchwire import v1
 
-from batchwire_client._cli.pace import Pace, duration
+from batchwire_client._cli.rate import Pace, duration
 
 _MEGABYTE = 1_000_000
 

@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from batchwire_client._words import word
+from batchwire_client._statuses import word
 
 
 def plain(message: Message) -> dict[str, Any]:

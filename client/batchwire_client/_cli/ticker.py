@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from batchwire import v1
 from rich.console import Console
 
-from batchwire_client._chunks import Progress
-from batchwire_client._cli.pace import Pace
+from batchwire_client._bytes import Progress
 from batchwire_client._cli.phrases import batch_phrase, ended_lines, transfer_phrase
-from batchwire_client._words import TERMINAL, status_word
+from batchwire_client._cli.rate import Pace
+from batchwire_client._statuses import TERMINAL, status_word
 
 EVERY_SECONDS = 5.0
 

@@ -3,14 +3,14 @@
 from types import TracebackType
 from typing import Self
 
-from batchwire_client._channel import sync_channel
-from batchwire_client._patience import Patience
+from batchwire_client._retries import Patience
 from batchwire_client._settings import DEFAULT_TIMEOUT, resolve
 from batchwire_client._sync.batches import Batches
-from batchwire_client._sync.calls import Calls
 from batchwire_client._sync.files import Files
 from batchwire_client._sync.models import Models
 from batchwire_client._sync.uploads import Uploads
+from batchwire_client._transport.channel import sync_channel
+from batchwire_client._transport.sync_calls import Calls
 
 
 class Client:

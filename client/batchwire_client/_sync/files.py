@@ -6,11 +6,11 @@ from os import PathLike
 import grpc
 from batchwire import v1
 
-from batchwire_client import _messages
-from batchwire_client._chunks import Progress, chunked
-from batchwire_client._cursors import DownloadCursor
+from batchwire_client import _requests as _messages
+from batchwire_client._bytes import Progress, chunked
 from batchwire_client._sources import Content, Source, opened
-from batchwire_client._sync.calls import Calls
+from batchwire_client._transport.cursors import DownloadCursor
+from batchwire_client._transport.sync_calls import Calls
 from batchwire_client._whole_file import whole_file
 
 

@@ -5,7 +5,7 @@ import builtins
 import grpc
 from batchwire import v1
 
-from batchwire_client._sync.calls import Calls
+from batchwire_client._transport.sync_calls import Calls
 
 
 class Models:

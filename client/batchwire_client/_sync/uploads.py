@@ -9,12 +9,12 @@ from pathlib import Path
 import grpc
 from batchwire import v1
 
-from batchwire_client import _messages
-from batchwire_client._chunks import Part, Piece, Progress, chunked
+from batchwire_client import _requests as _messages
+from batchwire_client._bytes import Part, Piece, Progress, chunked
 from batchwire_client._parts import MEDIA_TYPE, PARALLEL, PART_BYTES, PartedFile
 from batchwire_client._sources import Source, opened, part_content
-from batchwire_client._sync.calls import Calls
 from batchwire_client._tally import Tally
+from batchwire_client._transport.sync_calls import Calls
 from batchwire_client.errors import BatchwireError
 
 

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 from batchwire_client import AsyncClient, Backoff, Client, Patience
-from batchwire_client._cli.program import program
+from batchwire_client._cli.main import program
 from click.testing import CliRunner, Result
 
 from tests.unit.client.both import Driven

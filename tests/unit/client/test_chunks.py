@@ -1,4 +1,4 @@
-from batchwire_client._chunks import Part, chunked, lines_of, parts_of
+from batchwire_client._bytes import Part, chunked, lines_of, parts_of
 
 
 def test_chunks_have_one_size_but_the_last() -> None:

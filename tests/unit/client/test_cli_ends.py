@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from batchwire import v1
-from batchwire_client._cli.program import program
+from batchwire_client._cli.main import program
 from click.testing import CliRunner
 
 from tests.unit.client.commands import LINES, Batchwire

@@ -4,9 +4,9 @@ import grpc
 import pytest
 from batchwire import v1
 from batchwire_client._cli.display import display_on
-from batchwire_client._cli.exits import MEANINGS, code_of, ended_by
-from batchwire_client._cli.pace import Pace, duration
+from batchwire_client._cli.exit_codes import MEANINGS, code_of, ended_by
 from batchwire_client._cli.phrases import batch_phrase, transfer_phrase
+from batchwire_client._cli.rate import Pace, duration
 from batchwire_client._cli.ticker import Ticker
 from batchwire_client.errors import BatchwireError, CorruptDownload, DeadlineExceeded, NotFound, ServerUnavailable
 from rich.console import Console

@@ -1,7 +1,7 @@
 import pytest
 from batchwire import v1
 from batchwire_client import CorruptDownload
-from batchwire_client._cursors import DownloadCursor
+from batchwire_client._transport.cursors import DownloadCursor
 
 
 def test_a_download_of_another_content_is_corrupt() -> None:

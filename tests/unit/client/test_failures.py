@@ -2,7 +2,7 @@ import grpc
 import pytest
 from batchwire import v1
 from batchwire_client import errors
-from batchwire_client._failures import CODES, REASONS, UNANSWERED, reason_name, translated
+from batchwire_client._transport.errors import CODES, REASONS, UNANSWERED, reason_name, translated
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 

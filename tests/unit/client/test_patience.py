@@ -1,5 +1,5 @@
 from batchwire_client import Backoff
-from batchwire_client._deadline import Deadline
+from batchwire_client._transport.deadline import Deadline
 
 
 def test_pauses_grow_up_to_a_limit_and_end_with_the_tries() -> None:

@@ -1,6 +1,6 @@
 from batchwire import v1
 from batchwire_client import status_word
-from batchwire_client._words import word
+from batchwire_client._statuses import word
 
 
 def test_statuses_are_openais_words() -> None:

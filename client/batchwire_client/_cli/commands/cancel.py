@@ -2,8 +2,8 @@
 
 import click
 
-from batchwire_client._cli.app import App
-from batchwire_client._cli.human import summary
+from batchwire_client._cli.context import App
+from batchwire_client._cli.output import summary
 
 
 @click.command(short_help="End a batch early.")

@@ -2,7 +2,7 @@
 
 import click
 
-from batchwire_client._cli.app import App
+from batchwire_client._cli.context import App
 from batchwire_client._cli.endpoint import LOOK_AT_BYTES, endpoint_of
 from batchwire_client._cli.options import batch_options
 

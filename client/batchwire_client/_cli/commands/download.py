@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from batchwire_client._cli.app import App
+from batchwire_client._cli.context import App
 from batchwire_client._cli.destination import require_free
 from batchwire_client._cli.options import OUTPUT_FILE, force_option
 

@@ -4,8 +4,8 @@ from itertools import islice
 
 import click
 
-from batchwire_client._cli.app import App
-from batchwire_client._cli.human import BATCH_COLUMNS, FILE_COLUMNS, batch_row, file_row
+from batchwire_client._cli.context import App
+from batchwire_client._cli.output import BATCH_COLUMNS, FILE_COLUMNS, batch_row, file_row
 
 _LARGEST_BATCH_PAGE = 100
 _LARGEST_FILE_PAGE = 10_000

@@ -2,8 +2,8 @@
 
 import click
 
-from batchwire_client._cli.app import App
-from batchwire_client._cli.human import MODEL_COLUMNS, model_row
+from batchwire_client._cli.context import App
+from batchwire_client._cli.output import MODEL_COLUMNS, model_row
 
 
 @click.command(short_help="List the models that batches may name.")

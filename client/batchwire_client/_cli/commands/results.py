@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from batchwire_client._cli.app import App
+from batchwire_client._cli.context import App
 
 
 @click.command(short_help="Print finished lines while the batch runs.")

@@ -2,7 +2,7 @@
 
 import click
 
-from batchwire_client._cli.app import App
+from batchwire_client._cli.context import App
 
 
 @click.command(short_help="Start a batch of another's failed lines.")

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from batchwire_client._cli.app import App
+from batchwire_client._cli.context import App
 from batchwire_client._cli.destination import Destination
 from batchwire_client._cli.endpoint import endpoint_of
-from batchwire_client._cli.exits import code_of
+from batchwire_client._cli.exit_codes import code_of
 from batchwire_client._cli.follow import see_through
-from batchwire_client._cli.human import summary
 from batchwire_client._cli.options import INPUT_FILE, OUTPUT_FILE, batch_options, force_option, require_content
+from batchwire_client._cli.output import summary
 
 
 @click.command(short_help="Upload, create, watch and download in one go.")

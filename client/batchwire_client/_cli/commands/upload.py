@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from batchwire_client._cli.app import App
+from batchwire_client._cli.context import App
 from batchwire_client._cli.options import INPUT_FILE, require_content
 
 

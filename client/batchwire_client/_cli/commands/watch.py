@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 from batchwire import v1
 
-from batchwire_client._cli.app import App
+from batchwire_client._cli.context import App
 from batchwire_client._cli.destination import Destination
-from batchwire_client._cli.exits import code_of
+from batchwire_client._cli.exit_codes import code_of
 from batchwire_client._cli.follow import see_through
-from batchwire_client._cli.human import summary
 from batchwire_client._cli.options import OUTPUT_FILE, force_option
+from batchwire_client._cli.output import summary
 from batchwire_client._cli.plain import json_line
 
 

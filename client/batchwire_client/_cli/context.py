@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from rich.console import Console
 
 from batchwire_client._cli.display import Display, display_on
-from batchwire_client._cli.human import columns, description
+from batchwire_client._cli.output import columns, description
 from batchwire_client._cli.plain import json_line
 from batchwire_client._sync.client import Client
 

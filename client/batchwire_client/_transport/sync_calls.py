@@ -8,12 +8,12 @@ from typing import TypeVar
 
 import grpc
 
-from batchwire_client._cursors import Cursor
-from batchwire_client._deadline import Deadline
-from batchwire_client._failures import translated
 from batchwire_client._settings import Settings
-from batchwire_client._sync.sending import Sender, send
-from batchwire_client._sync.streams import Stream, follow
+from batchwire_client._transport.cursors import Cursor
+from batchwire_client._transport.deadline import Deadline
+from batchwire_client._transport.errors import translated
+from batchwire_client._transport.sync_streams import Stream, follow
+from batchwire_client._transport.sync_uploads import Sender, send
 from batchwire_client.errors import ServerUnavailable
 
 Q = TypeVar("Q")

@@ -10,13 +10,13 @@ from typing import Any
 import grpc
 from batchwire import v1
 
-from batchwire_client import _messages
-from batchwire_client._aio.calls import Calls
-from batchwire_client._aio.sources import AsyncSource, chunked_async, opened_async, pieces_of
-from batchwire_client._chunks import Part, Piece, Progress
+from batchwire_client import _requests as _messages
+from batchwire_client._bytes import Part, Piece, Progress
 from batchwire_client._parts import MEDIA_TYPE, PARALLEL, PART_BYTES, PartedFile
 from batchwire_client._sources import part_content
 from batchwire_client._tally import Tally
+from batchwire_client._transport.async_calls import Calls
+from batchwire_client._transport.async_sources import AsyncSource, chunked_async, opened_async, pieces_of
 from batchwire_client.errors import BatchwireError
 
 

@@ -8,11 +8,11 @@ from typing import Protocol, TypeVar
 
 import grpc
 
-from batchwire_client._cursors import Cursor
-from batchwire_client._deadline import Deadline
-from batchwire_client._failures import translated
-from batchwire_client._patience import Patience
-from batchwire_client._sync.silence import SilenceGuard
+from batchwire_client._retries import Patience
+from batchwire_client._transport.cursors import Cursor
+from batchwire_client._transport.deadline import Deadline
+from batchwire_client._transport.errors import translated
+from batchwire_client._transport.silence import SilenceGuard
 from batchwire_client.errors import BatchwireError, ServerUnavailable
 
 Q = TypeVar("Q")

@@ -5,7 +5,7 @@ import builtins
 import grpc
 from batchwire import v1
 
-from batchwire_client._aio.calls import Calls
+from batchwire_client._transport.async_calls import Calls
 
 
 class AsyncModels:

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from batchwire_client._cli.app import App
 from batchwire_client._cli.commands.cancel import cancel
 from batchwire_client._cli.commands.create import create
 from batchwire_client._cli.commands.download import download
@@ -18,7 +17,8 @@ from batchwire_client._cli.commands.retry import retry
 from batchwire_client._cli.commands.run import run
 from batchwire_client._cli.commands.upload import upload
 from batchwire_client._cli.commands.watch import watch
-from batchwire_client._cli.exits import INTERRUPTED, MEANINGS, USAGE, Ended, ended_by
+from batchwire_client._cli.context import App
+from batchwire_client._cli.exit_codes import INTERRUPTED, MEANINGS, USAGE, Ended, ended_by
 from batchwire_client.errors import BatchwireError
 
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())

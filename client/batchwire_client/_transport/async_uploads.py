@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from batchwire_client._failures import translated
+from batchwire_client._transport.errors import translated
 
 Q = TypeVar("Q")
 R = TypeVar("R")

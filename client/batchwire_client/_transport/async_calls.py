@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import grpc
 
-from batchwire_client._aio.sending import send
-from batchwire_client._aio.streams import Stream, follow
-from batchwire_client._cursors import Cursor
-from batchwire_client._failures import translated
 from batchwire_client._settings import Settings
+from batchwire_client._transport.async_streams import Stream, follow
+from batchwire_client._transport.async_uploads import send
+from batchwire_client._transport.cursors import Cursor
+from batchwire_client._transport.errors import translated
 from batchwire_client.errors import ServerUnavailable
 
 Q = TypeVar("Q")

@@ -8,8 +8,8 @@ from typing import Generic, Protocol, Self, TypeVar
 
 import grpc
 
-from batchwire_client._failures import translated
-from batchwire_client._sync.silence import Cancellable
+from batchwire_client._transport.errors import translated
+from batchwire_client._transport.silence import Cancellable
 
 Q = TypeVar("Q")
 Q_contra = TypeVar("Q_contra", contravariant=True)

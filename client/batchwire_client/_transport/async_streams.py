@@ -6,9 +6,9 @@ from typing import Protocol, TypeVar
 
 import grpc
 
-from batchwire_client._cursors import Cursor
-from batchwire_client._failures import translated
-from batchwire_client._patience import Patience
+from batchwire_client._retries import Patience
+from batchwire_client._transport.cursors import Cursor
+from batchwire_client._transport.errors import translated
 from batchwire_client.errors import BatchwireError, ServerUnavailable
 
 Q = TypeVar("Q")

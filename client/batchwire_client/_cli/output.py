@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from batchwire_client._cli.plain import plain
-from batchwire_client._words import status_word
+from batchwire_client._statuses import status_word
 
 BATCH_COLUMNS = ("ID", "STATUS", "DONE", "FAILED", "TOTAL", "CREATED", "ENDPOINT")
 FILE_COLUMNS = ("ID", "BYTES", "PURPOSE", "CREATED", "FILENAME")

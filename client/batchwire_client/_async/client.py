@@ -3,14 +3,14 @@
 from types import TracebackType
 from typing import Self
 
-from batchwire_client._aio.batches import AsyncBatches
-from batchwire_client._aio.calls import Calls
-from batchwire_client._aio.files import AsyncFiles
-from batchwire_client._aio.models import AsyncModels
-from batchwire_client._aio.uploads import AsyncUploads
-from batchwire_client._channel import async_channel
-from batchwire_client._patience import Patience
+from batchwire_client._async.batches import AsyncBatches
+from batchwire_client._async.files import AsyncFiles
+from batchwire_client._async.models import AsyncModels
+from batchwire_client._async.uploads import AsyncUploads
+from batchwire_client._retries import Patience
 from batchwire_client._settings import DEFAULT_TIMEOUT, resolve
+from batchwire_client._transport.async_calls import Calls
+from batchwire_client._transport.channel import async_channel
 
 
 class AsyncClient:

@@ -7,13 +7,13 @@ from typing import Any
 import grpc
 from batchwire import v1
 
-from batchwire_client import _messages
-from batchwire_client._aio.calls import Calls
-from batchwire_client._aio.files import AsyncFiles
-from batchwire_client._chunks import Lines, parsed
-from batchwire_client._cursors import ResultsCursor, WatchCursor
+from batchwire_client import _requests as _messages
+from batchwire_client._async.files import AsyncFiles
+from batchwire_client._bytes import Lines, parsed
 from batchwire_client._outputs import error_file_of, output_file_of
-from batchwire_client._words import TERMINAL
+from batchwire_client._statuses import TERMINAL
+from batchwire_client._transport.async_calls import Calls
+from batchwire_client._transport.cursors import ResultsCursor, WatchCursor
 from batchwire_client.errors import DeadlineExceeded
 
 

@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from batchwire import v1
 
-from batchwire_client._words import TERMINAL
+from batchwire_client._statuses import TERMINAL
 from batchwire_client.errors import CorruptDownload
 
 Request_co = TypeVar("Request_co", covariant=True)

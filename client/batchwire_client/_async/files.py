@@ -6,11 +6,11 @@ from os import PathLike
 import grpc
 from batchwire import v1
 
-from batchwire_client import _messages
-from batchwire_client._aio.calls import Calls
-from batchwire_client._aio.sources import AsyncContent, AsyncSource, chunked_async, opened_async
-from batchwire_client._chunks import Progress
-from batchwire_client._cursors import DownloadCursor
+from batchwire_client import _requests as _messages
+from batchwire_client._bytes import Progress
+from batchwire_client._transport.async_calls import Calls
+from batchwire_client._transport.async_sources import AsyncContent, AsyncSource, chunked_async, opened_async
+from batchwire_client._transport.cursors import DownloadCursor
 from batchwire_client._whole_file import whole_file
 
 

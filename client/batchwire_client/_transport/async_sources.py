@@ -5,7 +5,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from batchwire_client._chunks import Chunker, Piece
+from batchwire_client._bytes import Chunker, Piece
 from batchwire_client._sources import DEFAULT_FILENAME, Source, opened
 
 AsyncSource = Source | AsyncIterable[Piece]

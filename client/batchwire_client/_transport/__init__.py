@@ -1,0 +1,1 @@
+"""The transport: channel, calls, streams, uploads, retries of both clients."""
