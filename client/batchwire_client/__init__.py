@@ -1,7 +1,7 @@
 """The Batchwire client for Python: `Client` for code that may block, `AsyncClient` for asyncio, and their errors."""
 
 from batchwire_client._async.client import AsyncClient
-from batchwire_client._retries import Backoff, Patience
+from batchwire_client._retries import Backoff, RetryPolicy
 from batchwire_client._statuses import status_word
 from batchwire_client._sync.client import Client
 from batchwire_client.errors import (
@@ -29,10 +29,10 @@ __all__ = [
     "DeadlineExceeded",
     "InvalidRequest",
     "NotFound",
-    "Patience",
     "PermissionDenied",
     "RateLimited",
     "RequestError",
+    "RetryPolicy",
     "ServerError",
     "ServerUnavailable",
     "Unauthenticated",

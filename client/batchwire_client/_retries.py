@@ -36,7 +36,7 @@ class Backoff:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long a client keeps trying.
 
     Attributes:

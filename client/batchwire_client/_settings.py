@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from batchwire_client._retries import Patience
+from batchwire_client._retries import RetryPolicy
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 DEFAULT_TIMEOUT = 30.0
@@ -23,7 +23,7 @@ class Settings:
     root_certificates: bytes | None
     metadata: tuple[tuple[str, str | bytes], ...] = field(repr=False)  # holds the API key
     timeout: float
-    patience: Patience
+    retry_policy: RetryPolicy
 
 
 def resolve(
@@ -33,7 +33,7 @@ def resolve(
     secure: bool | None = None,
     root_certificates: bytes | None = None,
     timeout: float = DEFAULT_TIMEOUT,
-    patience: Patience | None = None,
+    retry_policy: RetryPolicy | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Settings:
     """The settings that the arguments mean; what is not given comes from the environment, then from the defaults."""
@@ -48,7 +48,7 @@ def resolve(
         root_certificates=root_certificates,
         metadata=(("authorization", f"Bearer {key}"),) if key else (),
         timeout=timeout,
-        patience=patience or Patience(),
+        retry_policy=retry_policy or RetryPolicy(),
     )
 
 

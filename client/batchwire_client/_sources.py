@@ -1,19 +1,27 @@
 """Where an upload's bytes come from: a path, a file object, bytes, or anything that gives bytes."""
 
+import hashlib
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import SEEK_END
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
-from batchwire_client._bytes import CHUNK_BYTES, Part, Piece
+from batchwire_client._bytes import CHUNK_BYTES, Part, Piece, Progress, parts_of
 
 Source = str | PathLike[str] | Piece | BinaryIO | Iterable[Piece]
 
 DEFAULT_FILENAME = "requests.jsonl"
+PART_BYTES = 8 * 1024 * 1024
+PARALLEL = 4
+MEDIA_TYPE = "application/jsonl"
+
+_checksum = partial(hashlib.md5, usedforsecurity=False)  # the checksum that CompleteUpload takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +101,46 @@ def _bytes_left(file: object) -> int | None:
     end = file.seek(0, SEEK_END)
     file.seek(here)
     return end - here
+
+
+class PartedFile:
+    """A file on disk, cut into parts.
+
+    Raises:
+        OSError: The path cannot be read.
+        ValueError: `part_size` or `parallel` is below 1.
+    """
+
+    def __init__(self, path: Path, part_size: int, parallel: int) -> None:
+        if parallel < 1:
+            msg = f"parallel must be at least 1, not {parallel}"
+            raise ValueError(msg)
+        with path.open("rb") as file:
+            self.md5 = hashlib.file_digest(file, _checksum).hexdigest()
+            self.size = file.tell()
+        self.path = path
+        self.parts: list[Part] = parts_of(self.size, part_size)
+
+
+class UploadProgress:
+    """Adds up the progress of parts that are sent in parallel, from any thread.
+
+    A part that is sent again counts from its start.
+    """
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._total = total
+        self._progress = progress
+        self._sent: dict[int, int] = {}
+        self._lock = threading.Lock()
+
+    def of(self, number: int) -> Progress:
+        """Return the progress callback of one part."""
+
+        def update(sent: int, _size: int | None) -> None:
+            with self._lock:
+                self._sent[number] = sent
+                if self._progress is not None:
+                    self._progress(sum(self._sent.values()), self._total)
+
+        return update

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from batchwire_client import Backoff, Client, Patience
+from batchwire_client import Backoff, Client, RetryPolicy
 
 from bench.upstream import MODEL
 from tests.chaos.fault_injection import POINTS
@@ -99,7 +99,7 @@ def test_a_result_stream_yields_each_line_once_across_kills(scenario: Scenario) 
 
     def follow() -> None:
         # More retries than by default: the api may be killed before the first result.
-        with Client(installation.grpc, patience=Patience(calls=Backoff(tries=50))) as client:
+        with Client(installation.grpc, retry_policy=RetryPolicy(calls=Backoff(tries=50))) as client:
             read.extend(line["custom_id"] for line in client.batches.results(batch.id))
 
     reader = threading.Thread(target=follow)

@@ -10,8 +10,7 @@ from batchwire import v1
 from batchwire_client import _requests as _messages
 from batchwire_client._async.files import AsyncFiles
 from batchwire_client._bytes import Lines, parsed
-from batchwire_client._outputs import error_file_of, output_file_of
-from batchwire_client._statuses import TERMINAL
+from batchwire_client._statuses import TERMINAL, error_file_of, output_file_of
 from batchwire_client._transport.async_calls import Calls
 from batchwire_client._transport.cursors import ResultsCursor, WatchCursor
 from batchwire_client.errors import DeadlineExceeded

@@ -7,7 +7,7 @@ from batchwire_client._async.batches import AsyncBatches
 from batchwire_client._async.files import AsyncFiles
 from batchwire_client._async.models import AsyncModels
 from batchwire_client._async.uploads import AsyncUploads
-from batchwire_client._retries import Patience
+from batchwire_client._retries import RetryPolicy
 from batchwire_client._settings import DEFAULT_TIMEOUT, resolve
 from batchwire_client._transport.async_calls import Calls
 from batchwire_client._transport.channel import async_channel
@@ -40,7 +40,7 @@ class AsyncClient:
         secure: bool | None = None,
         root_certificates: bytes | None = None,
         timeout: float = DEFAULT_TIMEOUT,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
         settings = resolve(
             target,
@@ -48,7 +48,7 @@ class AsyncClient:
             secure=secure,
             root_certificates=root_certificates,
             timeout=timeout,
-            patience=patience,
+            retry_policy=retry_policy,
         )
         calls = Calls(settings)
         self._channel = async_channel(settings)

@@ -7,11 +7,11 @@ import grpc
 from batchwire import v1
 
 from batchwire_client import _requests as _messages
+from batchwire_client._atomic_file import atomic_file
 from batchwire_client._bytes import Progress
 from batchwire_client._transport.async_calls import Calls
 from batchwire_client._transport.async_sources import AsyncContent, AsyncSource, chunked_async, opened_async
 from batchwire_client._transport.cursors import DownloadCursor
-from batchwire_client._whole_file import whole_file
 
 
 class AsyncFiles:
@@ -114,7 +114,7 @@ class AsyncFiles:
             OSError: The path cannot be written.
         """
         cursor = DownloadCursor(file_id)
-        with whole_file(path) as out:
+        with atomic_file(path) as out:
             async for chunk in self._calls.follow(self._stub.DownloadFile, cursor):
                 out.write(chunk)
                 if progress is not None:

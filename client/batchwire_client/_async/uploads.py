@@ -12,9 +12,7 @@ from batchwire import v1
 
 from batchwire_client import _requests as _messages
 from batchwire_client._bytes import Part, Piece, Progress
-from batchwire_client._parts import MEDIA_TYPE, PARALLEL, PART_BYTES, PartedFile
-from batchwire_client._sources import part_content
-from batchwire_client._tally import Tally
+from batchwire_client._sources import MEDIA_TYPE, PARALLEL, PART_BYTES, PartedFile, UploadProgress, part_content
 from batchwire_client._transport.async_calls import Calls
 from batchwire_client._transport.async_sources import AsyncSource, chunked_async, opened_async, pieces_of
 from batchwire_client.errors import BatchwireError
@@ -124,7 +122,7 @@ class AsyncUploads:
         upload = await self.create(
             filename=filename or source.path.name, size=source.size, purpose=purpose, expires_after=expires_after
         )
-        tally = Tally(source.size, progress)
+        tally = UploadProgress(source.size, progress)
         turns = asyncio.Semaphore(parallel)
 
         async def send_part(part: Part) -> str:

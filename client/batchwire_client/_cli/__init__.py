@@ -1,1 +1,3 @@
-"""The `batchwire` command, one duty per file."""
+"""The `batchwire` command."""
+
+from __future__ import annotations

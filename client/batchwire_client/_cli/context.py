@@ -1,4 +1,6 @@
-"""What every verb has at hand: the server to call, and where to write."""
+"""The context of every command: the server to call, and where to write."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -8,23 +10,22 @@ import click
 from google.protobuf.message import Message
 from rich.console import Console
 
-from batchwire_client._cli.display import Display, display_on
-from batchwire_client._cli.output import columns, description
-from batchwire_client._cli.plain import json_line
+from batchwire_client._cli.output import columns, description, json_line
+from batchwire_client._cli.progress import Display, display_on
 from batchwire_client._sync.client import Client
 
 M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
-class App:
-    """The global options, and the two streams: results go to stdout, everything else to stderr.
+class CliContext:
+    """The global options and the two streams: results go to stdout, everything else to stderr.
 
     Attributes:
-        target: Address of the server; None for the environment's or the default.
-        api_key: The key; None for the environment's or none.
-        json: Whether stdout is for programs: one JSON object per line and nothing else.
-        console: Where people read: stderr.
+        target: address of the server; None takes the environment's or the default.
+        api_key: the API key; None takes the environment's or none.
+        json: whether stdout carries one JSON object per line and nothing else.
+        console: stderr.
     """
 
     target: str | None
@@ -33,27 +34,27 @@ class App:
     console: Console = field(default_factory=lambda: Console(stderr=True))
 
     def client(self) -> Client:
-        """A connection to the server."""
+        """Return a client of the server."""
         return Client(self.target, api_key=self.api_key)
 
     def display(self) -> Display:
-        """Where to show progress."""
+        """Return the display of progress."""
         return display_on(self.console)
 
     def note(self, text: str) -> None:
-        """Tells people something."""
+        """Print a line to stderr."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def give(self, message: Message, text: str) -> None:
-        """The result: the message for programs, the text for people."""
+    def print_result(self, message: Message, text: str) -> None:
+        """Print the result to stdout: the message as JSON, or the text."""
         click.echo(json_line(message) if self.json else text)
 
     def describe(self, message: Message) -> None:
-        """The result: a message in full."""
-        self.give(message, "\n".join(description(message)))
+        """Print all fields of a message to stdout."""
+        self.print_result(message, "\n".join(description(message)))
 
     def table(self, messages: Iterable[M], head: Sequence[str], row: Callable[[M], Sequence[str]]) -> None:
-        """The result: many messages."""
+        """Print many messages to stdout: as JSON lines, or as a table."""
         lines = map(json_line, messages) if self.json else columns(head, map(row, messages))
         for line in lines:
             click.echo(line)

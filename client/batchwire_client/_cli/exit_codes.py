@@ -1,4 +1,6 @@
-"""What the exit codes mean, and which error ends in which."""
+"""The exit codes, their meanings, and which error ends with which code."""
+
+from __future__ import annotations
 
 from batchwire import v1
 
@@ -12,12 +14,12 @@ UNREACHABLE = 4
 INTERRUPTED = 130
 
 MEANINGS = {
-    OK: "all is well",
-    LINES_FAILED: "the batch ended with failed lines, or it failed, expired or was cancelled",
+    OK: "success",
+    LINES_FAILED: "the batch has failed lines, or it failed, expired or was cancelled",
     USAGE: "wrong usage, or a local file that cannot be read or written",
-    REFUSED: "the server refused",
+    REFUSED: "the server refused the call",
     UNREACHABLE: "the server could not be reached, or did not answer in time",
-    INTERRUPTED: "interrupted; a batch that was created goes on",
+    INTERRUPTED: "interrupted; a batch that was created continues",
 }
 
 _CODES: dict[type[errors.BatchwireError], int] = {
@@ -28,7 +30,7 @@ _CODES: dict[type[errors.BatchwireError], int] = {
 }
 
 
-class Ended(Exception):  # noqa: N818 - not every end is an error
+class CliError(Exception):
     """Ends the command with one line on stderr and an exit code."""
 
     def __init__(self, message: str, code: int) -> None:
@@ -36,14 +38,14 @@ class Ended(Exception):  # noqa: N818 - not every end is an error
         self.code = code
 
 
-def ended_by(error: errors.BatchwireError) -> Ended:
-    """How an error of the library ends the command."""
+def cli_error_of(error: errors.BatchwireError) -> CliError:
+    """Return how an error of the library ends the command."""
     reason = f" ({error.reason})" if isinstance(error, errors.RequestError) and error.reason else ""
     code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
-    return Ended(f"{error}{reason}", code)
+    return CliError(f"{error}{reason}", code)
 
 
-def code_of(batch: v1.Batch) -> int:
-    """The exit code for a batch that has ended."""
+def exit_code_of(batch: v1.Batch) -> int:
+    """Return the exit code for a batch that has ended."""
     well = batch.status == v1.BATCH_STATUS_COMPLETED and not batch.request_counts.failed
     return OK if well else LINES_FAILED

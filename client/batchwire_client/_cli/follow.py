@@ -1,4 +1,6 @@
-"""Sees a batch through: watches it, fetches its files, says how it ended."""
+"""Follows a batch: watches it to its end and downloads its files."""
+
+from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
@@ -6,69 +8,65 @@ from pathlib import Path
 
 from batchwire import v1
 
-from batchwire_client._cli.context import App
-from batchwire_client._cli.destination import Destination
-from batchwire_client._cli.exit_codes import INTERRUPTED, Ended
-from batchwire_client._cli.refusals import print_refusals
+from batchwire_client._cli.context import CliContext
+from batchwire_client._cli.exit_codes import INTERRUPTED, CliError
+from batchwire_client._cli.options import Destination
+from batchwire_client._cli.output import print_input_errors
 from batchwire_client._sync.client import Client
 
 
-def see_through(
-    app: App,
+def follow(
+    context: CliContext,
     client: Client,
     batch_id: str,
     destination: Destination | None,
-    each: Callable[[v1.Batch], None] = lambda _: None,
+    on_snapshot: Callable[[v1.Batch], None] = lambda _: None,
 ) -> v1.Batch:
-    """Watches a batch to its end and fetches its files, if there is a place for them.
+    """Watch a batch to its end, download its files, and return it as it ended.
 
     Args:
-        app: Where to show and to say.
-        client: The server.
-        batch_id: Id of the batch.
-        destination: Where its files go; None leaves them on the server.
-        each: Told every snapshot.
-
-    Returns:
-        The batch as it ended.
+        context: where to show progress.
+        client: the server.
+        batch_id: id of the batch.
+        destination: paths for its files; None leaves them on the server.
+        on_snapshot: called with every snapshot.
 
     Raises:
-        Ended: Interrupted; the batch goes on.
+        CliError: Interrupted; the batch continues.
     """
     try:
-        batch = _watch(app, client, batch_id, each)
+        batch = _watch(context, client, batch_id, on_snapshot)
         if batch.errors:
-            print_refusals(batch, app.console)
+            print_input_errors(batch, context.console)
         if destination is not None and batch.status != v1.BATCH_STATUS_FAILED:
-            _fetch(app, client, batch, destination)
+            _download_all(context, client, batch, destination)
     except KeyboardInterrupt:
-        raise Ended(
-            f"interrupted; the batch goes on. To resume: {_resume_command(batch_id, destination)}", INTERRUPTED
-        ) from None
+        command = _resume_command(batch_id, destination)
+        raise CliError(f"interrupted; the batch continues. To resume: {command}", INTERRUPTED) from None
     return batch
 
 
-def _watch(app: App, client: Client, batch_id: str, each: Callable[[v1.Batch], None]) -> v1.Batch:
+def _watch(context: CliContext, client: Client, batch_id: str, on_snapshot: Callable[[v1.Batch], None]) -> v1.Batch:
     batch = v1.Batch()
-    with app.display().batch() as show:
+    with context.display().batch() as show:
         for batch in client.batches.watch(batch_id):
             show(batch)
-            each(batch)
+            on_snapshot(batch)
     return batch
 
 
-def _fetch(app: App, client: Client, batch: v1.Batch, destination: Destination) -> None:
+def _download_all(context: CliContext, client: Client, batch: v1.Batch, destination: Destination) -> None:
     if batch.output_file_id:
-        _download(app, client, batch.output_file_id, destination.output)
+        _download(context, client, batch.output_file_id, destination.output)
     else:
-        app.note(f"No line was answered, so there is no output: {destination.output} was not written.")
+        context.note(f"No line was answered, so there is no output file: {destination.output} was not written.")
     if batch.error_file_id:
-        _download(app, client, batch.error_file_id, destination.errors)
-        app.note(f"{batch.request_counts.failed:,} lines failed; they are in {destination.errors}")
+        _download(context, client, batch.error_file_id, destination.errors)
+        context.note(f"{batch.request_counts.failed:,} lines failed; they are in {destination.errors}")
 
 
-def _download(app: App, client: Client, file_id: str, path: Path) -> None:
-    with app.display().transfer(f"download {path.name}") as progress:
+def _download(context: CliContext, client: Client, file_id: str, path: Path) -> None:
+    with context.display().transfer(f"download {path.name}") as progress:
         client.files.download_to(file_id, path, progress=progress)
 
 

@@ -1,45 +1,47 @@
-"""How fast a number grows, and how long it still needs. No I/O here."""
+"""The rate of a growing number, and the time that is left."""
+
+from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable
 
-WINDOW_SECONDS = 30.0
+WINDOW_S = 30.0
 
 
-class Pace:
-    """Measures over the last half minute, so that it follows a server that speeds up or slows down."""
+class Rate:
+    """A rate over the last `window` seconds, so that it follows a server that speeds up or slows down."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, window: float = WINDOW_SECONDS) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, window: float = WINDOW_S) -> None:
         self._clock = clock
         self._window = window
         self._marks: deque[tuple[float, int]] = deque()
 
     def reach(self, done: int) -> None:
-        """Notes how far it is now."""
+        """Record the number that is reached now."""
         now = self._clock()
         self._marks.append((now, done))
-        # the oldest mark kept is the youngest that is a window old, so that the measure spans the window
+        # The oldest mark is the newest one that is a window old, so that the marks span the window.
         while len(self._marks) > 2 and now - self._marks[1][0] >= self._window:
             self._marks.popleft()
 
-    def rate(self) -> float | None:
-        """Units per second; None while there is nothing to measure."""
+    def per_second(self) -> float | None:
+        """Return units per second; None while nothing can be measured."""
         if len(self._marks) < 2:
             return None
         (start, before), (end, after) = self._marks[0], self._marks[-1]
         return (after - before) / (end - start) if end > start and after > before else None
 
     def seconds_left(self, total: int | None) -> float | None:
-        """Seconds until `total` is reached at this rate; None when it cannot be told."""
-        rate = self.rate()
-        if rate is None or total is None:
+        """Return the seconds until `total` is reached at this rate; None if unknown."""
+        per_second = self.per_second()
+        if per_second is None or total is None:
             return None
-        return max(total - self._marks[-1][1], 0) / rate
+        return max(total - self._marks[-1][1], 0) / per_second
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: `42s`, `3m 05s`, `2h 07m`."""
+    """Return seconds as text: `42s`, `3m 05s`, `2h 07m`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -9,7 +9,7 @@ from batchwire import v1
 
 from batchwire_client import _requests as _messages
 from batchwire_client._bytes import lines_of, parsed
-from batchwire_client._outputs import error_file_of, output_file_of
+from batchwire_client._statuses import error_file_of, output_file_of
 from batchwire_client._sync.files import Files
 from batchwire_client._transport.cursors import ResultsCursor, WatchCursor
 from batchwire_client._transport.sync_calls import Calls

@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Self
 
-from batchwire_client._retries import Patience
+from batchwire_client._retries import RetryPolicy
 from batchwire_client._settings import DEFAULT_TIMEOUT, resolve
 from batchwire_client._sync.batches import Batches
 from batchwire_client._sync.files import Files
@@ -40,7 +40,7 @@ class Client:
         secure: bool | None = None,
         root_certificates: bytes | None = None,
         timeout: float = DEFAULT_TIMEOUT,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
         settings = resolve(
             target,
@@ -48,7 +48,7 @@ class Client:
             secure=secure,
             root_certificates=root_certificates,
             timeout=timeout,
-            patience=patience,
+            retry_policy=retry_policy,
         )
         calls = Calls(settings)
         self._channel = sync_channel(settings)

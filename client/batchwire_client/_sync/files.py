@@ -7,11 +7,11 @@ import grpc
 from batchwire import v1
 
 from batchwire_client import _requests as _messages
+from batchwire_client._atomic_file import atomic_file
 from batchwire_client._bytes import Progress, chunked
 from batchwire_client._sources import Content, Source, opened
 from batchwire_client._transport.cursors import DownloadCursor
 from batchwire_client._transport.sync_calls import Calls
-from batchwire_client._whole_file import whole_file
 
 
 class Files:
@@ -110,7 +110,7 @@ class Files:
         """
         cursor = DownloadCursor(file_id)
         chunks = self._calls.follow(self._stub.DownloadFile, cursor)
-        with whole_file(path) as out:
+        with atomic_file(path) as out:
             for chunk in chunks:
                 out.write(chunk)
                 if progress is not None:

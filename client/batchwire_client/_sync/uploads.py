@@ -11,9 +11,16 @@ from batchwire import v1
 
 from batchwire_client import _requests as _messages
 from batchwire_client._bytes import Part, Piece, Progress, chunked
-from batchwire_client._parts import MEDIA_TYPE, PARALLEL, PART_BYTES, PartedFile
-from batchwire_client._sources import Source, opened, part_content
-from batchwire_client._tally import Tally
+from batchwire_client._sources import (
+    MEDIA_TYPE,
+    PARALLEL,
+    PART_BYTES,
+    PartedFile,
+    Source,
+    UploadProgress,
+    opened,
+    part_content,
+)
 from batchwire_client._transport.sync_calls import Calls
 from batchwire_client.errors import BatchwireError
 
@@ -122,7 +129,7 @@ class Uploads:
         upload = self.create(
             filename=filename or source.path.name, size=source.size, purpose=purpose, expires_after=expires_after
         )
-        tally = Tally(source.size, progress)
+        tally = UploadProgress(source.size, progress)
 
         def send_part(part: Part) -> str:
             def attempt() -> v1.UploadPart:

@@ -40,7 +40,7 @@ class Calls:
 
     async def repeated(self, attempt: Callable[[], Awaitable[R]]) -> R:
         """What the attempt returns, repeated while the server cannot be reached."""
-        for pause in self._settings.patience.calls.pauses():
+        for pause in self._settings.retry_policy.calls.pauses():
             try:
                 return await attempt()
             except ServerUnavailable:
@@ -53,7 +53,7 @@ class Calls:
         def dial(request: Q) -> Stream[M]:
             return method(request, metadata=self._settings.metadata)
 
-        return follow(dial, cursor, self._settings.patience)
+        return follow(dial, cursor, self._settings.retry_policy)
 
     async def send(self, method: grpc.aio.StreamUnaryMultiCallable[Q, R], messages: AsyncIterator[Q]) -> R:
         """Sends many messages for one answer; never repeated."""

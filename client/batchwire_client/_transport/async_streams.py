@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 import grpc
 
-from batchwire_client._retries import Patience
+from batchwire_client._retries import RetryPolicy
 from batchwire_client._transport.cursors import Cursor
 from batchwire_client._transport.errors import translated
 from batchwire_client.errors import BatchwireError, ServerUnavailable
@@ -27,15 +27,17 @@ class Stream(Protocol[M_co]):
         """Ends the call."""
 
 
-async def follow(dial: Callable[[Q], Stream[M]], cursor: Cursor[Q, M, T], patience: Patience) -> AsyncIterator[T]:
+async def follow(
+    dial: Callable[[Q], Stream[M]], cursor: Cursor[Q, M, T], retry_policy: RetryPolicy
+) -> AsyncIterator[T]:
     """What the cursor takes from the stream; dials again where it broke, as long as patience lasts."""
-    pauses = patience.calls.pauses()
+    pauses = retry_policy.calls.pauses()
     while not cursor.complete():
         call = dial(cursor.request())
         messages = aiter(call)
         try:
-            while (message := await _next(messages, patience.silence)) is not None:
-                pauses = patience.streams.pauses()
+            while (message := await _next(messages, retry_policy.silence)) is not None:
+                pauses = retry_policy.streams.pauses()
                 item = cursor.take(message)
                 if item is not None:
                     yield item

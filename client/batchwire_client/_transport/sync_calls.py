@@ -41,7 +41,7 @@ class Calls:
 
     def repeated(self, attempt: Callable[[], R]) -> R:
         """What the attempt returns, repeated while the server cannot be reached."""
-        for pause in self._settings.patience.calls.pauses():
+        for pause in self._settings.retry_policy.calls.pauses():
             try:
                 return attempt()
             except ServerUnavailable:
@@ -57,7 +57,7 @@ class Calls:
         def dial(request: Q) -> Stream[M]:
             return method(request, timeout=deadline.left(), metadata=self._settings.metadata)
 
-        return follow(dial, cursor, self._settings.patience, deadline)
+        return follow(dial, cursor, self._settings.retry_policy, deadline)
 
     def send(self, method: Sender[Q, R], messages: Iterator[Q]) -> R:
         """Sends many messages for one answer; never repeated."""

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 import grpc
 
-from batchwire_client._retries import Patience
+from batchwire_client._retries import RetryPolicy
 from batchwire_client._transport.cursors import Cursor
 from batchwire_client._transport.deadline import Deadline
 from batchwire_client._transport.errors import translated
@@ -32,14 +32,14 @@ class Stream(Protocol[M_co]):
 
 
 def follow(
-    dial: Callable[[Q], Stream[M]], cursor: Cursor[Q, M, T], patience: Patience, deadline: Deadline
+    dial: Callable[[Q], Stream[M]], cursor: Cursor[Q, M, T], retry_policy: RetryPolicy, deadline: Deadline
 ) -> Iterator[T]:
     """What the cursor takes from the stream; dials again where it broke, as long as patience lasts."""
-    pauses = patience.calls.pauses()
+    pauses = retry_policy.calls.pauses()
     while not cursor.complete():
         try:
-            for message in _messages(dial(cursor.request()), patience.silence):
-                pauses = patience.streams.pauses()
+            for message in _messages(dial(cursor.request()), retry_policy.silence):
+                pauses = retry_policy.streams.pauses()
                 item = cursor.take(message)
                 if item is not None:
                     yield item

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from batchwire_client import AsyncClient, Backoff, Client, Patience
+from batchwire_client import AsyncClient, Backoff, Client, RetryPolicy
 from batchwire_client._cli.main import program
 from click.testing import CliRunner, Result
 
@@ -14,7 +14,7 @@ from tests.unit.client.both import Driven
 from tests.unit.client.commands import LINES, Batchwire
 from tests.unit.client.fake_server import FakeServer
 
-HASTE = Patience(calls=Backoff(first=0.01, tries=3), streams=Backoff(first=0.01, tries=4), silence=30)
+HASTE = RetryPolicy(calls=Backoff(first=0.01, tries=3), streams=Backoff(first=0.01, tries=4), silence=30)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -41,12 +41,12 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., Client]]:
     with ExitStack() as stack:
         runner = stack.enter_context(asyncio.Runner()) if request.param == "async" else None
 
-        def connected(target: str, *, api_key: str | None = None, patience: Patience = HASTE) -> Client:
+        def connected(target: str, *, api_key: str | None = None, retry_policy: RetryPolicy = HASTE) -> Client:
             if runner is None:
-                return stack.enter_context(Client(target, api_key=api_key, patience=patience))
+                return stack.enter_context(Client(target, api_key=api_key, retry_policy=retry_policy))
 
             async def made() -> AsyncClient:
-                return AsyncClient(target, api_key=api_key, patience=patience)
+                return AsyncClient(target, api_key=api_key, retry_policy=retry_policy)
 
             client = runner.run(made())
             stack.callback(lambda: runner.run(client.close()))

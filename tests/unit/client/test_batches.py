@@ -6,7 +6,7 @@ from itertools import islice
 import grpc
 import pytest
 from batchwire import v1
-from batchwire_client import Backoff, Client, Conflict, DeadlineExceeded, NotFound, Patience, ServerUnavailable
+from batchwire_client import Backoff, Client, Conflict, DeadlineExceeded, NotFound, RetryPolicy, ServerUnavailable
 
 from tests.unit.client.fake_server import FakeServer, InputError
 from tests.unit.client.plans import Step, completes, snapshot, waits_for
@@ -127,7 +127,7 @@ def test_a_broken_watch_is_dialled_again_and_nothing_is_lost(
 def test_a_watch_survives_a_server_that_restarts(connect: Callable[..., Client]) -> None:
     with FakeServer() as before:
         before.plan = waits_for(threading.Event())
-        client = connect(before.target, patience=Patience(streams=Backoff(0.05, longest=0.2, tries=100)))
+        client = connect(before.target, retry_policy=RetryPolicy(streams=Backoff(0.05, longest=0.2, tries=100)))
         batch = before.start(LINES)
         watched = client.batches.watch(batch.id)
         assert statuses([next(watched), next(watched)]) == ["VALIDATING", "IN_PROGRESS"]
@@ -137,7 +137,7 @@ def test_a_watch_survives_a_server_that_restarts(connect: Callable[..., Client])
 
 
 def test_a_silent_watch_is_dialled_again(connect: Callable[..., Client], server: FakeServer) -> None:
-    client = connect(server.target, patience=Patience(Backoff(0.01), Backoff(0.01), silence=0.1))
+    client = connect(server.target, retry_policy=RetryPolicy(Backoff(0.01), Backoff(0.01), silence=0.1))
     server.fail("WatchBatch", InputError(silent=True, after=1))
     assert statuses(list(client.batches.watch(server.start(LINES).id)))[-1] == "COMPLETED"
     assert server.calls == ["WatchBatch"] * 2

@@ -3,11 +3,9 @@ import io
 import grpc
 import pytest
 from batchwire import v1
-from batchwire_client._cli.display import display_on
-from batchwire_client._cli.exit_codes import MEANINGS, code_of, ended_by
-from batchwire_client._cli.phrases import batch_phrase, transfer_phrase
-from batchwire_client._cli.rate import Pace, duration
-from batchwire_client._cli.ticker import Ticker
+from batchwire_client._cli.exit_codes import MEANINGS, cli_error_of, exit_code_of
+from batchwire_client._cli.progress import Lines, batch_text, display_on, transfer_text
+from batchwire_client._cli.rate import Rate, duration
 from batchwire_client.errors import BatchwireError, CorruptDownload, DeadlineExceeded, NotFound, ServerUnavailable
 from rich.console import Console
 
@@ -30,13 +28,13 @@ def running(
 
 def test_pace_measures_over_its_window() -> None:
     clock = Clock()
-    pace = Pace(clock, window=30)
+    pace = Rate(clock, window=30)
     pace.reach(0)
-    assert pace.rate() is None
+    assert pace.per_second() is None
     for second in range(1, 101):
         clock.now = second
         pace.reach(min(second, 50) + 10 * max(second - 50, 0))
-    assert pace.rate() == pytest.approx(10)
+    assert pace.per_second() == pytest.approx(10)
     assert pace.seconds_left(550 + 100) == pytest.approx(10)
     assert pace.seconds_left(None) is None
 
@@ -48,27 +46,27 @@ def test_durations_read_well(seconds: float, text: str) -> None:
 
 def test_a_running_batch_tells_done_failed_rate_and_time_left() -> None:
     clock = Clock()
-    pace = Pace(clock)
+    pace = Rate(clock)
     pace.reach(0)
     clock.now = 2
     pace.reach(200)
-    assert batch_phrase(running(190, 10), pace) == "190/1,000 done · 10 failed · 100.0 lines/s · 8s left"
+    assert batch_text(running(190, 10), pace) == "190/1,000 done · 10 failed · 100.0 lines/s · 8s left"
 
 
 def test_a_transfer_tells_bytes_and_speed() -> None:
     clock = Clock()
-    pace = Pace(clock)
+    pace = Rate(clock)
     pace.reach(0)
-    assert transfer_phrase(0, 5_000_000, pace) == "0.0/5.0 MB"
+    assert transfer_text(0, 5_000_000, pace) == "0.0/5.0 MB"
     clock.now = 1
     pace.reach(2_500_000)
-    assert transfer_phrase(2_500_000, 5_000_000, pace) == "2.5/5.0 MB · 2.5 MB/s"
-    assert transfer_phrase(2_500_000, None, pace) == "2.5 MB · 2.5 MB/s"
+    assert transfer_text(2_500_000, 5_000_000, pace) == "2.5/5.0 MB · 2.5 MB/s"
+    assert transfer_text(2_500_000, None, pace) == "2.5 MB · 2.5 MB/s"
 
 
 def test_elsewhere_than_on_a_terminal_lines_come_now_and_then() -> None:
     clock, out = Clock(), io.StringIO()
-    with Ticker(Console(file=out), clock).batch() as note:
+    with Lines(Console(file=out), clock).batch() as note:
         for second in range(12):
             clock.now = second
             note(running(second))
@@ -80,7 +78,7 @@ def test_elsewhere_than_on_a_terminal_lines_come_now_and_then() -> None:
 
 def test_a_transfer_elsewhere_ends_with_its_whole() -> None:
     clock, out = Clock(), io.StringIO()
-    with Ticker(Console(file=out), clock).transfer("upload") as note:
+    with Lines(Console(file=out), clock).transfer("upload") as note:
         for second in range(8):
             clock.now = second
             note(second * 1_000_000, 7_000_000)
@@ -110,7 +108,7 @@ def test_a_terminal_gets_bars() -> None:
     ],
 )
 def test_every_error_has_its_exit_code(error: BatchwireError, code: int) -> None:
-    assert ended_by(error).code == code
+    assert cli_error_of(error).code == code
     assert code in MEANINGS
 
 
@@ -125,4 +123,4 @@ def test_every_error_has_its_exit_code(error: BatchwireError, code: int) -> None
     ],
 )
 def test_how_a_batch_ended_is_the_exit_code(status: v1.BatchStatus.ValueType, failed: int, code: int) -> None:
-    assert code_of(running(1000 - failed, failed, status)) == code
+    assert exit_code_of(running(1000 - failed, failed, status)) == code

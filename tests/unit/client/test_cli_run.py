@@ -131,9 +131,9 @@ def test_bad_input_is_one_clear_line(batchwire: Batchwire, server: FakeServer, t
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["-o", "nowhere/out"], "no folder"),
+        (["-o", "nowhere/out"], "does not exist"),
         (["-o", "requests.jsonl"], "input cannot be the output"),
-        (["-o", "out", "--errors", "out"], "cannot be the same"),
+        (["-o", "out", "--errors", "out"], "name the same file"),
         (["-o", "out", "--metadata", "novalue"], "KEY=VALUE"),
         ([], "--output"),
     ],

@@ -12,7 +12,7 @@ from batchwire_client import (
     CorruptDownload,
     InvalidRequest,
     NotFound,
-    Patience,
+    RetryPolicy,
     ServerError,
     ServerUnavailable,
 )
@@ -228,7 +228,7 @@ def test_a_download_beyond_the_end_is_refused(client: Client, server: FakeServer
 
 
 def test_a_download_that_goes_silent_is_dialled_again(connect: Callable[..., Client], server: FakeServer) -> None:
-    client = connect(server.target, patience=Patience(Backoff(0.01), Backoff(0.01), silence=0.1))
+    client = connect(server.target, retry_policy=RetryPolicy(Backoff(0.01), Backoff(0.01), silence=0.1))
     file = server.store(LINES)
     server.fail("DownloadFile", InputError(silent=True, after=2))
     assert b"".join(client.files.download(file.id)) == LINES

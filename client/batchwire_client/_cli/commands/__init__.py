@@ -1,1 +1,3 @@
-"""The verbs of the `batchwire` command, one per file."""
+"""The commands, by resource."""
+
+from __future__ import annotations

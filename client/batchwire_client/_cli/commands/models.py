@@ -1,14 +1,16 @@
-"""`batchwire models`: what batches may name."""
+"""The command on models."""
+
+from __future__ import annotations
 
 import click
 
-from batchwire_client._cli.context import App
+from batchwire_client._cli.context import CliContext
 from batchwire_client._cli.output import MODEL_COLUMNS, model_row
 
 
-@click.command(short_help="List the models that batches may name.")
+@click.command(short_help="List the models that requests can name.")
 @click.pass_obj
-def models(app: App) -> None:
-    """Lists the models that batches may name."""
-    with app.client() as client:
-        app.table(client.models.list(), MODEL_COLUMNS, model_row)
+def models(context: CliContext) -> None:
+    """List the models that requests can name."""
+    with context.client() as client:
+        context.table(client.models.list(), MODEL_COLUMNS, model_row)

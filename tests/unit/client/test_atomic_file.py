@@ -1,21 +1,21 @@
 from pathlib import Path
 
 import pytest
-from batchwire_client._whole_file import whole_file
+from batchwire_client._atomic_file import atomic_file
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "out"
 
     def interrupted() -> None:
-        with whole_file(target) as file:
+        with atomic_file(target) as file:
             file.write(b"half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert list(tmp_path.iterdir()) == []
-    with whole_file(target) as file:
+    with atomic_file(target) as file:
         file.write(b"whole")
         assert not target.exists()
     assert target.read_bytes() == b"whole"
