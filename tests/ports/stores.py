@@ -17,7 +17,7 @@ from batchwire_server.core.ports import (
     ClaimRequest,
     FileStore,
     GarbageStore,
-    Held,
+    HeldTask,
     KeyStore,
     ShardReport,
     TaskQueue,
@@ -118,7 +118,7 @@ class Stage(ABC):
         tasks = [task for task in await self.all_tasks() if task["batch_id"] == batch.id]
         return [task for task in tasks if kind is None or task["kind"] == kind]
 
-    async def lease_end(self, task: Task | Held) -> int:
+    async def lease_end(self, task: Task | HeldTask) -> int:
         """Returns when a task's lease runs out."""
         (kept,) = [each for each in await self.all_tasks() if each["id"] == task.id]
         return int(kept["lease_until"])

@@ -58,7 +58,7 @@ class Caller:
             (2, self.release),
             (2, self.release_worker),
             (2, self.renew),
-            (2, self.suspect),
+            (2, self.mark_suspect),
             (3, self.add_file),
             (1, self.delete_file),
             (2, self.list_files),
@@ -183,9 +183,9 @@ class Caller:
     async def renew(self) -> Any:
         await self._store.renew(self._random.choice(WORKERS), 10.0)
 
-    async def suspect(self) -> Any:
+    async def mark_suspect(self) -> Any:
         if task := self._any_task():
-            await self._store.suspect(task, self._random.choice([None, 7]))
+            await self._store.mark_suspect(task, self._random.choice([None, 7]))
 
     async def add_file(self) -> Any:
         name = self._name("file")

@@ -334,7 +334,7 @@ class TestCrashes:
         await self.crash(stage, QUARANTINE_AFTER_CRASHES)
         for crashed, expected in ((True, 7), (False, None)):
             (task,) = await stage.store.claim(ClaimRequest("node/0", RUN_KINDS, ttl_s=TTL, quarantined=True))
-            await stage.store.suspect(task, 7)
+            await stage.store.mark_suspect(task, 7)
             await stage.store.release_worker("node", crashed=crashed)
             (task,) = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
             assert task.suspect == expected

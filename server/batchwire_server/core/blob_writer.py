@@ -17,7 +17,7 @@ BLOCK = 512 * 1024
 _FILLED = re.compile(rb"\n[ \t\r]*+[^\n \t\r]")  # where a line begins that is not blank
 
 
-class Intake:
+class HashingBlobWriter:
     """One blob on its way in. Leaving its context without `commit` leaves nothing behind.
 
     While a block is written and hashed, the next one is gathered.
@@ -64,7 +64,7 @@ class Intake:
         if self._waiting >= BLOCK:
             await self._store()
 
-    async def settle(self) -> None:
+    async def finish(self) -> None:
         """Says that no bytes follow; what the properties tell is of all bytes from here on."""
         await self._store()
         await self._settle()
@@ -73,7 +73,7 @@ class Intake:
 
     async def commit(self) -> None:
         """Makes the blob durable and visible."""
-        await self.settle()
+        await self.finish()
         await self._writer.commit()
 
     @property

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, fields, replace
 
 from batchwire_server.core import blob_keys, ids
-from batchwire_server.core.blob_writer import Intake
+from batchwire_server.core.blob_writer import HashingBlobWriter
 from batchwire_server.core.errors import (
     content_mismatch,
     file_not_found,
@@ -64,22 +64,22 @@ class Files:
         key = blob_keys.file_key(file_id)
         spec = FileSpec()
         limits = self._limits
-        async with Intake(
+        async with HashingBlobWriter(
             self._blobs, key, max_bytes=limits.max_file_bytes, max_line_bytes=limits.max_line_bytes
-        ) as intake:
+        ) as writer:
             declared = False
             async for message in messages:
                 if isinstance(message, bytes):
-                    await intake.write(message)
+                    await writer.write(message)
                 else:
                     declared = True
                     spec = spec.merged(message)
                     check_purpose(spec.purpose)
-            if not declared and not intake.size:
+            if not declared and not writer.size:
                 raise missing_property("file")
-            await self.check(spec, intake)
-            file = self.record(tenant, file_id, key, spec, intake)
-            await intake.commit()
+            await self.check(spec, writer)
+            file = self.record(tenant, file_id, key, spec, writer)
+            await writer.commit()
         return await self._add(file, self.lifetime(spec))
 
     async def _add(self, file: File, lifetime: int | None) -> File:
@@ -99,37 +99,37 @@ class Files:
             await self._blobs.delete([file.blob_key])
             raise
 
-    async def check(self, spec: FileSpec, intake: Intake) -> None:
+    async def check(self, spec: FileSpec, writer: HashingBlobWriter) -> None:
         """Raise BatchwireError if the written bytes do not match the spec, or cannot be of its purpose."""
         if not spec.purpose:
             raise missing_property("purpose")
         if not clean_filename(spec.filename):
             raise missing_parameter("filename")
-        if spec.bytes is not None and spec.bytes != intake.size:
-            raise content_mismatch("bytes", spec.bytes, intake.size)
-        await intake.settle()
-        if spec.sha256 and spec.sha256.lower() != intake.sha256:
-            raise content_mismatch("sha256", spec.sha256, intake.sha256)
+        if spec.bytes is not None and spec.bytes != writer.size:
+            raise content_mismatch("bytes", spec.bytes, writer.size)
+        await writer.finish()
+        if spec.sha256 and spec.sha256.lower() != writer.sha256:
+            raise content_mismatch("sha256", spec.sha256, writer.sha256)
         if spec.purpose != "batch":
             return
         named = not self._limits.require_jsonl_name or clean_filename(spec.filename).lower().endswith(".jsonl")
-        if not named or not intake.looks_like_requests():
+        if not named or not writer.looks_like_requests():
             raise invalid_file_format()
 
     def lifetime(self, spec: FileSpec) -> int | None:
         """Return the seconds for which a file is kept. None means for ever."""
         return spec.lifetime or (self._limits.batch_file_lifetime if spec.purpose == "batch" else None)
 
-    def record(self, tenant: str, file_id: str, key: str, spec: FileSpec, intake: Intake) -> File:
+    def record(self, tenant: str, file_id: str, key: str, spec: FileSpec, writer: HashingBlobWriter) -> File:
         """Return the record of a file whose bytes have been written."""
         return File(
             id=file_id,
             tenant=tenant,
             filename=clean_filename(spec.filename),
             purpose=spec.purpose,
-            bytes=intake.size,
-            sha256=intake.sha256,
-            line_count=intake.line_count if spec.purpose == "batch" else None,
+            bytes=writer.size,
+            sha256=writer.sha256,
+            line_count=writer.line_count if spec.purpose == "batch" else None,
             blob_key=key,
         )
 

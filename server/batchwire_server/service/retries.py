@@ -8,7 +8,7 @@ from contextlib import aclosing
 import msgspec
 
 from batchwire_server.core import blob_keys, ids
-from batchwire_server.core.blob_writer import Intake
+from batchwire_server.core.blob_writer import HashingBlobWriter
 from batchwire_server.core.errors import BatchwireError, BlobNotFoundError, batch_not_retryable
 from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
 from batchwire_server.core.limits import NO_LIMIT, Limits
@@ -43,22 +43,22 @@ class Retries:
         file_id = ids.file_id()
         key = blob_keys.file_key(file_id)
         count = 0
-        async with Intake(self._blobs, key, max_bytes=NO_LIMIT) as intake:
+        async with HashingBlobWriter(self._blobs, key, max_bytes=NO_LIMIT) as writer:
             try:
                 async with aclosing(self._lines(batch, errors)) as lines:
                     async for line in lines:
-                        await intake.write(line + b"\n")
+                        await writer.write(line + b"\n")
                         count += 1
             except BlobNotFoundError:
                 raise _refused(batch, "its input file has been deleted") from None
-            await intake.commit()
+            await writer.commit()
         made = File(
             id=file_id,
             tenant=batch.tenant,
             filename=f"{batch.id}_retry.jsonl",
             purpose="batch",
-            bytes=intake.size,
-            sha256=intake.sha256,
+            bytes=writer.size,
+            sha256=writer.sha256,
             line_count=count,
             blob_key=key,
         )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from batchwire_server.core import blob_keys, ids
-from batchwire_server.core.blob_writer import Intake
+from batchwire_server.core.blob_writer import HashingBlobWriter
 from batchwire_server.core.errors import (
     content_mismatch,
     file_not_found,
@@ -68,14 +68,14 @@ class Uploads:
         await self._pending(tenant, upload_id)
         part_id = ids.part_id()
         key = blob_keys.part_key(upload_id, part_id)
-        async with Intake(self._blobs, key, max_bytes=self._limits.max_part_bytes) as intake:
+        async with HashingBlobWriter(self._blobs, key, max_bytes=self._limits.max_part_bytes) as writer:
             async for block in blocks:
-                await intake.write(block)
-            if not intake.size:
+                await writer.write(block)
+            if not writer.size:
                 raise missing_property("data")
-            await intake.commit()
+            await writer.commit()
         # Shielded, since the caller may disconnect: the sweeper finds a part of an upload by its row.
-        return await asyncio.shield(self._store.add_part(UploadPart(part_id, upload_id, intake.size, key)))
+        return await asyncio.shield(self._store.add_part(UploadPart(part_id, upload_id, writer.size, key)))
 
     async def complete(self, tenant: str, upload_id: str, part_ids: Sequence[str], md5: str) -> UploadState:
         """Join parts into a file, in the order of `part_ids`.
@@ -95,17 +95,17 @@ class Uploads:
         key = blob_keys.file_key(file_id)
         spec = FileSpec(upload.filename, upload.purpose, upload.lifetime, upload.bytes)
         limits = self._limits
-        async with Intake(
+        async with HashingBlobWriter(
             self._blobs, key, max_bytes=limits.max_file_bytes, max_line_bytes=limits.max_line_bytes, with_md5=bool(md5)
-        ) as intake:
+        ) as writer:
             for part in parts:
                 async for block in self._blobs.stream(part.blob_key):
-                    await intake.write(block)
-            await self._files.check(spec, intake)
-            if md5.lower() != intake.md5:
-                raise content_mismatch("md5", md5, intake.md5)
-            file = self._files.record(tenant, file_id, key, spec, intake)
-            await intake.commit()
+                    await writer.write(block)
+            await self._files.check(spec, writer)
+            if md5.lower() != writer.md5:
+                raise content_mismatch("md5", md5, writer.md5)
+            file = self._files.record(tenant, file_id, key, spec, writer)
+            await writer.commit()
         if await self._store.complete_upload(upload, file, self._files.lifetime(spec)) is None:
             # A concurrent call has completed or cancelled the upload, and its outcome stands.
             await self._blobs.delete([key])

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from batchwire_server.core.ports import Held, TaskQueue
+from batchwire_server.core.ports import HeldTask, TaskQueue
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Leases:
         ttl: float,
         beat: float,
         holding: Callable[[], Mapping[int, int]],
-        on_held: Callable[[Held], None],
+        on_held: Callable[[HeldTask], None],
         on_lost: Callable[[int], None],
         on_stale: Callable[[], None],
     ) -> None:

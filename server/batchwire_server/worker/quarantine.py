@@ -13,7 +13,7 @@ from contextlib import suppress
 from batchwire_server.core.catalog import Catalog
 from batchwire_server.core.errors import LeaseLostError, UnknownModelsError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import BlobStore, ClaimRequest, Held, TaskQueue, Upstream
+from batchwire_server.core.ports import BlobStore, ClaimRequest, HeldTask, TaskQueue, Upstream
 from batchwire_server.core.records import Task, TaskKind, Usage
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply, judged
 from batchwire_server.core.scheduling.retry import GATEWAY_STATUSES, RetryPolicy, decide
@@ -155,14 +155,14 @@ class QuarantineRunner:
         """Calls a line until its result is final; `note` is what to find when this process ends meanwhile."""
         task = line.run.task
         while True:
-            await self._queue.suspect(task, note)
+            await self._queue.mark_suspect(task, note)
             upstream = upstreams[(line.attempts + line.refusals) % len(upstreams)]
             result, usage = judged(await upstream.call(line.run.endpoint, line.body))
             again = decide(result, line.attempts, line.refusals, self._policy)
             if again is None:
                 self._finish(line, result, usage)
                 return
-            await self._queue.suspect(task, None)
+            await self._queue.mark_suspect(task, None)
             counted = again.counted and not (isinstance(result, Reply) and result.status in GATEWAY_STATUSES)
             line.attempts += counted
             line.refusals += not counted
@@ -174,7 +174,7 @@ class QuarantineRunner:
         line.run.start(me, line)
         line.run.finish(me, line, result, usage)
 
-    def _held(self, held: Held) -> None:
+    def _held(self, held: HeldTask) -> None:
         """Ends a run whose batch has ended or is being cancelled."""
         if held.batch_status is not BatchStatus.IN_PROGRESS and self._run and self._working:
             self._run.stop()

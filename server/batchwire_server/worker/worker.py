@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 
 from batchwire_server.core.errors import LeaseLostError, UnknownModelsError
-from batchwire_server.core.ports import ChangeFeed, ClaimRequest, Held, TaskQueue
+from batchwire_server.core.ports import ChangeFeed, ClaimRequest, HeldTask, TaskQueue
 from batchwire_server.core.records import Task, TaskKind
 from batchwire_server.worker.leases import Leases
 from batchwire_server.worker.runner import Runner
@@ -252,7 +252,7 @@ class Worker:
         handled = {task.id: task.epoch for task, _ in self._handling.values()}
         return self._starting | handled | {run.task.id: run.task.epoch for run in self._runner.runs.values()}
 
-    def _held(self, held: Held) -> None:
+    def _held(self, held: HeldTask) -> None:
         self._runner.follow(held.id, held.batch_status)
 
     def _lost(self, task_id: int) -> None:

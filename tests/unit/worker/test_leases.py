@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import ClaimRequest, Held
+from batchwire_server.core.ports import ClaimRequest, HeldTask
 from batchwire_server.core.records import Task, TaskKind
 from batchwire_server.worker import leases
 from batchwire_server.worker.leases import Leases
@@ -30,7 +30,7 @@ class Store:
         self.renewed += 1
         return await self._store.renew(worker, ttl)
 
-    async def held(self, worker: str) -> list[Held]:
+    async def held(self, worker: str) -> list[HeldTask]:
         if not self.reachable:
             raise ConnectionError("the store is gone")
         return await self._store.held(worker)
@@ -42,7 +42,7 @@ class Holder:
     def __init__(self, stage: Stage, *, ttl: float, beat: float) -> None:
         self.store = Store(stage)
         self.believed: dict[int, int] = {}
-        self.held: list[Held] = []
+        self.held: list[HeldTask] = []
         self.lost: list[int] = []
         self.stale = 0
         self.leases = Leases(

@@ -54,9 +54,9 @@ def wind_down(tables: Tables, batch_id: str | None, status: BatchStatus, now: in
         tables.add_task(TaskKind.FINALIZE, batch, now)
 
 
-def _created_before(tables: Tables, tenant: str, once: IdempotencyKey) -> Batch | None:
-    fingerprint, batch_id = tables.calls.get((tenant, once.key), ("", ""))
-    if batch_id and fingerprint != once.fingerprint:
+def _created_before(tables: Tables, tenant: str, idempotency_key: IdempotencyKey) -> Batch | None:
+    fingerprint, batch_id = tables.calls.get((tenant, idempotency_key.key), ("", ""))
+    if batch_id and fingerprint != idempotency_key.fingerprint:
         raise idempotency_key_reused(batch_id)
     return tables.batches.get(batch_id)
 
@@ -79,25 +79,25 @@ class MemoryBatches:
 
     _memory: Memory
 
-    async def add_batch(self, batch: Batch, once: IdempotencyKey | None = None, per_hour: int = 0) -> Batch:
+    async def add_batch(self, batch: Batch, idempotency_key: IdempotencyKey | None = None, per_hour: int = 0) -> Batch:
         """See BatchStore."""
         async with self._memory.write() as tables:
-            if once and (known := _created_before(tables, batch.tenant, once)):
+            if idempotency_key and (known := _created_before(tables, batch.tenant, idempotency_key)):
                 return known
             now = self._memory.now()
             if per_hour:
                 _check_rate(tables, batch.tenant, per_hour, now)
             stored = replace(batch, created_at=now, expires_at=now + batch.window_seconds * 1000)
             insert(tables.batches, stored.id, stored)
-            if once:
-                tables.calls[batch.tenant, once.key] = (once.fingerprint, stored.id)
+            if idempotency_key:
+                tables.calls[batch.tenant, idempotency_key.key] = (idempotency_key.fingerprint, stored.id)
             tables.add_task(TaskKind.VALIDATE, stored, now)
             tables.add_task(TaskKind.EXPIRE, stored, stored.expires_at)
         return stored
 
-    async def find_batch(self, tenant: str, once: IdempotencyKey) -> Batch | None:
+    async def find_batch(self, tenant: str, idempotency_key: IdempotencyKey) -> Batch | None:
         """See BatchStore."""
-        return _created_before(await self._memory.read(), tenant, once)
+        return _created_before(await self._memory.read(), tenant, idempotency_key)
 
     async def get_batch(self, tenant: str, batch_id: str) -> Batch | None:
         """See BatchStore."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from batchwire_server.adapters.changes import Changes
 from batchwire_server.core.errors import LeaseLostError
-from batchwire_server.core.ports import Held, Page
+from batchwire_server.core.ports import HeldTask, Page
 from batchwire_server.core.records import (
     ApiKey,
     Batch,
@@ -123,7 +123,7 @@ class Tables:
         for queued in self.tasks_of(batch_id):
             del self.tasks[queued.task.id]
 
-    def held(self, task: Task | Held) -> Queued:
+    def held(self, task: Task | HeldTask) -> Queued:
         """Returns a task that is leased as its holder believes. Raises LeaseLostError once its epoch has moved on."""
         queued = self.tasks.get(task.id)
         if queued is None or queued.state != "leased" or queued.task.epoch != task.epoch:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from batchwire_server.adapters.memory.tables import Memory, Queued, Tables
-from batchwire_server.core.ports import CRASH_DELAY_MS, QUARANTINE_AFTER_CRASHES, SOON, ClaimRequest, Held
+from batchwire_server.core.ports import CONTROL_KINDS, CRASH_DELAY_MS, QUARANTINE_AFTER_CRASHES, ClaimRequest, HeldTask
 from batchwire_server.core.records import Task, TaskKind
 
 
@@ -100,10 +100,12 @@ class MemoryTasks:
     async def overdue(self, seconds: float) -> bool:
         """See TaskQueue."""
         tables, before = await self._memory.read(), self._memory.now() - int(seconds * 1000)
-        waiting = (queued for queued in tables.tasks.values() if queued.state == "ready" and queued.task.kind in SOON)
+        waiting = (
+            queued for queued in tables.tasks.values() if queued.state == "ready" and queued.task.kind in CONTROL_KINDS
+        )
         return any(queued.not_before <= before for queued in waiting)
 
-    async def suspect(self, task: Task, line: int | None) -> None:
+    async def mark_suspect(self, task: Task, line: int | None) -> None:
         """See TaskQueue."""
         async with self._memory.write() as tables:
             queued = tables.held(task)
@@ -117,16 +119,16 @@ class MemoryTasks:
                 tables.tasks[queued.task.id] = replace(queued, lease_until=now + int(ttl * 1000))
         return now
 
-    async def held(self, worker: str) -> list[Held]:
+    async def held(self, worker: str) -> list[HeldTask]:
         """See TaskQueue."""
         tables = await self._memory.read()
         held = []
         for queued in _held_by(tables, worker):
             batch = tables.batches.get(queued.task.batch_id or "")
-            held.append(Held(queued.task.id, queued.task.epoch, batch.status if batch else None))
+            held.append(HeldTask(queued.task.id, queued.task.epoch, batch.status if batch else None))
         return held
 
-    async def release(self, task: Task | Held, delay: float = 0.0) -> None:
+    async def release(self, task: Task | HeldTask, delay: float = 0.0) -> None:
         """See TaskQueue."""
         async with self._memory.write() as tables:
             due = self._memory.now() + int(delay * 1000)

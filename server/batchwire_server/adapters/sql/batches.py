@@ -101,24 +101,29 @@ class SqlBatches:
 
     _db: Database
 
-    async def add_batch(self, batch: Batch, once: IdempotencyKey | None = None, per_hour: int = 0) -> Batch:
+    async def add_batch(self, batch: Batch, idempotency_key: IdempotencyKey | None = None, per_hour: int = 0) -> Batch:
         """See BatchStore."""
         try:
-            return await self._add_batch(batch, once, per_hour)
+            return await self._add_batch(batch, idempotency_key, per_hour)
         except IntegrityError:
-            if once is None:
+            if idempotency_key is None:
                 raise
-            return await self._add_batch(batch, once, per_hour)  # another call of the same name was a moment faster
+            return await self._add_batch(
+                batch, idempotency_key, per_hour
+            )  # another call of the same name was a moment faster
 
-    async def _add_batch(self, batch: Batch, once: IdempotencyKey | None, per_hour: int) -> Batch:
+    async def _add_batch(self, batch: Batch, idempotency_key: IdempotencyKey | None, per_hour: int) -> Batch:
         async with self._db.write(work=True) as connection:
-            if once and (known := await self._created_before(connection, batch.tenant, once)):
+            if idempotency_key and (known := await self._created_before(connection, batch.tenant, idempotency_key)):
                 return known
             now = await self._db.now(connection)
             if per_hour:
                 await self._check_rate(connection, batch.tenant, per_hour, now)
             stored = replace(batch, created_at=now, expires_at=now + batch.window_seconds * 1000)
-            named = {"idempotency_key": once and once.key, "fingerprint": once and once.fingerprint}
+            named = {
+                "idempotency_key": idempotency_key and idempotency_key.key,
+                "fingerprint": idempotency_key and idempotency_key.fingerprint,
+            }
             await connection.execute(insert(BATCH).values(batch_values(stored) | named))
             tasks = [
                 task_values(TaskKind.VALIDATE, stored, now),
@@ -135,19 +140,21 @@ class SqlBatches:
         if oldest is not None:
             raise too_many_batches(per_hour, wait_for_room(oldest, now))
 
-    async def _created_before(self, connection: AsyncConnection, tenant: str, once: IdempotencyKey) -> Batch | None:
-        query = select(BATCH).where(BATCH.c.tenant == tenant, BATCH.c.idempotency_key == once.key)
+    async def _created_before(
+        self, connection: AsyncConnection, tenant: str, idempotency_key: IdempotencyKey
+    ) -> Batch | None:
+        query = select(BATCH).where(BATCH.c.tenant == tenant, BATCH.c.idempotency_key == idempotency_key.key)
         row = (await connection.execute(query)).first()
         if row is None:
             return None
-        if row.fingerprint != once.fingerprint:
+        if row.fingerprint != idempotency_key.fingerprint:
             raise idempotency_key_reused(row.id)
         return batch_record(row)
 
-    async def find_batch(self, tenant: str, once: IdempotencyKey) -> Batch | None:
+    async def find_batch(self, tenant: str, idempotency_key: IdempotencyKey) -> Batch | None:
         """See BatchStore."""
         async with self._db.read() as connection:
-            return await self._created_before(connection, tenant, once)
+            return await self._created_before(connection, tenant, idempotency_key)
 
     async def get_batch(self, tenant: str, batch_id: str) -> Batch | None:
         """See BatchStore."""

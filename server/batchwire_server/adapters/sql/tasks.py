@@ -14,11 +14,11 @@ from batchwire_server.adapters.sql.rows import task_record
 from batchwire_server.adapters.sql.tables import BATCH, TASK
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import CRASH_DELAY_MS, QUARANTINE_AFTER_CRASHES, SOON, ClaimRequest, Held
+from batchwire_server.core.ports import CONTROL_KINDS, CRASH_DELAY_MS, QUARANTINE_AFTER_CRASHES, ClaimRequest, HeldTask
 from batchwire_server.core.records import Task, TaskKind
 
 
-def fenced(task: Task | Held) -> Update:
+def fenced(task: Task | HeldTask) -> Update:
     """Starts an update of a task that touches no row once its epoch has moved on."""
     return update(TASK).where(TASK.c.id == task.id, TASK.c.epoch == task.epoch, TASK.c.state == LEASED)
 
@@ -78,13 +78,13 @@ class SqlTasks:
 
     async def overdue(self, seconds: float) -> bool:
         """See TaskQueue."""
-        kinds = [str(kind) for kind in SOON]
+        kinds = [str(kind) for kind in CONTROL_KINDS]
         due = TASK.c.not_before <= self._db.clock - int(seconds * 1000)
         query = select(TASK.c.id).where(TASK.c.kind.in_(kinds), ~IS_SHARD, TASK.c.state == READY, due)
         async with self._db.read() as connection:
             return (await connection.execute(query.limit(1))).first() is not None
 
-    async def suspect(self, task: Task, line: int | None) -> None:
+    async def mark_suspect(self, task: Task, line: int | None) -> None:
         """See TaskQueue."""
         async with self._db.write(quiet=True) as connection:
             if not (await connection.execute(fenced(task).values(suspect=line))).rowcount:
@@ -97,7 +97,7 @@ class SqlTasks:
             await connection.execute(statement.values(lease_until=self._db.clock + int(ttl * 1000)))
             return await self._db.now(connection)
 
-    async def held(self, worker: str) -> list[Held]:
+    async def held(self, worker: str) -> list[HeldTask]:
         """See TaskQueue."""
         query = (
             select(TASK.c.id, TASK.c.epoch, BATCH.c.status)
@@ -106,11 +106,11 @@ class SqlTasks:
         )
         async with self._db.read() as connection:
             return [
-                Held(row.id, row.epoch, BatchStatus(row.status) if row.status else None)
+                HeldTask(row.id, row.epoch, BatchStatus(row.status) if row.status else None)
                 for row in await connection.execute(query)
             ]
 
-    async def release(self, task: Task | Held, delay: float = 0.0) -> None:
+    async def release(self, task: Task | HeldTask, delay: float = 0.0) -> None:
         """See TaskQueue."""
         freed = {"state": "ready", "lease_owner": None, "lease_until": None, "suspect": None}
         async with self._db.write(work=True) as connection:

@@ -17,13 +17,13 @@ from batchwire_server.core.ports.garbage import Garbage as Garbage
 from batchwire_server.core.ports.garbage import GarbageStore as GarbageStore
 from batchwire_server.core.ports.keys import KeyStore as KeyStore
 from batchwire_server.core.ports.page import Page as Page
+from batchwire_server.core.ports.queue import CONTROL_KINDS as CONTROL_KINDS
 from batchwire_server.core.ports.queue import CRASH_DELAY_MS as CRASH_DELAY_MS
 from batchwire_server.core.ports.queue import QUARANTINE_AFTER_CRASHES as QUARANTINE_AFTER_CRASHES
-from batchwire_server.core.ports.queue import SOON as SOON
 from batchwire_server.core.ports.queue import BatchOutputs as BatchOutputs
 from batchwire_server.core.ports.queue import ClaimRequest as ClaimRequest
 from batchwire_server.core.ports.queue import CompletedShard as CompletedShard
-from batchwire_server.core.ports.queue import Held as Held
+from batchwire_server.core.ports.queue import HeldTask as HeldTask
 from batchwire_server.core.ports.queue import ShardReport as ShardReport
 from batchwire_server.core.ports.queue import TaskLeasing as TaskLeasing
 from batchwire_server.core.ports.queue import TaskQueue as TaskQueue

@@ -21,7 +21,7 @@ class IdempotencyKey:
 class BatchStore(Protocol):
     """Batches, as callers see them."""
 
-    async def add_batch(self, batch: Batch, once: IdempotencyKey | None = None, per_hour: int = 0) -> Batch:
+    async def add_batch(self, batch: Batch, idempotency_key: IdempotencyKey | None = None, per_hour: int = 0) -> Batch:
         """Store a batch with its validate and expire tasks; return it with its times.
 
         If a batch was stored under the same idempotency key before, that batch is returned instead.
@@ -30,7 +30,7 @@ class BatchStore(Protocol):
         `per_hour` batches within the last hour (0: no limit).
         """
 
-    async def find_batch(self, tenant: str, once: IdempotencyKey) -> Batch | None:
+    async def find_batch(self, tenant: str, idempotency_key: IdempotencyKey) -> Batch | None:
         """Return the batch that was stored under an idempotency key, or None.
 
         Raises BatchwireError if the key came with other fields.

@@ -9,7 +9,7 @@ from typing import Protocol
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import Batch, File, InputError, Segment, Shard, Task, TaskKind
 
-SOON = (TaskKind.VALIDATE, TaskKind.EXPIRE, TaskKind.FINALIZE)
+CONTROL_KINDS = (TaskKind.VALIDATE, TaskKind.EXPIRE, TaskKind.FINALIZE)
 """Kinds that a running worker claims within seconds, however busy the upstreams are."""
 
 QUARANTINE_AFTER_CRASHES = 3
@@ -49,7 +49,7 @@ class ClaimRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldTask:
     """A task that a worker holds, and the status of its batch."""
 
     id: int
@@ -100,10 +100,10 @@ class TaskLeasing(Protocol):
     async def renew(self, worker: str, ttl: float) -> int:
         """Make all leases of a worker last `ttl` seconds from now; return the database's clock."""
 
-    async def held(self, worker: str) -> list[Held]:
+    async def held(self, worker: str) -> list[HeldTask]:
         """Return the tasks that a worker holds."""
 
-    async def release(self, task: Task | Held, delay: float = 0.0) -> None:
+    async def release(self, task: Task | HeldTask, delay: float = 0.0) -> None:
         """Give a task back, to be claimed again after `delay` seconds."""
 
     async def release_worker(self, worker: str, *, crashed: bool) -> int:
@@ -116,7 +116,7 @@ class TaskLeasing(Protocol):
     async def complete(self, task: Task) -> None:
         """Delete a task that has nothing to report."""
 
-    async def suspect(self, task: Task, line: int | None) -> None:
+    async def mark_suspect(self, task: Task, line: int | None) -> None:
         """Record durably which line is about to run alone (see Task), or that none is."""
 
     async def quarantine_waits(self) -> bool:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from itertools import groupby
 
 from batchwire_server.core import blob_keys, ids
-from batchwire_server.core.blob_writer import Intake
+from batchwire_server.core.blob_writer import HashingBlobWriter
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus, outcome
 from batchwire_server.core.limits import NO_LIMIT
@@ -58,7 +58,7 @@ class _ResultFile:
         self._blobs = blobs
         self._stack = stack
         self._id = ids.file_id()
-        self._intake: Intake | None = None
+        self._writer: HashingBlobWriter | None = None
         self._lines = 0
 
     @property
@@ -66,24 +66,24 @@ class _ResultFile:
         return blob_keys.file_key(self._id)
 
     async def write(self, data: bytes, lines: int) -> None:
-        if self._intake is None:
-            opening = Intake(self._blobs, self._key, max_bytes=NO_LIMIT)
-            self._intake = await self._stack.enter_async_context(opening)
-        await self._intake.write(data)
+        if self._writer is None:
+            opening = HashingBlobWriter(self._blobs, self._key, max_bytes=NO_LIMIT)
+            self._writer = await self._stack.enter_async_context(opening)
+        await self._writer.write(data)
         self._lines += lines
 
     async def commit(self) -> File | None:
         """Makes the file's bytes durable; returns what its row will say, or None when it has no line."""
-        if self._intake is None:
+        if self._writer is None:
             return None
-        await self._intake.commit()
+        await self._writer.commit()
         return File(
             id=self._id,
             tenant=self._batch.tenant,
             filename=f"{self._batch.id}_{self._name}.jsonl",
             purpose="batch_output",
-            bytes=self._intake.size,
-            sha256=self._intake.sha256,
+            bytes=self._writer.size,
+            sha256=self._writer.sha256,
             line_count=self._lines,
             blob_key=self._key,
         )

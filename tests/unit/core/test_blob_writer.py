@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 from batchwire_server.adapters.blobs.memory import MemoryBlobs
-from batchwire_server.core.blob_writer import BLOCK, Intake, LineCounter
+from batchwire_server.core.blob_writer import BLOCK, HashingBlobWriter, LineCounter
 from batchwire_server.core.errors import BatchwireError, Reason
 from batchwire_server.core.lines import LineSplitter
 from hypothesis import example, given
@@ -75,55 +75,55 @@ class TestIntake:
     @given(st.lists(st.binary(max_size=40), max_size=10))
     async def test_what_was_written_is_there_after_the_commit(self, parts: list[bytes]) -> None:
         blobs, data = MemoryBlobs(), b"".join(parts)
-        async with Intake(blobs, "k", max_bytes=1000, max_line_bytes=100, with_md5=True) as intake:
+        async with HashingBlobWriter(blobs, "k", max_bytes=1000, max_line_bytes=100, with_md5=True) as writer:
             for part in parts:
-                await intake.write(part)
-            await intake.commit()
+                await writer.write(part)
+            await writer.commit()
         assert blobs.blobs == {"k": data}
-        assert intake.size == len(data)
-        assert intake.sha256 == hashlib.sha256(data).hexdigest()
-        assert intake.md5 == hashlib.md5(data).hexdigest()
-        assert intake.line_count == counted(data).count
+        assert writer.size == len(data)
+        assert writer.sha256 == hashlib.sha256(data).hexdigest()
+        assert writer.md5 == hashlib.md5(data).hexdigest()
+        assert writer.line_count == counted(data).count
 
     async def test_many_blocks_are_hashed_and_stored_in_their_order(self) -> None:
         blobs = MemoryBlobs()
         data = b"".join(b"%07d\n" % number for number in range(400_000))
-        async with Intake(blobs, "k", max_bytes=len(data), max_line_bytes=100) as intake:
+        async with HashingBlobWriter(blobs, "k", max_bytes=len(data), max_line_bytes=100) as writer:
             for start in range(0, len(data), BLOCK // 3):
-                await intake.write(data[start : start + BLOCK // 3])
-            await intake.commit()
+                await writer.write(data[start : start + BLOCK // 3])
+            await writer.commit()
         assert blobs.blobs["k"] == data
-        assert intake.sha256 == hashlib.sha256(data).hexdigest()
-        assert intake.line_count == 400_000
-        assert intake.md5 == ""
+        assert writer.sha256 == hashlib.sha256(data).hexdigest()
+        assert writer.line_count == 400_000
+        assert writer.md5 == ""
 
     async def test_without_a_commit_nothing_is_left_behind(self) -> None:
         blobs = MemoryBlobs()
-        async with Intake(blobs, "k", max_bytes=1000) as intake:
-            await intake.write(b"x")
-            await intake.settle()
+        async with HashingBlobWriter(blobs, "k", max_bytes=1000) as writer:
+            await writer.write(b"x")
+            await writer.finish()
         assert blobs.blobs == {}
 
     async def test_one_byte_more_than_allowed_is_refused_and_nothing_kept(self) -> None:
         blobs = MemoryBlobs()
-        async with Intake(blobs, "k", max_bytes=10) as intake:
-            await intake.write(b"x" * 10)
+        async with HashingBlobWriter(blobs, "k", max_bytes=10) as writer:
+            await writer.write(b"x" * 10)
             with pytest.raises(BatchwireError) as caught:
-                await intake.write(b"x")
+                await writer.write(b"x")
         assert caught.value.reason is Reason.FILE_TOO_LARGE
         assert caught.value.details == {"max_bytes": "10"}
         assert blobs.blobs == {}
 
     @pytest.mark.parametrize("data", [b"{}", b"\n\r\n{}", BOM + b'{"a":1}\nrubbish', b'{"x":1e400}\n'])
     async def test_a_first_line_that_is_a_json_object_looks_like_requests(self, data: bytes) -> None:
-        async with Intake(MemoryBlobs(), "k", max_bytes=100, max_line_bytes=100) as intake:
-            await intake.write(data)
-            await intake.settle()
-            assert intake.looks_like_requests()
+        async with HashingBlobWriter(MemoryBlobs(), "k", max_bytes=100, max_line_bytes=100) as writer:
+            await writer.write(data)
+            await writer.finish()
+            assert writer.looks_like_requests()
 
     @pytest.mark.parametrize("data", [b"", b"\n\n", b"rubbish\n{}", b"[]\n"])
     async def test_no_line_or_another_first_line_does_not(self, data: bytes) -> None:
-        async with Intake(MemoryBlobs(), "k", max_bytes=100, max_line_bytes=100) as intake:
-            await intake.write(data)
-            await intake.settle()
-            assert not intake.looks_like_requests()
+        async with HashingBlobWriter(MemoryBlobs(), "k", max_bytes=100, max_line_bytes=100) as writer:
+            await writer.write(data)
+            await writer.finish()
+            assert not writer.looks_like_requests()
