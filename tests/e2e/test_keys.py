@@ -181,7 +181,7 @@ def test_an_input_that_is_anothers_is_as_one_that_is_nobodys(
 ) -> None:
     server, _, _ = locked
     headers = {"authorization": f"Bearer {guest}"}
-    url = f"{server.url}{dialect.spell('/v1/batches')}"
+    url = f"{server.url}{dialect.path_for('/v1/batches')}"
     wanted = {"input_file_id": belongings["file_id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     answer = requests.post(url, json=wanted, headers=headers, timeout=30)
     if dialect.name != "openai":
@@ -238,7 +238,7 @@ REFUSED = {
 def test_a_missing_and_a_wrong_key_are_told_in_each_dialects_words(
     locked: tuple[Server, str, str], dialect: Dialect, path: str
 ) -> None:
-    url = f"{locked[0].url}{dialect.spell(path)}"
+    url = f"{locked[0].url}{dialect.path_for(path)}"
     answers = [requests.get(url, headers=headers, timeout=30) for headers in ({}, {"authorization": "Bearer bw-wrong"})]
     assert [answer.status_code for answer in answers] == [401, 401]
     expected = REFUSED.get(dialect.name, (envelope(MISSING, None), envelope(INCORRECT, "invalid_api_key")))

@@ -1,1 +1,1 @@
-"""The REST face: a transcoder that is only a gRPC client. It knows the protocol and a channel, nothing of the server."""
+"""The REST gateway. A gRPC client, which knows the server's protocol and nothing else of it."""

@@ -1,4 +1,4 @@
-"""The REST gateway as an ASGI application: finds the route, runs its handler and answers errors."""
+"""The REST gateway as an ASGI application: finds the route, runs its handler, renders errors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from batchwire_server.gateway.dialects import DIALECTS, Dialect
-from batchwire_server.gateway.errors import ApiError, from_rpc, internal
-from batchwire_server.gateway.methods.call import Exchange
+from batchwire_server.gateway.errors import ApiError, from_rpc, internal_error
+from batchwire_server.gateway.methods.call import Call
 from batchwire_server.gateway.methods.dispatch import Handler, handler_for
 from batchwire_server.gateway.methods.rpc import Rpc
 from batchwire_server.gateway.openapi.document import openapi_route
@@ -22,16 +22,18 @@ from batchwire_server.gateway.options import GatewayOptions
 from batchwire_server.gateway.probes import health_routes, probe_routes
 from batchwire_server.gateway.routes import Routes
 from batchwire_server.gateway.web.metrics import Metrics
-from batchwire_server.gateway.web.middleware import Edge, Visit, visit_of
-from batchwire_server.gateway.web.request_body import DisconnectedError, Inbound
+from batchwire_server.gateway.web.middleware import RequestContext, RequestMiddleware, context_of
+from batchwire_server.gateway.web.request_body import DisconnectedError, RequestBody
 from batchwire_server.gateway.web.responses import JsonResponse
 
-_LOGGER = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
+
 _UNMATCHED = "unmatched"
+"""The route of requests without one, in metrics."""
 
 
 def create_app(channel: grpc.aio.Channel, options: GatewayOptions) -> Starlette:
-    """Return the REST gateway of the api that a channel leads to. The caller closes the channel."""
+    """Return the gateway of the api that a channel leads to. The caller closes the channel."""
     metrics = Metrics(options.registry)
     gateway = Gateway(channel, options, DIALECTS, metrics)
     return Starlette(
@@ -41,7 +43,7 @@ def create_app(channel: grpc.aio.Channel, options: GatewayOptions) -> Starlette:
             openapi_route(DIALECTS),
             Mount("/", app=gateway),
         ],
-        middleware=[Middleware(Edge, metrics=metrics)],
+        middleware=[Middleware(RequestMiddleware, metrics=metrics)],
     )
 
 
@@ -52,7 +54,7 @@ class _Endpoint:
 
 
 class Gateway:
-    """Every dialect over one channel."""
+    """The protocol's methods as REST, in every dialect, over one channel."""
 
     def __init__(
         self, channel: grpc.aio.Channel, options: GatewayOptions, dialects: Sequence[Dialect], metrics: Metrics
@@ -67,47 +69,49 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        inbound, visit = Inbound(receive), visit_of(scope)
+        body, context = RequestBody(receive), context_of(scope)
         try:
-            reply = await self._reply(scope, inbound, visit)
+            reply = await self._reply(scope, body, context)
         except DisconnectedError:
             return
         except ApiError as refused:
-            await self._refuse(refused, scope, inbound, send)
+            await self._send_error(refused, scope, body, send)
         except grpc.aio.AioRpcError as error:
-            failure = from_rpc(error, visit.request_id)
-            if failure.status >= 500:  # the trace would show our side of a fault that is the api's
-                _LOGGER.error("request %s failed: %s %s", visit.request_id, error.code().name, error.details())  # noqa: TRY400 - so none
-            await self._refuse(failure, scope, inbound, send)
+            failure = from_rpc(error, context.request_id)
+            if failure.status >= 500:
+                # A traceback would show the gateway's code, but the fault is the api's.
+                text = "request %s failed: the api answered %s: %s"
+                log.error(text, context.request_id, error.code().name, error.details())  # noqa: TRY400 - see above
+            await self._send_error(failure, scope, body, send)
         except Exception:
-            _LOGGER.exception("request %s failed", visit.request_id)
-            await self._refuse(internal(visit.request_id), scope, inbound, send)
+            log.exception("request %s failed in the gateway", context.request_id)
+            await self._send_error(internal_error(context.request_id), scope, body, send)
         else:
             await reply(scope, receive, send)
 
-    async def _reply(self, scope: Scope, inbound: Inbound, visit: Visit) -> ASGIApp:
-        visit.route = _UNMATCHED
+    async def _reply(self, scope: Scope, body: RequestBody, context: RequestContext) -> ASGIApp:
+        context.route = _UNMATCHED
         route, variables = self._routes.match(scope["method"], _raw_path(scope))
-        visit.route = route.template
+        context.route = route.template
         endpoint = self._endpoints[route.method.full_name]
-        return await endpoint.handler(
-            Exchange(scope, inbound, route, variables, endpoint.rpc, visit, self._options, self._metrics)
-        )
+        call = Call(scope, body, route, variables, endpoint.rpc, context, self._options, self._metrics)
+        return await endpoint.handler(call)
 
-    async def _refuse(self, error: ApiError, scope: Scope, inbound: Inbound, send: Send) -> None:
-        """Answer with an error.
+    async def _send_error(self, error: ApiError, scope: Scope, body: RequestBody, send: Send) -> None:
+        """Reply with an error.
 
-        The reply comes at once even when a body is still arriving. Closing the connection on that body would reset it, and a caller who
-        sends first and reads later would see the reset instead of the reply: so some of the body is read and dropped first.
+        The reply is sent at once, even while a body is still arriving. Closing the connection then
+        would reset it, and a caller that sends everything before it reads would see the reset
+        instead of the reply. So part of the body is read and dropped before the reply ends.
         """
         dialect = self._routes.dialect_of(_raw_path(scope))
-        reply = JsonResponse(dialect.error(error), status_code=error.status, headers=error.headers)
-        if inbound.interrupted:
+        reply = JsonResponse(dialect.render_error(error), status_code=error.status, headers=error.headers)
+        if body.partly_read:
             reply.headers["connection"] = "close"
         await send({"type": "http.response.start", "status": reply.status_code, "headers": reply.raw_headers})
-        await send({"type": "http.response.body", "body": reply.body, "more_body": inbound.interrupted})
-        if inbound.interrupted:
-            await inbound.drain(self._options.max_drain_bytes)
+        await send({"type": "http.response.body", "body": reply.body, "more_body": body.partly_read})
+        if body.partly_read:
+            await body.drain(self._options.max_drain_bytes)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

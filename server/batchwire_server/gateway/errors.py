@@ -1,7 +1,7 @@
-"""Errors of a call as HTTP knows them: what a failed RPC, or the gateway's own refusal, becomes.
+"""Map failed RPCs, and the gateway's own refusals, to HTTP errors.
 
-Two tables decide. A reason (the api's `ErrorInfo`) gives status and code; a gRPC code gives the status of what has no reason, and the
-type of everything. How the error is written is the dialect's business.
+`BY_REASON` maps an ErrorInfo reason to HTTP status and `code`. `BY_CODE` maps a gRPC code to
+`type`, and to the status of errors without a reason. Dialects render the errors.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-DOMAIN = "batchwire.dev"
-_DETAILS_KEY = "grpc-status-details-bin"
+ERROR_DOMAIN = "batchwire.dev"
+STATUS_DETAILS_KEY = "grpc-status-details-bin"
 
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
 
 
 class ApiError(Exception):
-    """A call that is answered with an error. `type`, `param` and `code` are in OpenAI's words; `reason` is the api's, if any."""
+    """An error reply. `type`, `param` and `code` are OpenAI's; `reason` is the api's, if any."""
 
     def __init__(
         self,
         status: int,
         message: str,
         *,
-        type: str = INVALID_REQUEST,  # noqa: A002 - the name that the error has on the wire
+        type: str = INVALID_REQUEST,  # noqa: A002 - the key on the wire
         param: str | None = None,
         code: str | None = None,
         headers: Mapping[str, str] | None = None,
@@ -48,7 +48,11 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReasonRow:
-    """What a reason becomes. Header values are templates over the ErrorInfo's metadata; one whose key is absent is left out."""
+    """The HTTP error for a reason.
+
+    Header values are templates over the ErrorInfo's metadata. A header whose metadata is missing is
+    left out.
+    """
 
     status: int
     code: str | None = None
@@ -57,7 +61,10 @@ class ReasonRow:
 
 @dataclass(frozen=True, slots=True)
 class CodeRow:
-    """What a gRPC code becomes when no reason says more. `message` replaces the api's, which may hold what callers should not see."""
+    """The HTTP error for a gRPC code without a reason.
+
+    `message` replaces the api's, which may have details that callers should not see.
+    """
 
     status: int
     type: str = INVALID_REQUEST
@@ -65,7 +72,7 @@ class CodeRow:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-# OpenAI's SDKs retry every 409 unless this header forbids it, and a refused cancel will be refused again.
+# OpenAI's SDKs retry every 409 without this header. A refused cancel would be refused again.
 _DO_NOT_RETRY = {"x-should-retry": "false"}
 
 BY_REASON: Mapping[v1.ErrorReason.ValueType, ReasonRow] = {
@@ -80,12 +87,12 @@ BY_REASON: Mapping[v1.ErrorReason.ValueType, ReasonRow] = {
     v1.ERROR_REASON_FILE_NOT_FOUND: ReasonRow(404),
     v1.ERROR_REASON_BATCH_NOT_FOUND: ReasonRow(404),
     v1.ERROR_REASON_UPLOAD_NOT_FOUND: ReasonRow(404),
-    # The only 404 with a code: clients tell a model that is not served from a mistyped URL by it.
+    # The only 404 with a code: it tells clients an unknown model from a mistyped URL.
     v1.ERROR_REASON_MODEL_NOT_FOUND: ReasonRow(404, "model_not_found"),
     v1.ERROR_REASON_BATCH_NOT_CANCELLABLE: ReasonRow(409, headers=_DO_NOT_RETRY),
     v1.ERROR_REASON_UPLOAD_NOT_PENDING: ReasonRow(400),
     v1.ERROR_REASON_RANGE_NOT_SATISFIABLE: ReasonRow(416, headers={"content-range": "bytes */{bytes}"}),
-    # Gone rather than a conflict: it was there, it will not come back, and no client retries a 410.
+    # 410 instead of 409: the results existed, will not return, and no client retries a 410.
     v1.ERROR_REASON_RESULTS_NOT_STREAMABLE: ReasonRow(410),
     v1.ERROR_REASON_IDEMPOTENCY_KEY_REUSED: ReasonRow(409, "idempotency_key_reused", headers=_DO_NOT_RETRY),
     v1.ERROR_REASON_RATE_LIMIT_EXCEEDED: ReasonRow(
@@ -98,8 +105,8 @@ BY_REASON: Mapping[v1.ErrorReason.ValueType, ReasonRow] = {
     v1.ERROR_REASON_INVALID_API_KEY: ReasonRow(401, "invalid_api_key"),
 }
 
-# OpenAI gives no code to a purpose that does not exist.
-UNCODED = frozenset({(v1.ERROR_REASON_INVALID_VALUE, "purpose")})
+# Reasons and parameters without a `code`. OpenAI gives none for an unknown purpose.
+WITHOUT_CODE = frozenset({(v1.ERROR_REASON_INVALID_VALUE, "purpose")})
 
 _FAULT = "The server had an error while processing your request. Sorry about that!"
 _BUSY = "The server is overloaded or not ready yet. Please try again in a moment."
@@ -107,8 +114,8 @@ _LATE = "The server took too long to process your request."
 _MISSING = "The server does not offer this operation."
 
 BY_CODE: Mapping[grpc.StatusCode, CodeRow] = {
-    grpc.StatusCode.OK: CodeRow(500, SERVER_ERROR, _FAULT),  # never an error; the row keeps the table whole
-    # By the api, which is going down: a caller who cancels gets no reply.
+    grpc.StatusCode.OK: CodeRow(500, SERVER_ERROR, _FAULT),  # never an error; completes the table
+    # The api cancels calls when it shuts down. A caller that cancels gets no reply.
     grpc.StatusCode.CANCELLED: CodeRow(503, SERVER_ERROR, _BUSY),
     grpc.StatusCode.UNKNOWN: CodeRow(500, SERVER_ERROR, _FAULT),
     grpc.StatusCode.INVALID_ARGUMENT: CodeRow(400),
@@ -118,7 +125,7 @@ BY_CODE: Mapping[grpc.StatusCode, CodeRow] = {
     grpc.StatusCode.PERMISSION_DENIED: CodeRow(403),
     grpc.StatusCode.RESOURCE_EXHAUSTED: CodeRow(429, "requests", headers={"retry-after": "{retry_after}"}),
     grpc.StatusCode.FAILED_PRECONDITION: CodeRow(400),
-    grpc.StatusCode.ABORTED: CodeRow(409),  # a lost race: the SDK's own retry is what it wants
+    grpc.StatusCode.ABORTED: CodeRow(409),  # a lost race, which the SDK's retry resolves
     grpc.StatusCode.OUT_OF_RANGE: CodeRow(400),
     grpc.StatusCode.UNIMPLEMENTED: CodeRow(501, SERVER_ERROR, _MISSING),
     grpc.StatusCode.INTERNAL: CodeRow(500, SERVER_ERROR, _FAULT),
@@ -135,58 +142,70 @@ def refusal(
     param: str | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> ApiError:
-    """What the gateway refuses by itself, as the api would have refused it."""
+    """Return the error for a request that the gateway refuses, as if the api had refused it.
+
+    Args:
+        reason: selects the row of `BY_REASON`.
+        message: the message for the caller.
+        param: the parameter at fault.
+        metadata: values for the row's headers.
+    """
     row = BY_REASON[reason]
-    headers = dict(_filled(row.headers, metadata or {}))
+    headers = dict(_fill(row.headers, metadata or {}))
     return ApiError(row.status, message, param=param, code=row.code, headers=headers, reason=reason)
 
 
 def from_rpc(error: grpc.aio.AioRpcError, request_id: str) -> ApiError:
-    """What a failed RPC becomes."""
+    """Return the error for a failed RPC.
+
+    Messages about faults of the server contain the request's id instead of details.
+    """
     code = BY_CODE[error.code()]
     info = _error_info(error)
     reason = _reason(info)
-    metadata = dict(info.metadata)  # protobuf's own map makes up what it has not
+    metadata = dict(info.metadata)  # a protobuf map would invent missing keys
     param = metadata.get("param") or None
     if reason is not None:
         row = BY_REASON[reason]
-        headers = dict(_filled(row.headers, metadata))
-        words = error.details() or ""
-        word = None if (reason, param) in UNCODED else row.code
-        return ApiError(row.status, words, type=code.type, param=param, code=word, headers=headers, reason=reason)
+        headers = dict(_fill(row.headers, metadata))
+        message = error.details() or ""
+        error_code = None if (reason, param) in WITHOUT_CODE else row.code
+        return ApiError(
+            row.status, message, type=code.type, param=param, code=error_code, headers=headers, reason=reason
+        )
     message = f"{code.message} (request id: {request_id})" if code.message else error.details() or ""
-    return ApiError(code.status, message, type=code.type, param=param, headers=dict(_filled(code.headers, metadata)))
+    return ApiError(code.status, message, type=code.type, param=param, headers=dict(_fill(code.headers, metadata)))
 
 
-def internal(request_id: str) -> ApiError:
-    """What a fault of the gateway itself becomes."""
+def internal_error(request_id: str) -> ApiError:
+    """Return the error for a fault of the gateway itself."""
     return ApiError(500, f"{_FAULT} (request id: {request_id})", type=SERVER_ERROR)
 
 
 def _error_info(error: grpc.aio.AioRpcError) -> ErrorInfo:
-    """The api's ErrorInfo; an empty one when there is none that can be read."""
+    """Return the RPC's ErrorInfo, or an empty one if there is none that can be read."""
     info = ErrorInfo()
     for key, value in error.trailing_metadata():
-        if key != _DETAILS_KEY or not isinstance(value, bytes):
+        if key != STATUS_DETAILS_KEY or not isinstance(value, bytes):
             continue
         try:
             details = Status.FromString(value).details
             found = next((each for each in details if each.Is(ErrorInfo.DESCRIPTOR)), None)
             if found is not None:
                 found.Unpack(info)
-        except DecodeError:  # a proxy's, or a damaged one: the code alone must do
+        except DecodeError:  # sent by a proxy, or damaged: use the gRPC code alone
             info.Clear()
     return info
 
 
 def _reason(info: ErrorInfo) -> v1.ErrorReason.ValueType | None:
-    """The reason, unless it is none of ours or of a newer api."""
+    """Return the reason, or None if it is of another domain or of a newer api."""
     name = f"ERROR_REASON_{info.reason}"
-    known = info.domain == DOMAIN and name in v1.ErrorReason.keys()  # noqa: SIM118 - an enum wrapper, not a dict
+    known = info.domain == ERROR_DOMAIN and name in v1.ErrorReason.keys()  # noqa: SIM118 - an enum wrapper, not a dict
     return v1.ErrorReason.Value(name) if known else None
 
 
-def _filled(templates: Mapping[str, str], metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _fill(templates: Mapping[str, str], metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, template in templates.items():
         try:
             yield name, template.format_map(metadata)

@@ -1,4 +1,4 @@
-"""What the gateway lets its operator choose."""
+"""The gateway's options."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from prometheus_client import CollectorRegistry
 
 @dataclass(frozen=True, slots=True)
 class GatewayOptions:
-    """Limits of the gateway itself; what the api limits is the api's business."""
+    """Limits of the gateway itself, and what it passes on. The api has limits of its own."""
 
     max_json_bytes: int = 1024 * 1024
-    """Size of the largest JSON body, in bytes. Content travels in forms, which have no limit here."""
+    """Size of the largest JSON body, in bytes. Files travel in forms, which have no limit here."""
 
     max_drain_bytes: int = 64 * 1024 * 1024
-    """How much of a refused upload is still read, in bytes, so that a caller that sends first and reads later sees the answer."""
+    """How many bytes of a refused upload are still read and dropped.
+
+    A caller that sends everything before it reads then sees the reply.
+    """
 
     tenant_header: str = ""
-    """Header that is passed on, with the address that it came from, for the api to believe or not."""
+    """Header that the gateway passes on with the address that sent it; the api may trust it."""
 
     token: str = ""
-    """What proves to an api in the same process that it is this gateway which passes it on."""
+    """Secret by which an api in the same process recognizes this gateway."""
 
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    """Where the metrics are kept that `/metrics` shows; a process with metrics of its own gives its registry."""
+    """Prometheus registry of the gateway's metrics."""

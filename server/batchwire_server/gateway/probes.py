@@ -1,4 +1,4 @@
-"""What an operator's probes ask: is the process alive, can it reach the api, what has it counted."""
+"""Routes for probes: liveness, readiness, metrics, and the probe paths of dialects."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ from batchwire_server.gateway.dialects import Dialect
 from batchwire_server.gateway.methods.rpc import Rpc
 from batchwire_server.gateway.web.responses import JsonResponse
 
-# Shorter than the second that orchestrators give a probe by default would flap; longer would time out there instead.
-_PROBE_SECONDS = 0.9
+# Orchestrators wait one second by default. A shorter timeout would report a slow api as down, a
+# longer one would exceed theirs.
+_PROBE_TIMEOUT_S = 0.9
 
-# What the api knows of by name, beside its services.
-_PARTS = ("database", "blobs", "upstreams", "workers")
-_SAID = ("ok", "not_serving")
+HEALTH_COMPONENTS = ("database", "blobs", "upstreams", "workers")
+"""Names under which the api reports the health of its components, beside its services."""
+
+# States of a component that `/readyz` repeats. Others mean that the api does not report it.
+_REPORTED_STATES = ("ok", "not_serving")
 
 
 def health_routes(channel: grpc.aio.Channel, registry: CollectorRegistry) -> list[Route]:
-    """The routes for probes."""
+    """Return the routes of the operator's probes."""
     method = health_pb2.DESCRIPTOR.services_by_name["Health"].methods_by_name["Check"]
     check = Rpc.over(channel, cast("MethodDescriptor", method))
 
-    async def status_of(service: str) -> str:
+    async def state_of(service: str) -> str:
         try:
-            reply = await check.start(health_pb2.HealthCheckRequest(service=service), timeout=_PROBE_SECONDS)
+            reply = await check.start(health_pb2.HealthCheckRequest(service=service), timeout=_PROBE_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             return error.code().name.lower()
         if reply.status == health_pb2.HealthCheckResponse.SERVING:
@@ -41,9 +44,10 @@ def health_routes(channel: grpc.aio.Channel, registry: CollectorRegistry) -> lis
         return health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status).lower()
 
     async def ready(_: Request) -> Response:
-        status, *parts = await asyncio.gather(*map(status_of, ("", *_PARTS)))
-        known = {part: said for part, said in zip(_PARTS, parts, strict=True) if said in _SAID}
-        return JsonResponse({"status": status, **known}, status_code=200 if status == "ok" else 503)
+        status, *states = await asyncio.gather(*map(state_of, ("", *HEALTH_COMPONENTS)))
+        components = dict(zip(HEALTH_COMPONENTS, states, strict=True))
+        reported = {name: state for name, state in components.items() if state in _REPORTED_STATES}
+        return JsonResponse({"status": status, **reported}, status_code=200 if status == "ok" else 503)
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -52,8 +56,10 @@ def health_routes(channel: grpc.aio.Channel, registry: CollectorRegistry) -> lis
 
 
 def probe_routes(dialects: Sequence[Dialect]) -> list[Route]:
-    """The routes that clients of some providers call to see whether anybody is there. They need no key."""
-    paths = [path for dialect in dialects for each in dialect.probes if (path := dialect.spell(each)) is not None]
+    """Return the routes by which clients of some providers test the connection, without a key."""
+    paths = [
+        path for dialect in dialects for each in dialect.probe_paths if (path := dialect.path_for(each)) is not None
+    ]
     return [Route(path + slash, _alive) for path in paths for slash in ("", "/")]
 
 

@@ -1,4 +1,4 @@
-"""The routes: one for each google.api.http option of the protocol, and those of `_UNANNOTATED`."""
+"""The routes of all dialects, from the protocol's google.api.http options and `_UNANNOTATED`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from batchwire_server.gateway.errors import ApiError
 # A path variable: one segment, or with `=**` the rest of the path.
 _VARIABLE = re.compile(r"\{(\w+)(=\*\*)?\}")
 
-# Routes of methods without a google.api.http option: verb, path, and whether there is a body.
-# Generators of REST gateways and of OpenAPI documents refuse the option on a client-streaming method
-# whose path has a variable.
+# Routes of methods without a google.api.http option: HTTP verb, path, and whether there is a body.
+# Generators of REST gateways and of OpenAPI documents refuse the option on a client-streaming
+# method whose path has a variable.
 _UNANNOTATED = {"batchwire.v1.UploadService.AddUploadPart": ("POST", "/v1/uploads/{upload_id}/parts", True)}
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One verb and path of one dialect, and the method that it calls."""
+    """One HTTP verb and path of one dialect, and the method that it calls."""
 
     verb: str
     template: str
@@ -36,52 +36,57 @@ class Route:
     pattern: re.Pattern[str]
 
     def variables(self, raw_path: str) -> dict[str, str] | None:
-        """The path's variables, percent-decoded one by one so that an encoded slash divides nothing; None when it is another's path."""
+        """Return the path variables, or None if the path does not match.
+
+        Each variable is percent-decoded on its own, so an encoded slash does not divide a path.
+        """
         match = self.pattern.fullmatch(raw_path)
         return match and {name: unquote(value) for name, value in match.groupdict().items()}
 
 
 class Routes:
-    """Every route of every dialect."""
+    """The routes of all dialects."""
 
     def __init__(self, dialects: Sequence[Dialect]) -> None:
-        prefixes = [(prefix, each) for each in dialects for prefix in each.prefixes]
+        prefixes = [(prefix, each) for each in dialects for prefix in each.url_prefixes]
         self._prefixes = sorted(prefixes, key=lambda pair: len(pair[0]), reverse=True)
-        # A variable that takes the rest of the path would also take a longer literal path.
-        self._of = {each.name: sorted(_routes(each), key=lambda route: "=**" in route.template) for each in dialects}
+        # A variable that matches the rest of a path also matches longer literal paths: it is last.
+        self._by_dialect = {
+            each.name: sorted(_routes(each), key=lambda route: "=**" in route.template) for each in dialects
+        }
 
     @property
     def all(self) -> list[Route]:
-        """The routes, dialect by dialect."""
-        return [route for routes in self._of.values() for route in routes]
+        """All routes, dialect by dialect."""
+        return [route for routes in self._by_dialect.values() for route in routes]
 
     def match(self, verb: str, raw_path: str) -> tuple[Route, dict[str, str]]:
-        """The route of a request and its path variables. HEAD is served wherever GET is.
+        """Return the route of a request and its path variables. HEAD matches the routes of GET.
 
         Raises:
             ApiError: no route has this path (404), or none has it with this verb (405).
         """
-        wanted = "GET" if verb == "HEAD" else verb
-        routes = self._of[self.dialect_of(raw_path).name]
-        here = [(route, found) for route in routes if (found := route.variables(raw_path)) is not None]
-        for route, variables in here:
-            if route.verb == wanted:
+        route_verb = "GET" if verb == "HEAD" else verb
+        routes = self._by_dialect[self.dialect_of(raw_path).name]
+        matches = [(route, found) for route in routes if (found := route.variables(raw_path)) is not None]
+        for route, variables in matches:
+            if route.verb == route_verb:
                 return route, variables
-        if not here:
+        if not matches:
             raise ApiError(404, f"Invalid URL ({verb} {raw_path})")
-        allowed = sorted(
-            {route.verb for route, _ in here} | ({"HEAD"} if any(route.verb == "GET" for route, _ in here) else set())
-        )
-        raise ApiError(405, f"Not allowed to {verb} on {raw_path}.", headers={"allow": ", ".join(allowed)})
+        allowed = {route.verb for route, _ in matches}
+        if "GET" in allowed:
+            allowed.add("HEAD")
+        raise ApiError(405, f"Not allowed to {verb} on {raw_path}.", headers={"allow": ", ".join(sorted(allowed))})
 
     def dialect_of(self, raw_path: str) -> Dialect:
-        """The dialect in which even an unknown URL is answered."""
+        """Return the dialect of a path by the longest prefix. Unknown paths are OpenAI's."""
         found = (each for prefix, each in self._prefixes if f"{raw_path}/".startswith(f"{prefix}/"))
         return next(found, OPENAI)
 
 
 def services() -> list[ServiceDescriptor]:
-    """The services of the protocol, found in its generated modules."""
+    """Return the services of the protocol, found in its generated modules."""
     modules = (each for each in vars(v1).values() if isinstance(each, ModuleType) and hasattr(each, "DESCRIPTOR"))
     return [service for module in modules for service in module.DESCRIPTOR.services_by_name.values()]
 
@@ -102,15 +107,21 @@ def http_options() -> Iterator[tuple[MethodDescriptor, str, str, bool]]:
 def _routes(dialect: Dialect) -> Iterator[Route]:
     options = list(http_options())
     methods = {method.name: (method, body) for method, _, _, body in options}
-    extra = [(methods[name][0], *verb_and_path, methods[name][1]) for verb_and_path, name in dialect.bindings.items()]
+    extra = [
+        (methods[name][0], *verb_and_path, methods[name][1])
+        for verb_and_path, name in dialect.additional_bindings.items()
+    ]
     for method, verb, path, takes_body in (*options, *extra):
-        template = dialect.spell(path)
+        template = dialect.path_for(path)
         if template is not None:
             yield Route(verb, template, takes_body, method, dialect, _pattern(template))
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """A template as an expression over the undecoded path. The closing slash is optional: redirects lose bodies and credentials."""
+    """Return the expression that matches a template's undecoded paths.
+
+    A trailing slash is optional, not redirected: redirects lose bodies and credentials.
+    """
     expression, end = "", 0
     for variable in _VARIABLE.finditer(template):
         name, rest = variable.groups()

@@ -29,7 +29,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 @dataclass
-class Stage:
+class RunningGateway:
     """Everything a test needs of a running gateway."""
 
     api: FakeApi
@@ -47,7 +47,7 @@ async def eventually(condition: Callable[[], object]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def staged(options: GatewayOptions) -> AsyncIterator[Stage]:
+async def run_gateway(options: GatewayOptions) -> AsyncIterator[RunningGateway]:
     api, checks = FakeApi(), health.aio.HealthServicer()
     server = grpc.aio.server()
     api.serve(server)
@@ -64,7 +64,7 @@ async def staged(options: GatewayOptions) -> AsyncIterator[Stage]:
     serving = asyncio.create_task(front.serve(sockets=[listening]))
     await eventually(lambda: front.started)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
-        yield Stage(api, checks, f"http://127.0.0.1:{port}", port, http, server)
+        yield RunningGateway(api, checks, f"http://127.0.0.1:{port}", port, http, server)
     front.should_exit = front.force_exit = True
     await serving
     await channel.close()
@@ -72,15 +72,15 @@ async def staged(options: GatewayOptions) -> AsyncIterator[Stage]:
 
 
 @pytest_asyncio.fixture
-async def stage() -> AsyncIterator[Stage]:
-    async with staged(GatewayOptions()) as running:
+async def gateway() -> AsyncIterator[RunningGateway]:
+    async with run_gateway(GatewayOptions()) as running:
         yield running
 
 
 @pytest_asyncio.fixture
-async def small_stage() -> AsyncIterator[Stage]:
+async def small_gateway() -> AsyncIterator[RunningGateway]:
     """A gateway with narrow limits."""
-    async with staged(GatewayOptions(max_json_bytes=1000, max_drain_bytes=100_000)) as running:
+    async with run_gateway(GatewayOptions(max_json_bytes=1000, max_drain_bytes=100_000)) as running:
         yield running
 
 

@@ -6,15 +6,15 @@ import openai
 import pytest
 from batchwire import v1
 
-from tests.unit.gateway.conftest import Stage
+from tests.unit.gateway.conftest import RunningGateway
 
 INPUT = b'{"custom_id": "1", "body": {"model": "m"}}\n'
 
 
 @pytest.mark.parametrize("strict", [False, True])
-async def test_its_own_client_goes_round(stage: Stage, strict: bool) -> None:
+async def test_its_own_client_goes_round(gateway: RunningGateway, strict: bool) -> None:
     async with openai.AsyncAzureOpenAI(
-        azure_endpoint=stage.url,
+        azure_endpoint=gateway.url,
         api_key="k",
         api_version="2025-03-01-preview",
         max_retries=0,
@@ -30,31 +30,31 @@ async def test_its_own_client_goes_round(stage: Stage, strict: bool) -> None:
         assert (await sdk.batches.cancel(batch.id)).status == "cancelling"
         assert (await sdk.files.content(file.id)).content == INPUT
         assert (await sdk.files.delete(file.id)).deleted
-    assert stage.api.metadata["authorization"] == "Bearer k"
+    assert gateway.api.metadata["authorization"] == "Bearer k"
 
 
 @pytest.mark.parametrize("endpoint", ["/chat/completions", "/v1/chat/completions"])
-async def test_an_endpoint_has_two_spellings_and_lines_need_none(stage: Stage, endpoint: str) -> None:
-    stage.api.store(INPUT)
+async def test_an_endpoint_has_two_spellings_and_lines_need_none(gateway: RunningGateway, endpoint: str) -> None:
+    gateway.api.store(INPUT)
     body = {"input_file_id": "file-0", "endpoint": endpoint, "completion_window": "24h"}
-    batch = (await stage.http.post("/openai/batches?api-version=x", json=body)).json()
+    batch = (await gateway.http.post("/openai/batches?api-version=x", json=body)).json()
     assert batch["endpoint"] == "/v1/chat/completions"
-    request = stage.api.requests[-1]
+    request = gateway.api.requests[-1]
     assert isinstance(request, v1.CreateBatchRequest)
     assert request.line_rules == v1.LineRules(default_target=True, unversioned_target=True)
 
 
 @pytest.mark.parametrize("endpoint", ["chat/completions", "", 7])
-async def test_what_is_no_path_is_for_the_api_to_judge(stage: Stage, endpoint: object) -> None:
-    stage.api.store(INPUT)
-    reply = await stage.http.post("/openai/batches", json={"input_file_id": "file-0", "endpoint": endpoint})
+async def test_what_is_no_path_is_for_the_api_to_judge(gateway: RunningGateway, endpoint: object) -> None:
+    gateway.api.store(INPUT)
+    reply = await gateway.http.post("/openai/batches", json={"input_file_id": "file-0", "endpoint": endpoint})
     if isinstance(endpoint, str):
         assert reply.json()["endpoint"] == endpoint
     else:
         assert (reply.status_code, reply.json()["error"]["param"]) == (400, "endpoint")
 
 
-async def test_novitas_longer_prefix_is_not_azures(stage: Stage) -> None:
-    stage.api.batches["b"] = v1.Batch(id="b")
-    assert (await stage.http.get("/openai/v1/batches/b")).json()["errors"] == ""
-    assert (await stage.http.get("/openai/batches/b")).json()["errors"] is None
+async def test_novitas_longer_prefix_is_not_azures(gateway: RunningGateway) -> None:
+    gateway.api.batches["b"] = v1.Batch(id="b")
+    assert (await gateway.http.get("/openai/v1/batches/b")).json()["errors"] == ""
+    assert (await gateway.http.get("/openai/batches/b")).json()["errors"] is None

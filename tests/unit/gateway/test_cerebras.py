@@ -10,7 +10,7 @@ import openai
 import pytest
 from batchwire import v1
 
-from tests.unit.gateway.conftest import Stage
+from tests.unit.gateway.conftest import RunningGateway
 from tests.unit.gateway.fake_api import LATER, NOW
 from tests.unit.gateway.senders import curl
 
@@ -19,12 +19,12 @@ SEVEN_DAYS = v1.ExpiresAfter(anchor="created_at", seconds=7 * 86400)
 
 
 @pytest.mark.parametrize("prefix", ["/cerebras/v1", "/v1"])
-async def test_the_pages_curl_uploads(stage: Stage, tmp_path: Path, prefix: str) -> None:
+async def test_the_pages_curl_uploads(gateway: RunningGateway, tmp_path: Path, prefix: str) -> None:
     path = tmp_path / "batch-requests.jsonl"
     path.write_bytes(INPUT)
     code, file = await curl(
         "--location",
-        f"{stage.url}{prefix}/files",
+        f"{gateway.url}{prefix}/files",
         "--header",
         "Authorization: Bearer k",
         "--form",
@@ -45,25 +45,25 @@ async def test_the_pages_curl_uploads(stage: Stage, tmp_path: Path, prefix: str)
     assert {key: file[key] for key in listed} == listed
 
 
-async def test_files_live_seven_days_unless_told_otherwise(stage: Stage) -> None:
+async def test_files_live_seven_days_unless_told_otherwise(gateway: RunningGateway) -> None:
     files, purpose = {"file": ("in.jsonl", INPUT)}, {"purpose": "batch"}
     hour = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
     for data in (purpose, purpose | hour):
-        await stage.http.post("/cerebras/v1/files", data=data, files=files)
-    kept = [upload.spec.expires_after for upload in stage.api.uploads]
+        await gateway.http.post("/cerebras/v1/files", data=data, files=files)
+    kept = [upload.spec.expires_after for upload in gateway.api.uploads]
     assert kept == [SEVEN_DAYS, v1.ExpiresAfter(anchor="created_at", seconds=3600)]
 
 
-async def create(stage: Stage, **more: Any) -> httpx.Response:
-    stage.api.store(INPUT)
+async def create(gateway: RunningGateway, **more: Any) -> httpx.Response:
+    gateway.api.store(INPUT)
     body = {"input_file_id": "file-0", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
-    return await stage.http.post("/cerebras/v1/batches", json=body | more)
+    return await gateway.http.post("/cerebras/v1/batches", json=body | more)
 
 
-async def test_a_batch_is_of_one_model_and_its_results_live_seven_days(stage: Stage) -> None:
-    batch = (await create(stage)).json()
+async def test_a_batch_is_of_one_model_and_its_results_live_seven_days(gateway: RunningGateway) -> None:
+    batch = (await create(gateway)).json()
     assert (batch["status"], batch["errors"], batch["metadata"]) == ("validating", None, None)
-    assert stage.api.requests[-1] == v1.CreateBatchRequest(
+    assert gateway.api.requests[-1] == v1.CreateBatchRequest(
         input_file_id="file-0",
         endpoint="/v1/chat/completions",
         completion_window="24h",
@@ -83,12 +83,12 @@ METADATA = {
 }
 
 
-async def test_metadata_of_any_value_comes_back_as_it_was_given(stage: Stage) -> None:
-    created = (await create(stage, metadata=METADATA)).json()
+async def test_metadata_of_any_value_comes_back_as_it_was_given(gateway: RunningGateway) -> None:
+    created = (await create(gateway, metadata=METADATA)).json()
     assert created["metadata"] == METADATA
-    found = (await stage.http.get(f"/cerebras/v1/batches/{created['id']}")).json()
+    found = (await gateway.http.get(f"/cerebras/v1/batches/{created['id']}")).json()
     assert found["metadata"] == METADATA
-    elsewhere = (await stage.http.get(f"/v1/batches/{created['id']}")).json()["metadata"]
+    elsewhere = (await gateway.http.get(f"/v1/batches/{created['id']}")).json()["metadata"]
     assert elsewhere == {
         "tags": 'json:["a",1,null,{"b":2.5}]',
         "text": "plain",
@@ -99,21 +99,21 @@ async def test_metadata_of_any_value_comes_back_as_it_was_given(stage: Stage) ->
     }
 
 
-async def test_metadata_that_only_looks_like_json_stays_a_string(stage: Stage) -> None:
-    stage.api.batches["b"] = v1.Batch(id="b", metadata={"note": "json: is a format"})
-    assert (await stage.http.get("/cerebras/v1/batches/b")).json()["metadata"] == {"note": "json: is a format"}
+async def test_metadata_that_only_looks_like_json_stays_a_string(gateway: RunningGateway) -> None:
+    gateway.api.batches["b"] = v1.Batch(id="b", metadata={"note": "json: is a format"})
+    assert (await gateway.http.get("/cerebras/v1/batches/b")).json()["metadata"] == {"note": "json: is a format"}
 
 
-async def test_metadata_that_is_no_object_is_named(stage: Stage) -> None:
-    reply = await create(stage, metadata=["a"])
+async def test_metadata_that_is_no_object_is_named(gateway: RunningGateway) -> None:
+    reply = await create(gateway, metadata=["a"])
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "metadata")
 
 
 @pytest.mark.parametrize("prefix", ["/cerebras/v1", "/v1", "/siliconflow/v1"])
 @pytest.mark.parametrize(("verb", "path"), [("DELETE", ""), ("DELETE", "/"), ("POST", "/cancel")])
-async def test_a_batch_is_cancelled_by_delete_too(stage: Stage, prefix: str, verb: str, path: str) -> None:
-    stage.api.batches["b"] = v1.Batch(id="b", status=v1.BATCH_STATUS_IN_PROGRESS)
-    reply = await stage.http.request(verb, f"{prefix}/batches/b{path}")
+async def test_a_batch_is_cancelled_by_delete_too(gateway: RunningGateway, prefix: str, verb: str, path: str) -> None:
+    gateway.api.batches["b"] = v1.Batch(id="b", status=v1.BATCH_STATUS_IN_PROGRESS)
+    reply = await gateway.http.request(verb, f"{prefix}/batches/b{path}")
     assert (reply.status_code, reply.json()["id"], reply.json()["status"]) == (200, "b", "cancelling")
 
 
@@ -133,49 +133,49 @@ async def test_a_batch_is_cancelled_by_delete_too(stage: Stage, prefix: str, ver
     ],
 )
 async def test_a_batch_is_queued_until_a_line_of_it_has_ended(
-    stage: Stage, status: v1.BatchStatus.ValueType, completed: int, failed: int, word: str
+    gateway: RunningGateway, status: v1.BatchStatus.ValueType, completed: int, failed: int, word: str
 ) -> None:
     counts = v1.RequestCounts(total=2, completed=completed, failed=failed)
-    stage.api.batches["b"] = v1.Batch(id="b", status=status, request_counts=counts)
-    assert (await stage.http.get("/cerebras/v1/batches/b")).json()["status"] == word
-    assert (await stage.http.get("/cerebras/v1/batches")).json()["data"][0]["status"] == word
+    gateway.api.batches["b"] = v1.Batch(id="b", status=status, request_counts=counts)
+    assert (await gateway.http.get("/cerebras/v1/batches/b")).json()["status"] == word
+    assert (await gateway.http.get("/cerebras/v1/batches")).json()["data"][0]["status"] == word
 
 
-async def test_faults_are_one_string(stage: Stage) -> None:
-    stage.api.batches["b"] = v1.Batch(id="b", errors=[v1.BatchError(code="c", message="Not JSON.", line=2)])
-    assert (await stage.http.get("/cerebras/v1/batches/b")).json()["errors"] == "Line 2: Not JSON."
+async def test_faults_are_one_string(gateway: RunningGateway) -> None:
+    gateway.api.batches["b"] = v1.Batch(id="b", errors=[v1.BatchError(code="c", message="Not JSON.", line=2)])
+    assert (await gateway.http.get("/cerebras/v1/batches/b")).json()["errors"] == "Line 2: Not JSON."
 
 
-async def test_lists_have_three_keys_and_twenty_files(stage: Stage) -> None:
-    stage.api.store(INPUT, purpose="batch_output")
-    files = (await stage.http.get("/cerebras/v1/files")).json()
-    assert stage.api.requests[-1] == v1.ListFilesRequest(limit=20)
+async def test_lists_have_three_keys_and_twenty_files(gateway: RunningGateway) -> None:
+    gateway.api.store(INPUT, purpose="batch_output")
+    files = (await gateway.http.get("/cerebras/v1/files")).json()
+    assert gateway.api.requests[-1] == v1.ListFilesRequest(limit=20)
     assert set(files) == {"object", "data", "has_more"}
     assert files["data"][0]["purpose"] == "batch"
-    assert set((await stage.http.get("/cerebras/v1/batches")).json()) == {"object", "data", "has_more"}
+    assert set((await gateway.http.get("/cerebras/v1/batches")).json()) == {"object", "data", "has_more"}
 
 
-async def test_content_is_json_lines_in_its_words(stage: Stage) -> None:
-    stage.api.store(INPUT)
-    reply = await stage.http.get("/cerebras/v1/files/file-0/content")
+async def test_content_is_json_lines_in_its_words(gateway: RunningGateway) -> None:
+    gateway.api.store(INPUT)
+    reply = await gateway.http.get("/cerebras/v1/files/file-0/content")
     assert (reply.headers["content-type"], reply.content) == ("application/x-ndjson", INPUT)
 
 
 @pytest.mark.parametrize(
     "path", ["/v1/tcp_warming", "/openai/v1/tcp_warming", "/cerebras/v1/tcp_warming", "/cerebras/v1/tcp_warming/"]
 )
-async def test_warming_needs_no_key_and_no_api(stage: Stage, path: str) -> None:
-    await stage.grpc_server.stop(None)
-    assert (await stage.http.get(path)).status_code == 200
+async def test_warming_needs_no_key_and_no_api(gateway: RunningGateway, path: str) -> None:
+    await gateway.grpc_server.stop(None)
+    assert (await gateway.http.get(path)).status_code == 200
 
 
-async def test_results_in_its_older_form_are_not_pretended(stage: Stage) -> None:
-    stage.api.batches["b"] = v1.Batch(id="b")
-    assert (await stage.http.get("/cerebras/v1/batches/b/results")).status_code == 404
+async def test_results_in_its_older_form_are_not_pretended(gateway: RunningGateway) -> None:
+    gateway.api.batches["b"] = v1.Batch(id="b")
+    assert (await gateway.http.get("/cerebras/v1/batches/b/results")).status_code == 404
 
 
-async def test_the_openai_sdk_goes_round(stage: Stage) -> None:
-    async with openai.AsyncOpenAI(base_url=f"{stage.url}/cerebras/v1", api_key="k", max_retries=0) as sdk:
+async def test_the_openai_sdk_goes_round(gateway: RunningGateway) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{gateway.url}/cerebras/v1", api_key="k", max_retries=0) as sdk:
         file = await sdk.files.create(file=("in.jsonl", INPUT), purpose="batch")
         batch = await sdk.batches.create(
             input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
@@ -186,8 +186,8 @@ async def test_the_openai_sdk_goes_round(stage: Stage) -> None:
         assert (await sdk.files.delete(file.id)).deleted
 
 
-async def test_generic_calls_from_a_base_url_without_v1_reach_it(stage: Stage) -> None:
-    async with openai.AsyncOpenAI(base_url=f"{stage.url}/cerebras", api_key="k", max_retries=0) as client:
+async def test_generic_calls_from_a_base_url_without_v1_reach_it(gateway: RunningGateway) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{gateway.url}/cerebras", api_key="k", max_retries=0) as client:
         await client.get("/v1/tcp_warming", cast_to=httpx.Response)
         file = await client.post(
             "/v1/files",

@@ -18,7 +18,7 @@ from batchwire_server.gateway.openapi.document import document
 from batchwire_server.gateway.options import GatewayOptions
 from batchwire_server.gateway.routes import Routes, http_options
 
-from tests.unit.gateway.conftest import Stage, staged
+from tests.unit.gateway.conftest import RunningGateway, run_gateway
 from tests.unit.gateway.fake_api import Failure
 
 PAGE = (Path(__file__).parents[3] / "docs" / "dialects.md").read_text()
@@ -26,30 +26,36 @@ OTHERS = [dialect for dialect in DIALECTS if dialect is not OPENAI]
 ABSENT = object()
 
 
-def said(dialect: Dialect) -> Iterator[tuple[str, Any]]:
-    """Everything that a dialect's tables say, under the names of the page. Equal values mean the same behaviour."""
-    yield "prefix of URLs", ", ".join(f"`{prefix}`" for prefix in dialect.prefixes)
-    yield "errors", dialect.error
-    yield "content-type", f"`{dialect.content_type}`"
-    for message, defaults in dialect.reading.defaults.items():
-        for name, value in defaults.items():
-            yield f"{message}.{name}", f"`{json.dumps(value)}`"
-    for header, read in dialect.reading.headers.items():
-        yield f"header {header}", read
-    for message, reshape in dialect.reading.reshaped.items():
-        yield f"body of {message}", reshape
-    shape = dialect.shape
-    for name in shape.hidden | shape.renamed.keys() | shape.reshaped.keys():
-        label = name if "." in name else f"reply of {name}"
-        yield label, (name in shape.hidden, shape.renamed.get(name), shape.reshaped.get(name))
-    yield "constants", (shape.constants, shape.never_null)
-    for (verb, path), method in dialect.bindings.items():
-        yield f"{verb} {path}", method
-    for path in dialect.probes:
-        yield f"GET {path}", "probe"
-    for method_, verb, path, _ in http_options():
-        if dialect.spell(path) is not None:
-            yield f"{verb} {path}", method_.name
+def properties(dialect: Dialect) -> dict[str, Any]:
+    """Return all that a dialect's table says, by the page's field names. Equal values behave alike."""
+    requests, responses = dialect.request_mapping, dialect.response_mapping
+    defaults = {
+        f"{message}.{name}": f"`{json.dumps(value)}`"
+        for message, values in requests.defaults.items()
+        for name, value in values.items()
+    }
+    fields = {
+        name: (name in responses.hidden, responses.renamed.get(name), responses.overrides.get(name))
+        for name in responses.hidden | responses.renamed.keys() | responses.overrides.keys()
+    }
+    return {
+        "prefix of URLs": ", ".join(f"`{prefix}`" for prefix in dialect.url_prefixes),
+        "errors": dialect.render_error,
+        "content-type": f"`{dialect.file_content_type}`",
+        "constants": (responses.constants, responses.never_null),
+        **defaults,
+        **{f"header {header}": read for header, read in requests.headers.items()},
+        **{f"body of {message}": transform for message, transform in requests.transforms.items()},
+        **fields,
+        **{f"reply of {method}": override for method, override in responses.reply_overrides.items()},
+        **{f"{verb} {path}": method for (verb, path), method in dialect.additional_bindings.items()},
+        **{f"GET {path}": "probe" for path in dialect.probe_paths},
+        **{
+            f"{verb} {path}": method.name
+            for method, verb, path, _ in http_options()
+            if dialect.path_for(path) is not None
+        },
+    }
 
 
 def rows() -> Iterator[tuple[str, dict[str, str]]]:
@@ -68,9 +74,9 @@ def test_the_page_has_a_column_for_every_dialect() -> None:
 
 
 def test_the_page_has_a_row_for_every_difference_and_no_other() -> None:
-    ours, different = dict(said(OPENAI)), set()
+    ours, different = properties(OPENAI), set()
     for dialect in OTHERS:
-        theirs = dict(said(dialect))
+        theirs = properties(dialect)
         different |= {key for key in ours | theirs if ours.get(key, ABSENT) != theirs.get(key, ABSENT)}
     listed = [name for name, _ in rows()]
     assert sorted(listed) == sorted(different)
@@ -78,7 +84,7 @@ def test_the_page_has_a_row_for_every_difference_and_no_other() -> None:
 
 @pytest.mark.parametrize("dialect", OTHERS, ids=lambda dialect: str(dialect.name))
 def test_every_cell_of_the_page_is_true(dialect: Dialect) -> None:
-    ours, theirs = dict(said(OPENAI)), dict(said(dialect))
+    ours, theirs = properties(OPENAI), properties(dialect)
     for name, row in rows():
         cell, value = row[dialect.name], theirs.get(name, ABSENT)
         assert (cell == "same") == (value == ours.get(name, ABSENT)), (name, cell)
@@ -88,8 +94,8 @@ def test_every_cell_of_the_page_is_true(dialect: Dialect) -> None:
 
 def test_the_calls_that_the_page_names_exist() -> None:
     calls = {f"{verb} {path}" for _, verb, path, _ in http_options()}
-    extra = {" ".join(binding) for dialect in DIALECTS for binding in dialect.bindings}
-    probes = {f"GET {path}" for dialect in DIALECTS for path in dialect.probes}
+    extra = {" ".join(binding) for dialect in DIALECTS for binding in dialect.additional_bindings}
+    probes = {f"GET {path}" for dialect in DIALECTS for path in dialect.probe_paths}
     assert {row["call"] for _, row in rows()} <= calls | extra | probes | {"all"}
 
 
@@ -107,17 +113,17 @@ async def test_the_further_dialect_of_the_page_is_served_once_it_is_listed(
     nebius: Dialect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "DIALECTS", (*DIALECTS, nebius))
-    async with staged(GatewayOptions()) as stage:
-        async with openai.AsyncOpenAI(base_url=f"{stage.url}/nebius/v1", api_key="k", max_retries=0) as sdk:
+    async with run_gateway(GatewayOptions()) as gateway:
+        async with openai.AsyncOpenAI(base_url=f"{gateway.url}/nebius/v1", api_key="k", max_retries=0) as sdk:
             file = await sdk.files.create(file=("in.jsonl", b"{}\n"), purpose="batch")
             more = {"override_settings": {"model": "m"}}
             batch = await sdk.batches.create(
                 input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", extra_body=more
             )
-            assert stage.api.batches[batch.id].replace.model == "m"
+            assert gateway.api.batches[batch.id].replace.model == "m"
             assert [each.id async for each in sdk.batches.list()] == [batch.id]
-            assert stage.api.requests[-1] == v1.ListBatchesRequest(limit=10)
-        assert "/nebius/v1/batches" in (await stage.http.get("/openapi.json")).json()["paths"]
+            assert gateway.api.requests[-1] == v1.ListBatchesRequest(limit=10)
+        assert "/nebius/v1/batches" in (await gateway.http.get("/openapi.json")).json()["paths"]
 
 
 def test_the_further_dialect_of_the_page_works(nebius: Dialect) -> None:
@@ -126,60 +132,68 @@ def test_the_further_dialect_of_the_page_works(nebius: Dialect) -> None:
     assert (route.dialect, route.method.name) == (nebius, "CreateBatch")
     assert "/nebius/v1/batches/{batch_id}" in document(dialects)["paths"]
     request = v1.CreateBatchRequest()
-    nebius.reading.take(request, b'{"override_settings": {"model": "m", "temperature": 1}, "endpoint": "/v1/x"}')
+    nebius.request_mapping.apply_body(
+        request, b'{"override_settings": {"model": "m", "temperature": 1}, "endpoint": "/v1/x"}'
+    )
     assert request == v1.CreateBatchRequest(endpoint="/v1/x", replace=v1.Replace(model="m"))
 
 
 def test_names_and_prefixes_are_nobody_elses() -> None:
-    prefixes = [prefix for dialect in DIALECTS for prefix in dialect.prefixes]
-    assert len(set(prefixes)) == len(prefixes)
+    url_prefixes = [prefix for dialect in DIALECTS for prefix in dialect.url_prefixes]
+    assert len(set(url_prefixes)) == len(url_prefixes)
     assert len({dialect.name for dialect in DIALECTS}) == len(DIALECTS)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: str(dialect.name))
-async def test_an_idempotency_key_is_passed_on_and_its_reuse_is_a_conflict(stage: Stage, dialect: Dialect) -> None:
-    stage.api.store(b"{}\n")
-    path = str(dialect.spell("/v1/batches"))
+async def test_an_idempotency_key_is_passed_on_and_its_reuse_is_a_conflict(
+    gateway: RunningGateway, dialect: Dialect
+) -> None:
+    gateway.api.store(b"{}\n")
+    path = str(dialect.path_for("/v1/batches"))
     body = {"input_file_id": "file-0", "endpoint": "/v1/x", "completion_window": "24h"}
     headers = {"Idempotency-Key": "k-1"}
-    assert (await stage.http.post(path, json=body, headers=headers)).status_code == 200
-    request = stage.api.requests[-1]
+    assert (await gateway.http.post(path, json=body, headers=headers)).status_code == 200
+    request = gateway.api.requests[-1]
     assert isinstance(request, v1.CreateBatchRequest)
     assert request.idempotency_key == "k-1"
     reused = Failure(grpc.StatusCode.ALREADY_EXISTS, "Another request.", "IDEMPOTENCY_KEY_REUSED")
-    stage.api.failures["*"] = reused
-    reply = await stage.http.post(path, json=body, headers=headers)
+    gateway.api.failures["*"] = reused
+    reply = await gateway.http.post(path, json=body, headers=headers)
     assert (reply.status_code, reply.headers["x-should-retry"]) == (409, "false")
     assert "Another request." in reply.text
 
 
 @pytest.mark.parametrize("name", ["openai", "azure", "groq", "novita", "cerebras"])
-async def test_a_missing_key_is_told_in_openais_words(stage: Stage, name: str) -> None:
+async def test_a_missing_key_is_told_in_openais_words(gateway: RunningGateway, name: str) -> None:
     words = (
         "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
         "(i.e. Authorization: Bearer YOUR_KEY)"
     )
-    stage.api.failures["*"] = Failure(grpc.StatusCode.UNAUTHENTICATED, words, "MISSING_API_KEY")
+    gateway.api.failures["*"] = Failure(grpc.StatusCode.UNAUTHENTICATED, words, "MISSING_API_KEY")
     dialect = next(each for each in DIALECTS if each.name == name)
-    reply = await stage.http.get(str(dialect.spell("/v1/batches")))
+    reply = await gateway.http.get(str(dialect.path_for("/v1/batches")))
     error = {"message": words, "type": "invalid_request_error", "param": None, "code": None}
     assert (reply.status_code, reply.json()) == (401, {"error": error})
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: str(dialect.name))
 @pytest.mark.parametrize("header", ["api-key", "x-api-key"])
-async def test_a_key_in_another_header_is_a_bearer_token(stage: Stage, dialect: Dialect, header: str) -> None:
-    await stage.http.get(str(dialect.spell("/v1/batches")), headers={header: "k"})
-    assert stage.api.metadata["authorization"] == "Bearer k"
+async def test_a_key_in_another_header_is_a_bearer_token(
+    gateway: RunningGateway, dialect: Dialect, header: str
+) -> None:
+    await gateway.http.get(str(dialect.path_for("/v1/batches")), headers={header: "k"})
+    assert gateway.api.metadata["authorization"] == "Bearer k"
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: str(dialect.name))
-async def test_what_the_caller_says_of_lines_is_united_with_the_dialects(stage: Stage, dialect: Dialect) -> None:
-    stage.api.store(b"{}\n")
+async def test_what_the_caller_says_of_lines_is_united_with_the_dialects(
+    gateway: RunningGateway, dialect: Dialect
+) -> None:
+    gateway.api.store(b"{}\n")
     rules = {"default_target": True, "single_model": False}
     body = {"input_file_id": "file-0", "line_rules": rules}
-    await stage.http.post(str(dialect.spell("/v1/batches")), json=body)
-    request = stage.api.requests[-1]
+    await gateway.http.post(str(dialect.path_for("/v1/batches")), json=body)
+    request = gateway.api.requests[-1]
     assert isinstance(request, v1.CreateBatchRequest)
     drops = dialect.name == "siliconflow"
     assert request.line_rules.default_target

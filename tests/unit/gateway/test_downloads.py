@@ -8,15 +8,15 @@ import grpc
 import httpx
 import pytest
 
-from tests.unit.gateway.conftest import Stage, eventually
+from tests.unit.gateway.conftest import RunningGateway, eventually
 from tests.unit.gateway.fake_api import Failure
 
 CONTENT = bytes(range(256)) * 4000  # a megabyte: many messages
 
 
-async def test_a_download_has_the_headers_of_a_file(stage: Stage) -> None:
-    file = stage.api.store(CONTENT, 'ou"t\\é.jsonl')
-    reply = await stage.http.get(f"/v1/files/{file.id}/content", headers={"accept": "application/binary"})
+async def test_a_download_has_the_headers_of_a_file(gateway: RunningGateway) -> None:
+    file = gateway.api.store(CONTENT, 'ou"t\\é.jsonl')
+    reply = await gateway.http.get(f"/v1/files/{file.id}/content", headers={"accept": "application/binary"})
     assert (reply.status_code, reply.content) == (200, CONTENT)
     assert reply.headers["content-length"] == str(len(CONTENT))
     assert reply.headers["content-type"] == "application/octet-stream"
@@ -38,61 +38,61 @@ async def test_a_download_has_the_headers_of_a_file(stage: Stage) -> None:
     ],
 )
 async def test_one_range_is_served_alone(
-    stage: Stage, asked: str, status: int, part: slice, content_range: str | None
+    gateway: RunningGateway, asked: str, status: int, part: slice, content_range: str | None
 ) -> None:
-    file = stage.api.store(CONTENT)
-    reply = await stage.http.get(f"/v1/files/{file.id}/content", headers={"range": asked})
+    file = gateway.api.store(CONTENT)
+    reply = await gateway.http.get(f"/v1/files/{file.id}/content", headers={"range": asked})
     assert (reply.status_code, reply.content) == (status, CONTENT[part])
     assert reply.headers.get("content-range") == content_range
     assert reply.headers["content-length"] == str(len(CONTENT[part]))
 
 
-async def test_a_range_beyond_the_end_tells_the_size(stage: Stage) -> None:
-    file = stage.api.store(b"123")
-    reply = await stage.http.get(f"/v1/files/{file.id}/content", headers={"range": "bytes=3-"})
+async def test_a_range_beyond_the_end_tells_the_size(gateway: RunningGateway) -> None:
+    file = gateway.api.store(b"123")
+    reply = await gateway.http.get(f"/v1/files/{file.id}/content", headers={"range": "bytes=3-"})
     assert (reply.status_code, reply.headers["content-range"]) == (416, "bytes */3")
     assert reply.json()["error"]["type"] == "invalid_request_error"
 
 
-async def test_a_copy_that_is_current_is_not_sent_again(stage: Stage) -> None:
-    file = stage.api.store(CONTENT)
-    reply = await stage.http.get(f"/v1/files/{file.id}/content", headers={"if-none-match": f'"{file.sha256}"'})
+async def test_a_copy_that_is_current_is_not_sent_again(gateway: RunningGateway) -> None:
+    file = gateway.api.store(CONTENT)
+    reply = await gateway.http.get(f"/v1/files/{file.id}/content", headers={"if-none-match": f'"{file.sha256}"'})
     assert (reply.status_code, reply.content, reply.headers["etag"]) == (304, b"", f'"{file.sha256}"')
 
 
-async def test_head_tells_the_size_without_the_content(stage: Stage) -> None:
-    file = stage.api.store(CONTENT)
-    reply = await stage.http.head(f"/v1/files/{file.id}/content")
+async def test_head_tells_the_size_without_the_content(gateway: RunningGateway) -> None:
+    file = gateway.api.store(CONTENT)
+    reply = await gateway.http.head(f"/v1/files/{file.id}/content")
     assert (reply.status_code, reply.headers["content-length"], reply.content) == (200, str(len(CONTENT)), b"")
 
 
-async def test_an_empty_file_is_served(stage: Stage) -> None:
-    file = stage.api.store(b"")
+async def test_an_empty_file_is_served(gateway: RunningGateway) -> None:
+    file = gateway.api.store(b"")
     for headers in ({}, {"if-none-match": '"other"'}):
-        reply = await stage.http.get(f"/v1/files/{file.id}/content", headers=headers)
+        reply = await gateway.http.get(f"/v1/files/{file.id}/content", headers=headers)
         assert (reply.status_code, reply.headers["content-length"], reply.content) == (200, "0", b"")
 
 
-async def test_a_file_that_is_not_there_is_a_404(stage: Stage) -> None:
+async def test_a_file_that_is_not_there_is_a_404(gateway: RunningGateway) -> None:
     for headers in ({}, {"range": "bytes=0-1"}):
-        reply = await stage.http.get("/v1/files/nothing/content", headers=headers)
+        reply = await gateway.http.get("/v1/files/nothing/content", headers=headers)
         assert (reply.status_code, reply.json()["error"]["message"]) == (404, "No such File object: nothing")
 
 
 async def test_a_download_that_breaks_off_is_not_taken_for_whole(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    gateway: RunningGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stage.api.failures["after content"] = Failure(grpc.StatusCode.DATA_LOSS, "disk")
-    file = stage.api.store(CONTENT)
+    gateway.api.failures["after content"] = Failure(grpc.StatusCode.DATA_LOSS, "disk")
+    file = gateway.api.store(CONTENT)
     file.bytes += 1
     with pytest.raises(httpx.RemoteProtocolError):
-        await stage.http.get(f"/v1/files/{file.id}/content")
-    assert "broke off: DATA_LOSS disk" in caplog.text
+        await gateway.http.get(f"/v1/files/{file.id}/content")
+    assert "failed with DATA_LOSS: disk" in caplog.text
 
 
-async def test_a_caller_who_leaves_ends_the_download(stage: Stage) -> None:
-    file = stage.api.store(CONTENT * 40)
-    with socket.create_connection(("127.0.0.1", stage.port)) as caller:
+async def test_a_caller_who_leaves_ends_the_download(gateway: RunningGateway) -> None:
+    file = gateway.api.store(CONTENT * 40)
+    with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
         caller.sendall(f"GET /v1/files/{file.id}/content HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        await eventually(lambda: stage.api.requests)
-    await eventually(lambda: stage.api.cancelled == ["DownloadFile"])
+        await eventually(lambda: gateway.api.requests)
+    await eventually(lambda: gateway.api.cancelled == ["DownloadFile"])

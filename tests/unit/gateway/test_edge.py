@@ -7,27 +7,27 @@ import re
 import pytest
 from grpc_health.v1 import health_pb2
 
-from tests.unit.gateway.conftest import Stage
+from tests.unit.gateway.conftest import RunningGateway
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/echo", "/nothing", "/healthz"])
-async def test_every_reply_has_the_headers_of_openai(stage: Stage, path: str) -> None:
-    reply = await stage.http.get(path)
+async def test_every_reply_has_the_headers_of_openai(gateway: RunningGateway, path: str) -> None:
+    reply = await gateway.http.get(path)
     assert re.fullmatch(r"req_[0-9a-f]{32}", reply.headers["x-request-id"])
     assert reply.headers["openai-processing-ms"].isdigit()
     assert reply.headers["openai-version"] == "2020-10-01"
 
 
-async def test_the_callers_request_id_is_kept_and_passed_on(stage: Stage) -> None:
-    reply = await stage.http.get("/v1/models", headers={"x-request-id": "my-id:1.2"})
-    assert reply.headers["x-request-id"] == stage.api.metadata["x-request-id"] == "my-id:1.2"
+async def test_the_callers_request_id_is_kept_and_passed_on(gateway: RunningGateway) -> None:
+    reply = await gateway.http.get("/v1/models", headers={"x-request-id": "my-id:1.2"})
+    assert reply.headers["x-request-id"] == gateway.api.metadata["x-request-id"] == "my-id:1.2"
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "a\tb"])
-async def test_a_request_id_that_is_not_sane_is_replaced(stage: Stage, given: str) -> None:
-    reply = await stage.http.get("/v1/models", headers={"x-request-id": given})
+async def test_a_request_id_that_is_not_sane_is_replaced(gateway: RunningGateway, given: str) -> None:
+    reply = await gateway.http.get("/v1/models", headers={"x-request-id": given})
     assert reply.headers["x-request-id"].startswith("req_")
-    assert stage.api.metadata["x-request-id"] == reply.headers["x-request-id"]
+    assert gateway.api.metadata["x-request-id"] == reply.headers["x-request-id"]
 
 
 @pytest.mark.parametrize(
@@ -46,30 +46,30 @@ async def test_a_request_id_that_is_not_sane_is_replaced(stage: Stage, given: st
     ],
 )
 async def test_credentials_travel_as_a_bearer_token(
-    stage: Stage, headers: dict[str, str | bytes], expected: str | None
+    gateway: RunningGateway, headers: dict[str, str | bytes], expected: str | None
 ) -> None:
     raw = [(name.encode(), value.encode() if isinstance(value, str) else value) for name, value in headers.items()]
-    assert (await stage.http.get("/v1/models", headers=raw)).status_code == 200
-    assert stage.api.metadata.get("authorization") == expected
+    assert (await gateway.http.get("/v1/models", headers=raw)).status_code == 200
+    assert gateway.api.metadata.get("authorization") == expected
 
 
-async def test_the_gateway_is_alive_without_the_api_but_not_ready(stage: Stage) -> None:
-    assert (await stage.http.get("/readyz")).status_code == 200
-    await stage.health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
-    reply = await stage.http.get("/readyz")
+async def test_the_gateway_is_alive_without_the_api_but_not_ready(gateway: RunningGateway) -> None:
+    assert (await gateway.http.get("/readyz")).status_code == 200
+    await gateway.health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    reply = await gateway.http.get("/readyz")
     assert (reply.status_code, reply.json()) == (503, {"status": "not_serving"})
-    await stage.grpc_server.stop(None)
-    assert (await stage.http.get("/readyz")).status_code == 503
-    assert (await stage.http.get("/healthz")).json() == {"status": "ok"}
+    await gateway.grpc_server.stop(None)
+    assert (await gateway.http.get("/readyz")).status_code == 503
+    assert (await gateway.http.get("/healthz")).json() == {"status": "ok"}
 
 
-async def test_calls_are_counted_by_route_and_not_by_path(stage: Stage) -> None:
+async def test_calls_are_counted_by_route_and_not_by_path(gateway: RunningGateway) -> None:
     for name in ("a", "b/c"):
-        await stage.http.get(f"/v1/models/{name}")
-    await stage.http.post("/v1/nothing")
-    await stage.http.get("/healthz")
-    await stage.http.post("/v1/files", data={"purpose": "batch"}, files={"file": b"12345"})
-    text = (await stage.http.get("/metrics")).text
+        await gateway.http.get(f"/v1/models/{name}")
+    await gateway.http.post("/v1/nothing")
+    await gateway.http.get("/healthz")
+    await gateway.http.post("/v1/files", data={"purpose": "batch"}, files={"file": b"12345"})
+    text = (await gateway.http.get("/metrics")).text
     counts = dict(re.findall(r"^(batchwire_http_(?:requests|upload_bytes)_total\S*) (\S+)$", text, re.MULTILINE))
     assert counts == {
         'batchwire_http_requests_total{method="GET",route="/v1/models/{model_id=**}",status="200"}': "2.0",

@@ -29,7 +29,7 @@ def test_every_reason_has_a_row(reason: v1.ErrorReason.ValueType) -> None:
     assert (error.status, error.code) == (BY_REASON[reason].status, BY_REASON[reason].code)
     assert 400 <= error.status < 500
     assert (error.message, error.param, error.type) == ("Its words.", "field", "invalid_request_error")
-    body = OPENAI.error(error)["error"]
+    body = OPENAI.render_error(error)["error"]
     assert set(body) == {"message", "type", "param", "code"}
 
 
@@ -87,6 +87,6 @@ def test_a_purpose_that_there_is_not_has_no_code() -> None:
 def test_the_gateway_refuses_as_the_api_does() -> None:
     error = refusal(v1.ERROR_REASON_INVALID_VALUE, "No.", param="limit")
     assert isinstance(error, ApiError)
-    assert OPENAI.error(error) == {
+    assert OPENAI.render_error(error) == {
         "error": {"message": "No.", "type": "invalid_request_error", "param": "limit", "code": "invalid_value"}
     }

@@ -10,13 +10,13 @@ import openai.types
 import pytest
 from batchwire import v1
 
-from tests.unit.gateway.conftest import Stage, eventually
+from tests.unit.gateway.conftest import RunningGateway, eventually
 from tests.unit.gateway.fake_api import LATER, NOW, Failure
 
 
-async def test_a_batch_is_created_from_json_and_answered_with_every_key(stage: Stage) -> None:
+async def test_a_batch_is_created_from_json_and_answered_with_every_key(gateway: RunningGateway) -> None:
     body = {"input_file_id": "file-1", "endpoint": "/v1/embeddings", "completion_window": "24h", "metadata": {"a": "b"}}
-    reply = await stage.http.post("/v1/batches", json=body | {"replace": {"model": "x"}})
+    reply = await gateway.http.post("/v1/batches", json=body | {"replace": {"model": "x"}})
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "application/json"
     assert reply.json() == {
@@ -51,86 +51,88 @@ async def test_a_batch_is_created_from_json_and_answered_with_every_key(stage: S
     }
 
 
-async def test_objects_have_the_keys_of_openai_and_no_others(stage: Stage) -> None:
-    file = stage.api.store(b"{}\n")
-    batch = await stage.http.post("/v1/batches", json={})
+async def test_objects_have_the_keys_of_openai_and_no_others(gateway: RunningGateway) -> None:
+    file = gateway.api.store(b"{}\n")
+    batch = await gateway.http.post("/v1/batches", json={})
     assert set(batch.json()) == set(openai.types.Batch.model_fields)
-    found = await stage.http.get(f"/v1/files/{file.id}")
+    found = await gateway.http.get(f"/v1/files/{file.id}")
     assert set(found.json()) == set(openai.types.FileObject.model_fields)
-    upload = await stage.http.post("/v1/uploads", json={"bytes": 1})
+    upload = await gateway.http.post("/v1/uploads", json={"bytes": 1})
     assert set(upload.json()) == set(openai.types.Upload.model_fields)
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_both_spellings_of_a_path_are_served_without_a_redirect(stage: Stage, slash: str) -> None:
-    file = stage.api.store(b"{}\n")
+async def test_both_spellings_of_a_path_are_served_without_a_redirect(gateway: RunningGateway, slash: str) -> None:
+    file = gateway.api.store(b"{}\n")
     for path in ("/v1/files", f"/v1/files/{file.id}", f"/v1/files/{file.id}/content", "/v1/batches", "/v1/models/echo"):
-        reply = await stage.http.get(path + slash, follow_redirects=False)
+        reply = await gateway.http.get(path + slash, follow_redirects=False)
         assert reply.status_code == 200, path
-    created = await stage.http.post(f"/v1/batches{slash}", json={"endpoint": "x"})
+    created = await gateway.http.post(f"/v1/batches{slash}", json={"endpoint": "x"})
     assert created.status_code == 200
-    assert (await stage.http.post(f"/v1/batches/{created.json()['id']}/cancel{slash}")).status_code == 200
+    assert (await gateway.http.post(f"/v1/batches/{created.json()['id']}/cancel{slash}")).status_code == 200
 
 
-async def test_query_parameters_become_request_fields(stage: Stage) -> None:
+async def test_query_parameters_become_request_fields(gateway: RunningGateway) -> None:
     for number in range(3):
-        stage.api.store(b"%d\n" % number)
-    reply = await stage.http.get("/v1/files", params={"limit": "2", "order": "asc", "purpose": "batch", "unknown": "1"})
-    assert stage.api.requests[-1] == v1.ListFilesRequest(limit=2, order=v1.LIST_ORDER_ASC, purpose="batch")
+        gateway.api.store(b"%d\n" % number)
+    reply = await gateway.http.get(
+        "/v1/files", params={"limit": "2", "order": "asc", "purpose": "batch", "unknown": "1"}
+    )
+    assert gateway.api.requests[-1] == v1.ListFilesRequest(limit=2, order=v1.LIST_ORDER_ASC, purpose="batch")
     body = reply.json()
     assert (body["object"], body["first_id"], body["last_id"], body["has_more"]) == ("list", "file-0", "file-1", True)
     assert [file["id"] for file in body["data"]] == ["file-0", "file-1"]
 
 
-async def test_an_empty_list_has_null_ids(stage: Stage) -> None:
-    reply = await stage.http.get("/v1/batches")
+async def test_an_empty_list_has_null_ids(gateway: RunningGateway) -> None:
+    reply = await gateway.http.get("/v1/batches")
     assert reply.json() == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
 
 
-async def test_a_deleted_file_is_answered_with_a_body(stage: Stage) -> None:
-    file = stage.api.store(b"{}\n")
-    reply = await stage.http.delete(f"/v1/files/{file.id}", headers={"content-type": "application/json"})
+async def test_a_deleted_file_is_answered_with_a_body(gateway: RunningGateway) -> None:
+    file = gateway.api.store(b"{}\n")
+    reply = await gateway.http.delete(f"/v1/files/{file.id}", headers={"content-type": "application/json"})
     assert (reply.status_code, reply.json()) == (200, {"id": file.id, "object": "file", "deleted": True})
 
 
-async def test_models_are_listed_and_found_by_names_with_slashes(stage: Stage) -> None:
+async def test_models_are_listed_and_found_by_names_with_slashes(gateway: RunningGateway) -> None:
     model = {"object": "model", "id": "echo", "created": NOW.seconds, "owned_by": "batchwire"}
-    assert (await stage.http.get("/v1/models")).json() == {"object": "list", "data": [model]}
-    assert (await stage.http.get("/v1/models/Qwen/Qwen3-8B")).json()["id"] == "Qwen/Qwen3-8B"
-    assert (await stage.http.get("/v1/models/Qwen%2FQwen3%20%C3%A9/")).json()["id"] == "Qwen/Qwen3 é"
+    assert (await gateway.http.get("/v1/models")).json() == {"object": "list", "data": [model]}
+    assert (await gateway.http.get("/v1/models/Qwen/Qwen3-8B")).json()["id"] == "Qwen/Qwen3-8B"
+    assert (await gateway.http.get("/v1/models/Qwen%2FQwen3%20%C3%A9/")).json()["id"] == "Qwen/Qwen3 é"
 
 
-async def test_the_path_has_the_last_word(stage: Stage) -> None:
-    await stage.http.post("/v1/uploads/upload_1/complete", json={"upload_id": "other", "part_ids": [], "md5": None})
-    assert stage.api.requests[-1] == v1.CompleteUploadRequest(upload_id="upload_1")
+async def test_the_path_has_the_last_word(gateway: RunningGateway) -> None:
+    await gateway.http.post("/v1/uploads/upload_1/complete", json={"upload_id": "other", "part_ids": [], "md5": None})
+    assert gateway.api.requests[-1] == v1.CompleteUploadRequest(upload_id="upload_1")
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", None])
-async def test_json_is_read_whatever_the_content_type(stage: Stage, content_type: str | None) -> None:
+async def test_json_is_read_whatever_the_content_type(gateway: RunningGateway, content_type: str | None) -> None:
     headers = {"content-type": content_type} if content_type else {}
-    reply = await stage.http.post("/v1/uploads", content=b'{"bytes": 7, "purpose": "batch"}', headers=headers)
+    reply = await gateway.http.post("/v1/uploads", content=b'{"bytes": 7, "purpose": "batch"}', headers=headers)
     assert reply.json()["bytes"] == 7
 
 
-async def test_an_empty_body_is_no_error_of_its_own(stage: Stage) -> None:
-    created = await stage.http.post("/v1/batches", headers={"content-type": "application/json"})
+async def test_an_empty_body_is_no_error_of_its_own(gateway: RunningGateway) -> None:
+    created = await gateway.http.post("/v1/batches", headers={"content-type": "application/json"})
     assert created.status_code == 200
-    cancelled = await stage.http.post(
+    cancelled = await gateway.http.post(
         f"/v1/batches/{created.json()['id']}/cancel", headers={"content-type": "application/json"}
     )
     assert cancelled.json()["status"] == "cancelling"
 
 
-async def test_a_body_that_is_not_json_gets_the_hint(stage: Stage) -> None:
-    reply = await stage.http.post("/v1/batches", content=b"input_file_id=file-1&endpoint=x")
+async def test_a_body_that_is_not_json_gets_the_hint(gateway: RunningGateway) -> None:
+    reply = await gateway.http.post("/v1/batches", content=b"input_file_id=file-1&endpoint=x")
     error = reply.json()["error"]
     assert reply.status_code == 400
     assert error["message"].startswith("We could not parse the JSON body of your request. (HINT: ")
     assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", None, None)
 
 
-async def test_a_value_of_the_wrong_type_is_named(stage: Stage) -> None:
-    reply = await stage.http.post("/v1/batches", json={"metadata": {"tags": ["a"]}})
+async def test_a_value_of_the_wrong_type_is_named(gateway: RunningGateway) -> None:
+    reply = await gateway.http.post("/v1/batches", json={"metadata": {"tags": ["a"]}})
     assert reply.status_code == 400
     assert reply.json() == {
         "error": {
@@ -142,19 +144,19 @@ async def test_a_value_of_the_wrong_type_is_named(stage: Stage) -> None:
     }
 
 
-async def test_a_query_that_is_no_number_is_named(stage: Stage) -> None:
-    error = (await stage.http.get("/v1/files?limit=many")).json()["error"]
+async def test_a_query_that_is_no_number_is_named(gateway: RunningGateway) -> None:
+    error = (await gateway.http.get("/v1/files?limit=many")).json()["error"]
     assert (error["param"], error["code"]) == ("limit", "invalid_type")
 
 
-async def test_a_body_beyond_the_limit_is_refused(small_stage: Stage) -> None:
-    reply = await small_stage.http.post("/v1/batches", json={"metadata": {"a": "x" * 5000}})
+async def test_a_body_beyond_the_limit_is_refused(small_gateway: RunningGateway) -> None:
+    reply = await small_gateway.http.post("/v1/batches", json={"metadata": {"a": "x" * 5000}})
     assert reply.status_code == 413
     assert "1000 bytes" in reply.json()["error"]["message"]
 
 
-async def test_an_error_of_the_api_arrives_with_its_words(stage: Stage) -> None:
-    reply = await stage.http.get("/v1/files/file-x")
+async def test_an_error_of_the_api_arrives_with_its_words(gateway: RunningGateway) -> None:
+    reply = await gateway.http.get("/v1/files/file-x")
     assert reply.status_code == 404
     assert reply.json() == {
         "error": {
@@ -166,19 +168,19 @@ async def test_an_error_of_the_api_arrives_with_its_words(stage: Stage) -> None:
     }
 
 
-async def test_a_refused_cancel_forbids_retries(stage: Stage) -> None:
-    stage.api.batches["b"] = v1.Batch(id="b", status=v1.BATCH_STATUS_COMPLETED)
-    reply = await stage.http.post("/v1/batches/b/cancel")
+async def test_a_refused_cancel_forbids_retries(gateway: RunningGateway) -> None:
+    gateway.api.batches["b"] = v1.Batch(id="b", status=v1.BATCH_STATUS_COMPLETED)
+    reply = await gateway.http.post("/v1/batches/b/cancel")
     assert reply.status_code == 409
     assert reply.headers["x-should-retry"] == "false"
     assert reply.json()["error"]["message"] == "Cannot cancel a batch with status 'completed'."
 
 
 async def test_a_fault_of_the_api_tells_nothing_but_the_request_id(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    gateway: RunningGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stage.api.failures["*"] = Failure(grpc.StatusCode.INTERNAL, "secret: password=1")
-    reply = await stage.http.get("/v1/models")
+    gateway.api.failures["*"] = Failure(grpc.StatusCode.INTERNAL, "secret: password=1")
+    reply = await gateway.http.get("/v1/models")
     error = reply.json()["error"]
     assert (reply.status_code, error["type"]) == (500, "server_error")
     assert "secret" not in reply.text
@@ -186,23 +188,23 @@ async def test_a_fault_of_the_api_tells_nothing_but_the_request_id(
     assert reply.headers["x-request-id"] in caplog.text
 
 
-async def test_an_api_that_is_away_is_unavailable(stage: Stage) -> None:
-    await stage.grpc_server.stop(None)
-    reply = await stage.http.get("/v1/models")
+async def test_an_api_that_is_away_is_unavailable(gateway: RunningGateway) -> None:
+    await gateway.grpc_server.stop(None)
+    reply = await gateway.http.get("/v1/models")
     assert (reply.status_code, reply.json()["error"]["type"]) == (503, "server_error")
     assert "127.0.0.1" not in reply.text
 
 
-async def test_pushing_back_carries_when_to_come_again(stage: Stage) -> None:
-    stage.api.failures["*"] = Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "Slow down.", metadata={"retry_after": "3"})
-    reply = await stage.http.get("/v1/models")
+async def test_pushing_back_carries_when_to_come_again(gateway: RunningGateway) -> None:
+    gateway.api.failures["*"] = Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "Slow down.", metadata={"retry_after": "3"})
+    reply = await gateway.http.get("/v1/models")
     assert (reply.status_code, reply.headers["retry-after"]) == (429, "3")
     assert reply.json()["error"]["message"] == "Slow down."
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/v1/files/a/b/c", "/nowhere"])
-async def test_an_unknown_url_is_named(stage: Stage, path: str) -> None:
-    reply = await stage.http.post(path, json={})
+async def test_an_unknown_url_is_named(gateway: RunningGateway, path: str) -> None:
+    reply = await gateway.http.post(path, json={})
     assert reply.status_code == 404
     assert reply.json()["error"] == {
         "message": f"Invalid URL (POST {path})",
@@ -212,19 +214,19 @@ async def test_an_unknown_url_is_named(stage: Stage, path: str) -> None:
     }
 
 
-async def test_a_verb_that_a_path_has_not_is_named(stage: Stage) -> None:
-    reply = await stage.http.put("/v1/batches/batch_1", json={})
+async def test_a_verb_that_a_path_has_not_is_named(gateway: RunningGateway) -> None:
+    reply = await gateway.http.put("/v1/batches/batch_1", json={})
     assert (reply.status_code, reply.headers["allow"]) == (405, "DELETE, GET, HEAD")
     assert reply.json()["error"]["message"] == "Not allowed to PUT on /v1/batches/batch_1."
 
 
-async def test_a_caller_who_leaves_cancels_the_rpc(stage: Stage) -> None:
-    stage.api.hold.clear()
+async def test_a_caller_who_leaves_cancels_the_rpc(gateway: RunningGateway) -> None:
+    gateway.api.hold.clear()
     with pytest.raises(httpx.ReadTimeout):
-        await stage.http.get("/v1/files/file-1", timeout=httpx.Timeout(30, read=0.2))
-    await eventually(lambda: stage.api.cancelled == ["GetFileRequest"])
+        await gateway.http.get("/v1/files/file-1", timeout=httpx.Timeout(30, read=0.2))
+    await eventually(lambda: gateway.api.cancelled == ["GetFileRequest"])
 
 
-async def test_a_connection_serves_many_calls(stage: Stage) -> None:
-    replies = await asyncio.gather(*(stage.http.get("/v1/models/echo") for _ in range(20)))
+async def test_a_connection_serves_many_calls(gateway: RunningGateway) -> None:
+    replies = await asyncio.gather(*(gateway.http.get("/v1/models/echo") for _ in range(20)))
     assert {reply.status_code for reply in replies} == {200}

@@ -10,7 +10,7 @@ import pytest
 import requests
 from batchwire import v1
 
-from tests.unit.gateway.conftest import Stage
+from tests.unit.gateway.conftest import RunningGateway
 from tests.unit.gateway.fake_api import Failure
 from tests.unit.gateway.senders import curl, requested
 
@@ -32,8 +32,8 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-async def test_an_upload_is_answered_with_what_the_page_lists(stage: Stage, path: Path) -> None:
-    url = f"{stage.url}/openai/v1/files"
+async def test_an_upload_is_answered_with_what_the_page_lists(gateway: RunningGateway, path: Path) -> None:
+    url = f"{gateway.url}/openai/v1/files"
     code, file = await curl(url, "-H", "Authorization: Bearer k", "--form", "purpose=batch", "--form", f"file=@{path}")
     assert code == 0
     assert file["metadata"] == {"total_requests": 2}
@@ -43,8 +43,8 @@ async def test_an_upload_is_answered_with_what_the_page_lists(stage: Stage, path
 
 
 @pytest.mark.parametrize("prefix", ["/openai/v1", "/v1"])
-async def test_the_header_that_the_page_requires_does_no_harm(stage: Stage, path: Path, prefix: str) -> None:
-    url, json_header = f"{stage.url}{prefix}/files", "Content-Type: application/json"
+async def test_the_header_that_the_page_requires_does_no_harm(gateway: RunningGateway, path: Path, prefix: str) -> None:
+    url, json_header = f"{gateway.url}{prefix}/files", "Content-Type: application/json"
     code, file = await curl(url, "-H", json_header, "-F", f"file=@{path}", "-F", "purpose=batch")
     assert (code, file["bytes"]) == (0, len(INPUT))
     reply = await requested(
@@ -57,19 +57,19 @@ async def test_the_header_that_the_page_requires_does_no_harm(stage: Stage, path
     assert reply.json()["bytes"] == len(INPUT)
 
 
-async def test_an_input_is_kept_for_fifteen_days_unless_told_otherwise(stage: Stage, path: Path) -> None:
-    url = f"{stage.url}/openai/v1/files"
+async def test_an_input_is_kept_for_fifteen_days_unless_told_otherwise(gateway: RunningGateway, path: Path) -> None:
+    url = f"{gateway.url}/openai/v1/files"
     await curl(url, "-F", "purpose=batch", "-F", f"file=@{path}")
     await curl(url, "-F", "purpose=batch", "-F", "expires_after[seconds]=3600", "-F", f"file=@{path}")
-    kept = [upload.spec.expires_after for upload in stage.api.uploads]
+    kept = [upload.spec.expires_after for upload in gateway.api.uploads]
     assert kept == [v1.ExpiresAfter(anchor="created_at", seconds=each) for each in (FIFTEEN_DAYS, 3600)]
 
 
-async def test_a_batch_needs_no_window_and_its_lines_no_target(stage: Stage) -> None:
-    stage.api.store(INPUT)
+async def test_a_batch_needs_no_window_and_its_lines_no_target(gateway: RunningGateway) -> None:
+    gateway.api.store(INPUT)
     body = {"input_file_id": "file-0", "endpoint": "/v1/chat/completions"}
-    reply = await stage.http.post("/openai/v1/batches", json=body)
-    assert stage.api.requests[-1] == v1.CreateBatchRequest(
+    reply = await gateway.http.post("/openai/v1/batches", json=body)
+    assert gateway.api.requests[-1] == v1.CreateBatchRequest(
         input_file_id="file-0",
         endpoint="/v1/chat/completions",
         completion_window="24h",
@@ -81,26 +81,26 @@ async def test_a_batch_needs_no_window_and_its_lines_no_target(stage: Stage) -> 
     assert (batch["errors"], batch["output_file_id"], batch["error_file_id"]) == ("", "", "")
 
 
-async def test_a_window_of_its_older_pages_is_passed_on(stage: Stage) -> None:
-    stage.api.store(INPUT)
+async def test_a_window_of_its_older_pages_is_passed_on(gateway: RunningGateway) -> None:
+    gateway.api.store(INPUT)
     body = {"input_file_id": "file-0", "endpoint": "/v1/completions", "completion_window": "48h"}
-    assert (await stage.http.post("/openai/v1/batches", json=body)).json()["completion_window"] == "48h"
+    assert (await gateway.http.post("/openai/v1/batches", json=body)).json()["completion_window"] == "48h"
 
 
-async def test_faults_are_one_string(stage: Stage) -> None:
+async def test_faults_are_one_string(gateway: RunningGateway) -> None:
     faults = [v1.BatchError(code="c", message="Not JSON.", line=2), v1.BatchError(code="d", message="Empty.")]
-    stage.api.batches["b"] = v1.Batch(id="b", errors=faults, output_file_id="file-9")
-    batch = (await stage.http.get("/openai/v1/batches/b")).json()
+    gateway.api.batches["b"] = v1.Batch(id="b", errors=faults, output_file_id="file-9")
+    batch = (await gateway.http.get("/openai/v1/batches/b")).json()
     assert (batch["errors"], batch["output_file_id"]) == ("Line 2: Not JSON.\nEmpty.", "file-9")
 
 
-async def test_errors_are_those_of_openai(stage: Stage) -> None:
+async def test_errors_are_those_of_openai(gateway: RunningGateway) -> None:
     body = {"input_file_id": "file-x", "endpoint": "/v1/chat/completions"}
-    missing = await stage.http.post("/openai/v1/batches", json=body)
+    missing = await gateway.http.post("/openai/v1/batches", json=body)
     assert (missing.status_code, missing.json()["error"]["message"]) == (404, "No such File object: file-x")
     words = "Incorrect API key provided: sk-…"
-    stage.api.failures["*"] = Failure(grpc.StatusCode.UNAUTHENTICATED, words, "INVALID_API_KEY")
-    refused = await stage.http.get("/openai/v1/files")
+    gateway.api.failures["*"] = Failure(grpc.StatusCode.UNAUTHENTICATED, words, "INVALID_API_KEY")
+    refused = await gateway.http.get("/openai/v1/files")
     assert refused.status_code == 401
     assert refused.json()["error"] == {
         "message": words,
@@ -108,12 +108,12 @@ async def test_errors_are_those_of_openai(stage: Stage) -> None:
         "param": None,
         "code": "invalid_api_key",
     }
-    unknown = await stage.http.get("/openai/v1/nothing")
+    unknown = await gateway.http.get("/openai/v1/nothing")
     assert (unknown.status_code, set(unknown.json()["error"])) == (404, {"message", "type", "param", "code"})
 
 
-async def test_the_openai_sdk_goes_round(stage: Stage) -> None:
-    async with openai.AsyncOpenAI(base_url=f"{stage.url}/openai/v1", api_key="k", max_retries=0) as sdk:
+async def test_the_openai_sdk_goes_round(gateway: RunningGateway) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{gateway.url}/openai/v1", api_key="k", max_retries=0) as sdk:
         file = await sdk.files.create(file=("in.jsonl", INPUT), purpose="batch")
         assert getattr(file, "metadata") == {"total_requests": 2}  # noqa: B009 - a key that the type has not
         batch = await sdk.batches.create(

@@ -11,25 +11,25 @@ import pytest
 import pytest_asyncio
 from batchwire import v1
 
-from tests.unit.gateway.conftest import Stage
+from tests.unit.gateway.conftest import RunningGateway
 
 CONTENT = b'{"custom_id": "1"}\n' * 200_000
 
 
 @pytest_asyncio.fixture(params=[False, True], ids=["lax", "strict"])
-async def sdk(stage: Stage, request: pytest.FixtureRequest) -> AsyncIterator[openai.AsyncOpenAI]:
+async def sdk(gateway: RunningGateway, request: pytest.FixtureRequest) -> AsyncIterator[openai.AsyncOpenAI]:
     strict = bool(request.param)
     async with openai.AsyncOpenAI(
-        base_url=f"{stage.url}/v1", api_key="k", max_retries=0, _strict_response_validation=strict
+        base_url=f"{gateway.url}/v1", api_key="k", max_retries=0, _strict_response_validation=strict
     ) as client:
         yield client
 
 
-async def test_files_go_round(stage: Stage, sdk: openai.AsyncOpenAI) -> None:
+async def test_files_go_round(gateway: RunningGateway, sdk: openai.AsyncOpenAI) -> None:
     expiry = {"anchor": "created_at", "seconds": 3600}
     file = await sdk.files.create(file=("in.jsonl", CONTENT), purpose="batch", expires_after=expiry)  # type: ignore[arg-type]  # a TypedDict
     assert (file.filename, file.bytes, file.status) == ("in.jsonl", len(CONTENT), "processed")
-    assert stage.api.uploads[0].spec.expires_after.seconds == 3600
+    assert gateway.api.uploads[0].spec.expires_after.seconds == 3600
     assert (await sdk.files.retrieve(file.id)).id == file.id
     assert (await sdk.files.content(file.id)).content == CONTENT
     assert (await sdk.files.delete(file.id)).deleted
@@ -37,14 +37,14 @@ async def test_files_go_round(stage: Stage, sdk: openai.AsyncOpenAI) -> None:
         await sdk.files.retrieve(file.id)
 
 
-async def test_lists_are_paged_to_their_end(stage: Stage, sdk: openai.AsyncOpenAI) -> None:
+async def test_lists_are_paged_to_their_end(gateway: RunningGateway, sdk: openai.AsyncOpenAI) -> None:
     for _ in range(5):
-        stage.api.store(b"{}\n")
+        gateway.api.store(b"{}\n")
     assert [file.id async for file in sdk.files.list(limit=2, order="asc")] == [f"file-{n}" for n in range(5)]
-    assert len(stage.api.requests) == 3
+    assert len(gateway.api.requests) == 3
 
 
-async def test_batches_go_round(stage: Stage, sdk: openai.AsyncOpenAI) -> None:
+async def test_batches_go_round(gateway: RunningGateway, sdk: openai.AsyncOpenAI) -> None:
     batch = await sdk.batches.create(
         input_file_id="file-1",
         endpoint="/v1/chat/completions",
@@ -59,19 +59,19 @@ async def test_batches_go_round(stage: Stage, sdk: openai.AsyncOpenAI) -> None:
     assert [each.id async for each in sdk.batches.list(limit=1)] == [batch.id]
     assert (await sdk.batches.cancel(batch.id)).status == "cancelling"
     assert batch._request_id
-    stage.api.batches[batch.id].errors.append(v1.BatchError(code="c", message="m"))
+    gateway.api.batches[batch.id].errors.append(v1.BatchError(code="c", message="m"))
     failed = await sdk.batches.retrieve(batch.id)
     assert failed.errors is not None
     assert failed.errors.data is not None
     assert (failed.errors.data[0].code, failed.errors.data[0].line) == ("c", None)
 
 
-async def test_a_refused_cancel_is_asked_for_once(stage: Stage) -> None:
-    stage.api.batches["b"] = v1.Batch(id="b", status=v1.BATCH_STATUS_COMPLETED)
-    async with openai.AsyncOpenAI(base_url=f"{stage.url}/v1", api_key="k", max_retries=2) as client:
+async def test_a_refused_cancel_is_asked_for_once(gateway: RunningGateway) -> None:
+    gateway.api.batches["b"] = v1.Batch(id="b", status=v1.BATCH_STATUS_COMPLETED)
+    async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="k", max_retries=2) as client:
         with pytest.raises(openai.ConflictError, match="Cannot cancel a batch with status 'completed'"):
             await client.batches.cancel("b")
-    assert len(stage.api.requests) == 1
+    assert len(gateway.api.requests) == 1
 
 
 async def test_large_files_go_in_parts(sdk: openai.AsyncOpenAI) -> None:
@@ -94,16 +94,16 @@ async def test_models_are_found(sdk: openai.AsyncOpenAI) -> None:
     assert (await sdk.models.retrieve("Qwen/Qwen3-8B")).id == "Qwen/Qwen3-8B"
 
 
-async def test_a_refused_upload_is_seen_and_not_a_broken_pipe(stage: Stage, sdk: openai.AsyncOpenAI) -> None:
-    stage.api.max_upload_bytes = 100_000
+async def test_a_refused_upload_is_seen_and_not_a_broken_pipe(gateway: RunningGateway, sdk: openai.AsyncOpenAI) -> None:
+    gateway.api.max_upload_bytes = 100_000
     with pytest.raises(openai.APIStatusError, match="File is too large") as refused:
         await sdk.files.create(file=("in.jsonl", CONTENT), purpose="batch")
     assert refused.value.status_code == 413
 
 
-async def test_the_sync_client_works_the_same(stage: Stage) -> None:
+async def test_the_sync_client_works_the_same(gateway: RunningGateway) -> None:
     def go_round() -> bytes:
-        with openai.OpenAI(base_url=f"{stage.url}/v1", api_key="k", _strict_response_validation=True) as client:
+        with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="k", _strict_response_validation=True) as client:
             file = client.files.create(file=io.BytesIO(CONTENT), purpose="batch")
             assert file.filename == "upload"
             client.batches.create(input_file_id=file.id, endpoint="/v1/embeddings", completion_window="24h")
@@ -111,13 +111,13 @@ async def test_the_sync_client_works_the_same(stage: Stage) -> None:
             return client.files.content(file.id).read()
 
     assert await asyncio.to_thread(go_round) == CONTENT
-    assert stage.api.metadata["authorization"] == "Bearer k"
+    assert gateway.api.metadata["authorization"] == "Bearer k"
 
 
-async def test_an_event_stream_is_read_by_the_sdk(stage: Stage, sdk: openai.AsyncOpenAI) -> None:
-    stage.api.batches["b"] = v1.Batch(id="b")
-    await stage.api.snapshots.put(v1.Batch(id="b", status=v1.BATCH_STATUS_COMPLETED))
-    await stage.api.snapshots.put(None)
+async def test_an_event_stream_is_read_by_the_sdk(gateway: RunningGateway, sdk: openai.AsyncOpenAI) -> None:
+    gateway.api.batches["b"] = v1.Batch(id="b")
+    await gateway.api.snapshots.put(v1.Batch(id="b", status=v1.BATCH_STATUS_COMPLETED))
+    await gateway.api.snapshots.put(None)
     stream = await sdk.get(
         "/batches/b/events", cast_to=openai.types.Batch, stream=True, stream_cls=openai.AsyncStream[object]
     )

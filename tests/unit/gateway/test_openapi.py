@@ -13,7 +13,7 @@ from batchwire_server.gateway.dialects import DIALECTS, Dialect
 from batchwire_server.gateway.openapi.document import document
 from batchwire_server.gateway.routes import Routes
 
-from tests.unit.gateway.conftest import Stage
+from tests.unit.gateway.conftest import RunningGateway
 from tests.unit.gateway.fake_api import LATER, NOW, Failure
 
 DOCUMENT = document(DIALECTS)
@@ -86,19 +86,19 @@ def test_the_checker_finds_what_is_wrong() -> None:
 
 def test_the_document_lists_every_route_and_every_route_is_listed() -> None:
     routes = {(route.verb.lower(), route.template.replace("=**", "")) for route in Routes(DIALECTS).all}
-    probes = {("get", dialect.spell(each)) for dialect in DIALECTS for each in dialect.probes}
+    probes = {("get", dialect.path_for(each)) for dialect in DIALECTS for each in dialect.probe_paths}
     listed = {(verb, path) for path, verbs in DOCUMENT["paths"].items() for verb in verbs}
     assert listed == routes | probes
 
 
-async def test_the_document_is_served_and_every_path_of_it_is_known(stage: Stage) -> None:
-    served = (await stage.http.get("/openapi.json")).json()
+async def test_the_document_is_served_and_every_path_of_it_is_known(gateway: RunningGateway) -> None:
+    served = (await gateway.http.get("/openapi.json")).json()
     assert served == DOCUMENT
     assert served["openapi"].startswith("3.1")
-    stage.api.failures["*"] = Failure(grpc.StatusCode.PERMISSION_DENIED, "It is there.")
+    gateway.api.failures["*"] = Failure(grpc.StatusCode.PERMISSION_DENIED, "It is there.")
     for path, verbs in served["paths"].items():
         for verb in verbs:
-            reply = await stage.http.request(verb, re.sub(r"\{\w+\}", "x", path))
+            reply = await gateway.http.request(verb, re.sub(r"\{\w+\}", "x", path))
             assert reply.status_code in {200, 400, 403}, (verb, path, reply.text)
 
 
@@ -119,11 +119,11 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 @by_dialect
-async def test_replies_are_as_described(stage: Stage, dialect: Dialect) -> None:
+async def test_replies_are_as_described(gateway: RunningGateway, dialect: Dialect) -> None:
     def at(path: str) -> str:
-        return str(dialect.spell(path))
+        return str(dialect.path_for(path))
 
-    stage.api.store(b"{}\n")
+    gateway.api.store(b"{}\n")
     full = v1.Batch(
         id="b",
         errors=[v1.BatchError(code="c", message="m", param="p", line=1), v1.BatchError(code="c", message="m")],
@@ -136,7 +136,7 @@ async def test_replies_are_as_described(stage: Stage, dialect: Dialect) -> None:
         input_file_name="in.jsonl",
         usage=v1.Usage(total_tokens=3),
     )
-    stage.api.batches |= {"b": full, "empty": v1.Batch(id="empty")}
+    gateway.api.batches |= {"b": full, "empty": v1.Batch(id="empty")}
     calls: list[tuple[str, str, str, dict[str, Any]]] = [
         ("get", "/v1/files", "", {}),
         ("get", "/v1/files/{file_id}", "file-0", {}),
@@ -165,24 +165,26 @@ async def test_replies_are_as_described(stage: Stage, dialect: Dialect) -> None:
     ]
     assert {(verb, at(path)) for verb, path, _, _ in calls} == set(operations_in("application/json", dialect))
     for verb, path, variable, options in calls:
-        reply = await stage.http.request(verb, re.sub(r"\{\w+\}", variable, at(path)), **options)
+        reply = await gateway.http.request(verb, re.sub(r"\{\w+\}", variable, at(path)), **options)
         assert reply.status_code == 200, (verb, path, reply.text)
         assert list(faults(reply_schema(verb, at(path)), reply.json())) == [], (verb, path)
     for code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INVALID_ARGUMENT):
-        stage.api.failures["*"] = Failure(code, "No.")
-        refused = await stage.http.get(at("/v1/files"))
+        gateway.api.failures["*"] = Failure(code, "No.")
+        refused = await gateway.http.get(at("/v1/files"))
         assert list(faults(reply_schema("get", at("/v1/files"), "default"), refused.json())) == []
 
 
 @by_dialect
-async def test_replies_that_are_no_json_have_the_type_that_is_described(stage: Stage, dialect: Dialect) -> None:
-    stage.api.store(b"{}\n")
-    stage.api.batches["file-0"] = v1.Batch(id="file-0")
-    for media_type in (dialect.content_type, "text/event-stream", "application/jsonl"):
+async def test_replies_that_are_no_json_have_the_type_that_is_described(
+    gateway: RunningGateway, dialect: Dialect
+) -> None:
+    gateway.api.store(b"{}\n")
+    gateway.api.batches["file-0"] = v1.Batch(id="file-0")
+    for media_type in (dialect.file_content_type, "text/event-stream", "application/jsonl"):
         for verb, path in operations_in(media_type, dialect):
-            stage.api.snapshots.put_nowait(None)
-            stage.api.lines.put_nowait(None)
-            reply = await stage.http.request(verb, re.sub(r"\{\w+\}", "file-0", path))
+            gateway.api.snapshots.put_nowait(None)
+            gateway.api.lines.put_nowait(None)
+            reply = await gateway.http.request(verb, re.sub(r"\{\w+\}", "file-0", path))
             assert (reply.status_code, reply.headers["content-type"].partition(";")[0]) == (200, media_type)
     others = {
         kind
@@ -191,13 +193,13 @@ async def test_replies_that_are_no_json_have_the_type_that_is_described(stage: S
         for kind in each["responses"]["200"].get("content", {})
     }
     assert others == {"application/json", "text/event-stream", "application/jsonl"} | {
-        each.content_type for each in DIALECTS
+        each.file_content_type for each in DIALECTS
     }
 
 
 @by_dialect
 def test_what_a_dialect_means_by_default_is_not_required(dialect: Dialect) -> None:
-    path = str(dialect.spell("/v1/batches"))
+    path = str(dialect.path_for("/v1/batches"))
     body = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
     window = body["properties"]["completion_window"]
     required, for_a_retry = body["anyOf"]
@@ -209,13 +211,13 @@ def test_what_a_dialect_means_by_default_is_not_required(dialect: Dialect) -> No
 
 
 @by_dialect
-async def test_metadata_is_as_free_as_described(stage: Stage, dialect: Dialect) -> None:
-    path = str(dialect.spell("/v1/batches"))
+async def test_metadata_is_as_free_as_described(gateway: RunningGateway, dialect: Dialect) -> None:
+    path = str(dialect.path_for("/v1/batches"))
     body = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
     strings_only = body["properties"]["metadata"].get("additionalProperties") == {"type": "string"}
-    stage.api.store(b"{}\n")
+    gateway.api.store(b"{}\n")
     wanted = {"input_file_id": "file-0", "endpoint": "/v1/x", "completion_window": "24h", "metadata": {"a": [1]}}
-    reply = await stage.http.post(path, json=wanted)
+    reply = await gateway.http.post(path, json=wanted)
     assert reply.status_code == (400 if strings_only else 200)
 
 

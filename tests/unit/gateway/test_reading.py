@@ -5,20 +5,20 @@ from typing import Any
 import pytest
 from batchwire import v1
 from batchwire_server.gateway.errors import ApiError
-from batchwire_server.gateway.transcoding.requests import Reading
+from batchwire_server.gateway.transcoding.requests import RequestMapping
 from starlette.datastructures import Headers
 
-READING = Reading(
+MAPPING = RequestMapping(
     defaults={"CreateBatchRequest": {"completion_window": "24h", "line_rules": {"default_target": True}}},
     headers={"x-given": lambda text: {"completion_window": text, "metadata": {"from": "header", "a": "b"}}},
-    reshaped={"CreateBatchRequest": lambda values: {**values, "endpoint": "/v1/x"}},
+    transforms={"CreateBatchRequest": lambda values: {**values, "endpoint": "/v1/x"}},
 )
 
 
 def read(body: bytes = b"", **headers: str) -> v1.CreateBatchRequest:
     request = v1.CreateBatchRequest()
-    READING.begin(request, Headers({name.replace("_", "-"): value for name, value in headers.items()}))
-    READING.take(request, body)
+    MAPPING.apply_defaults(request, Headers({name.replace("_", "-"): value for name, value in headers.items()}))
+    MAPPING.apply_body(request, body)
     return request
 
 
@@ -43,7 +43,7 @@ def test_objects_are_united() -> None:
 
 def test_other_messages_are_left_alone() -> None:
     request = v1.CreateUploadRequest()
-    READING.begin(request, Headers({"x-given": "48h"}))
+    MAPPING.apply_defaults(request, Headers({"x-given": "48h"}))
     assert request == v1.CreateUploadRequest()
 
 

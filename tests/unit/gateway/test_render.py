@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from batchwire import v1
 from batchwire_server.gateway.dialects import OPENAI
-from batchwire_server.gateway.transcoding.descriptors import enum_words
+from batchwire_server.gateway.transcoding.descriptors import enum_names
 from google.protobuf.timestamp_pb2 import Timestamp
 
-render = OPENAI.shape.render
+render = OPENAI.response_mapping.render
 
 
 def test_every_status_has_its_word() -> None:
@@ -23,7 +23,7 @@ def test_every_status_has_its_word() -> None:
         7: "cancelling",
         8: "cancelled",
     }
-    assert dict(enum_words(v1.ListOrder.DESCRIPTOR)) == {1: "asc", 2: "desc"}
+    assert dict(enum_names(v1.ListOrder.DESCRIPTOR)) == {1: "asc", 2: "desc"}
 
 
 def test_errors_are_a_list_object_and_null_when_there_are_none() -> None:

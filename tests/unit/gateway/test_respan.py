@@ -13,7 +13,7 @@ import pytest
 import requests
 from batchwire import v1
 
-from tests.unit.gateway.conftest import Stage
+from tests.unit.gateway.conftest import RunningGateway
 from tests.unit.gateway.fake_api import Failure
 from tests.unit.gateway.senders import curl, needs_node, node, requested
 
@@ -50,20 +50,20 @@ def check(file: Any) -> None:
 
 
 @pytest.mark.parametrize("url", ["/api/files/", "/api/files", "/v1/files/"])
-async def test_the_pages_curl_uploads(stage: Stage, path: Path, url: str) -> None:
+async def test_the_pages_curl_uploads(gateway: RunningGateway, path: Path, url: str) -> None:
     code, file = await curl(
-        stage.url + url, "-H", "Authorization: Bearer YOUR_API_KEY", "-F", f"file=@{path}", "-F", "purpose=batch"
+        gateway.url + url, "-H", "Authorization: Bearer YOUR_API_KEY", "-F", f"file=@{path}", "-F", "purpose=batch"
     )
     assert code == 0
     check(file)
-    assert stage.api.metadata["authorization"] == "Bearer YOUR_API_KEY"
+    assert gateway.api.metadata["authorization"] == "Bearer YOUR_API_KEY"
 
 
-async def test_the_pages_python_uploads(stage: Stage, path: Path) -> None:
+async def test_the_pages_python_uploads(gateway: RunningGateway, path: Path) -> None:
     with path.open("rb") as f:
         reply = await requested(
             requests.post,
-            f"{stage.url}/api/files/",
+            f"{gateway.url}/api/files/",
             headers={"Authorization": "Bearer YOUR_API_KEY"},
             files={"file": f},
             data={"purpose": "batch"},
@@ -73,19 +73,19 @@ async def test_the_pages_python_uploads(stage: Stage, path: Path) -> None:
 
 
 @needs_node
-async def test_the_pages_typescript_uploads(stage: Stage) -> None:
+async def test_the_pages_typescript_uploads(gateway: RunningGateway) -> None:
     script = f"(async () => {{ {FETCH} }})()"
-    check(await node(script, f"{stage.url}/api/files/", INPUT.decode()))
+    check(await node(script, f"{gateway.url}/api/files/", INPUT.decode()))
 
 
 @pytest.mark.parametrize("slash", ["/", ""])
-async def test_every_path_has_both_forms(stage: Stage, slash: str) -> None:
-    file = stage.api.store(INPUT)
-    stage.api.batches["b"] = v1.Batch(id="b")
+async def test_every_path_has_both_forms(gateway: RunningGateway, slash: str) -> None:
+    file = gateway.api.store(INPUT)
+    gateway.api.batches["b"] = v1.Batch(id="b")
     for url in ("/api/files", f"/api/files/{file.id}", f"/api/files/{file.id}/content", "/api/v1/batches"):
-        assert (await stage.http.get(url + slash)).status_code == 200, url
-    assert (await stage.http.post(f"/api/v1/batches/b/cancel{slash}")).json()["status"] == "cancelling"
-    listed = (await stage.http.get(f"/api/files{slash}")).json()
+        assert (await gateway.http.get(url + slash)).status_code == 200, url
+    assert (await gateway.http.post(f"/api/v1/batches/b/cancel{slash}")).json()["status"] == "cancelling"
+    listed = (await gateway.http.get(f"/api/files{slash}")).json()
     assert (listed["object"], listed["has_more"]) == ("list", False)
 
 
@@ -119,9 +119,11 @@ async def test_every_path_has_both_forms(stage: Stage, slash: str) -> None:
         ),
     ],
 )
-async def test_an_error_has_the_shape_of_its_kind(stage: Stage, failure: Failure, status: int, body: Any) -> None:
-    stage.api.failures["*"] = failure
-    reply = await stage.http.get("/api/files/file-xyz/")
+async def test_an_error_has_the_shape_of_its_kind(
+    gateway: RunningGateway, failure: Failure, status: int, body: Any
+) -> None:
+    gateway.api.failures["*"] = failure
+    reply = await gateway.http.get("/api/files/file-xyz/")
     assert (reply.status_code, reply.json()) == (status, body)
 
 
@@ -132,21 +134,21 @@ TEXT = json.dumps(PARAMS, ensure_ascii=False).encode()
 
 @pytest.mark.parametrize("header", ["X-Data-Respan-Params", "X-Data-Keywordsai-Params"])
 @pytest.mark.parametrize("value", [TEXT, base64.b64encode(TEXT), base64.urlsafe_b64encode(TEXT).rstrip(b"=")])
-async def test_parameters_in_a_header_become_metadata(stage: Stage, header: str, value: bytes) -> None:
-    stage.api.store(INPUT)
+async def test_parameters_in_a_header_become_metadata(gateway: RunningGateway, header: str, value: bytes) -> None:
+    gateway.api.store(INPUT)
     body = {"input_file_id": "file-0", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
-    reply = await stage.http.post("/api/v1/batches/", json=body, headers=[(header.encode(), value)])
-    request = stage.api.requests[-1]
+    reply = await gateway.http.post("/api/v1/batches/", json=body, headers=[(header.encode(), value)])
+    request = gateway.api.requests[-1]
     assert isinstance(request, v1.CreateBatchRequest)
     assert dict(request.metadata) == KEPT
     assert reply.json()["metadata"] == {"customer_identifier": "c-1", "environment": "prod", "team": "ü", "n": 3}
 
 
-async def test_parameters_in_the_body_are_the_same_and_win(stage: Stage) -> None:
-    stage.api.store(INPUT)
+async def test_parameters_in_the_body_are_the_same_and_win(gateway: RunningGateway) -> None:
+    gateway.api.store(INPUT)
     body = {"input_file_id": "file-0", "thread_identifier": "t", "customer_identifier": "c-2", "metadata": {"a": [1]}}
     headers = {"X-Data-Respan-Params": json.dumps(PARAMS | {"metadata": {"a": "b"}})}
-    reply = await stage.http.post("/api/v1/batches", json=body, headers=headers)
+    reply = await gateway.http.post("/api/v1/batches", json=body, headers=headers)
     assert reply.json()["metadata"] == {
         "customer_identifier": "c-2",
         "environment": "prod",
@@ -156,16 +158,16 @@ async def test_parameters_in_the_body_are_the_same_and_win(stage: Stage) -> None
 
 
 @pytest.mark.parametrize("value", ["{", "[]", "nonsense!", "bm9uc2Vuc2U=", ""])
-async def test_parameters_that_cannot_be_read_are_refused(stage: Stage, value: str) -> None:
-    reply = await stage.http.post("/api/v1/batches/", json={}, headers={"X-Data-Respan-Params": value})
+async def test_parameters_that_cannot_be_read_are_refused(gateway: RunningGateway, value: str) -> None:
+    reply = await gateway.http.post("/api/v1/batches/", json={}, headers={"X-Data-Respan-Params": value})
     assert reply.status_code == 400
     assert reply.json()["error"]["message"] == (
         "X-Data-Respan-Params must be a JSON object, or a JSON object in Base64."
     )
 
 
-async def test_an_upload_takes_the_header_and_keeps_nothing_of_it(stage: Stage, path: Path) -> None:
-    url = f"{stage.url}/api/files/"
+async def test_an_upload_takes_the_header_and_keeps_nothing_of_it(gateway: RunningGateway, path: Path) -> None:
+    url = f"{gateway.url}/api/files/"
     header = 'X-Data-Respan-Params: {"customer_identifier": "c", "purpose": "x"}'
     code, file = await curl(url, "-H", header, "-F", f"file=@{path}", "-F", "purpose=batch")
     assert (code, file["purpose"]) == (0, "batch")
@@ -173,11 +175,11 @@ async def test_an_upload_takes_the_header_and_keeps_nothing_of_it(stage: Stage, 
     assert "must be a JSON object" in refused["error"]["message"]
 
 
-async def test_the_openai_sdk_goes_round_on_each_prefix(stage: Stage) -> None:
-    async with openai.AsyncOpenAI(base_url=f"{stage.url}/api", api_key="k", max_retries=0) as files:
+async def test_the_openai_sdk_goes_round_on_each_prefix(gateway: RunningGateway) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{gateway.url}/api", api_key="k", max_retries=0) as files:
         file = await files.files.create(file=("in.jsonl", INPUT), purpose="batch")
         assert [each.id async for each in files.files.list()] == [file.id]
-    async with openai.AsyncOpenAI(base_url=f"{stage.url}/api/v1", api_key="k", max_retries=0) as batches:
+    async with openai.AsyncOpenAI(base_url=f"{gateway.url}/api/v1", api_key="k", max_retries=0) as batches:
         batch = await batches.batches.create(
             input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
         )

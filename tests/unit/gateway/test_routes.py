@@ -73,7 +73,7 @@ def test_a_wrong_verb_is_told_the_right_ones() -> None:
 def test_an_unknown_url_is_answered_in_the_dialect_of_its_prefix() -> None:
     assert ROUTES.dialect_of("/v1/nothing") is OPENAI
     assert ROUTES.dialect_of("/nothing") is OPENAI
-    names = {prefix: ROUTES.dialect_of(f"{prefix}/nothing").name for each in DIALECTS for prefix in each.prefixes}
+    names = {prefix: ROUTES.dialect_of(f"{prefix}/nothing").name for each in DIALECTS for prefix in each.url_prefixes}
     assert names == {
         "/v1": "openai",
         "/openai": "azure",

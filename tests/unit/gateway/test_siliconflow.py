@@ -9,7 +9,7 @@ import openai
 import pytest
 from batchwire import v1
 
-from tests.unit.gateway.conftest import Stage
+from tests.unit.gateway.conftest import RunningGateway
 from tests.unit.gateway.fake_api import LATER, NOW, Failure
 from tests.unit.gateway.senders import curl
 
@@ -44,17 +44,17 @@ KEYS = [
 ]
 
 
-async def create(stage: Stage, window: str = "24h", prefix: str = "/siliconflow/v1") -> Any:
-    stage.api.store(INPUT, "nightly.jsonl")
+async def create(gateway: RunningGateway, window: str = "24h", prefix: str = "/siliconflow/v1") -> Any:
+    gateway.api.store(INPUT, "nightly.jsonl")
     header = "Content-Type: application/json"
-    url = f"{stage.url}{prefix}/batches"
+    url = f"{gateway.url}{prefix}/batches"
     code, batch = await curl(url, "-H", "Authorization: Bearer k", "-H", header, "-d", CREATE % window)
     assert code == 0
     return batch
 
 
-async def test_a_batch_is_answered_with_what_the_page_lists(stage: Stage) -> None:
-    batch = await create(stage)
+async def test_a_batch_is_answered_with_what_the_page_lists(gateway: RunningGateway) -> None:
+    batch = await create(gateway)
     assert set(KEYS) <= set(batch)
     assert {key: batch[key] for key in KEYS} == {
         **dict.fromkeys(KEYS),
@@ -70,7 +70,7 @@ async def test_a_batch_is_answered_with_what_the_page_lists(stage: Stage) -> Non
         "metadata": {"description": "nightly eval job"},
     }
     assert batch["file_name"] == "nightly.jsonl"
-    assert stage.api.requests[-1] == v1.CreateBatchRequest(
+    assert gateway.api.requests[-1] == v1.CreateBatchRequest(
         input_file_id="file-0",
         endpoint="/v1/chat/completions",
         completion_window="24h",
@@ -82,32 +82,34 @@ async def test_a_batch_is_answered_with_what_the_page_lists(stage: Stage) -> Non
 
 
 @pytest.mark.parametrize("prefix", ["/siliconflow/v1", "/v1"])
-async def test_the_longest_window_and_a_replaced_model_are_passed_on_everywhere(stage: Stage, prefix: str) -> None:
-    batch = await create(stage, "336h", prefix)
+async def test_the_longest_window_and_a_replaced_model_are_passed_on_everywhere(
+    gateway: RunningGateway, prefix: str
+) -> None:
+    batch = await create(gateway, "336h", prefix)
     assert batch["completion_window"] == "336h"
-    request = stage.api.requests[-1]
+    request = gateway.api.requests[-1]
     assert isinstance(request, v1.CreateBatchRequest)
     assert request.replace.model == "deepseek-ai/DeepSeek-V3"
     assert "replace" not in batch
 
 
 @pytest.mark.parametrize("window", ["24h", "1440m", "86400s", "1d", "336h", "14d"])
-async def test_a_window_within_its_bounds_is_taken(stage: Stage, window: str) -> None:
-    assert (await create(stage, window))["completion_window"] == window
+async def test_a_window_within_its_bounds_is_taken(gateway: RunningGateway, window: str) -> None:
+    assert (await create(gateway, window))["completion_window"] == window
 
 
 @pytest.mark.parametrize("window", ["23h", "1h", "86399s", "337h", "15d", "0h"])
-async def test_a_window_outside_its_bounds_is_refused_in_its_words(stage: Stage, window: str) -> None:
-    refused = await create(stage, window)
+async def test_a_window_outside_its_bounds_is_refused_in_its_words(gateway: RunningGateway, window: str) -> None:
+    refused = await create(gateway, window)
     message = f"Invalid value: '{window}'. Supported values are: '24h' to '336h'."
     assert refused == {"code": 20012, "message": message, "data": "completion_window"}
-    assert (await create(stage, window, "/v1")).get("object") == "batch", "the api's to refuse"
+    assert (await create(gateway, window, "/v1")).get("object") == "batch", "the api's to refuse"
 
 
 @pytest.mark.parametrize("window", ["tomorrow", "", "24", "24 h"])
-async def test_what_is_no_window_is_left_to_the_api(stage: Stage, window: str) -> None:
-    await create(stage, window)
-    request = stage.api.requests[-1]
+async def test_what_is_no_window_is_left_to_the_api(gateway: RunningGateway, window: str) -> None:
+    await create(gateway, window)
+    request = gateway.api.requests[-1]
     assert isinstance(request, v1.CreateBatchRequest)
     assert request.completion_window == window
 
@@ -115,24 +117,24 @@ async def test_what_is_no_window_is_left_to_the_api(stage: Stage, window: str) -
 @pytest.mark.parametrize("status", v1.BatchStatus.values()[1:])
 @pytest.mark.parametrize("ended", [0, 1])
 async def test_a_batch_is_in_the_queue_until_a_line_of_it_has_ended(
-    stage: Stage, status: v1.BatchStatus.ValueType, ended: int
+    gateway: RunningGateway, status: v1.BatchStatus.ValueType, ended: int
 ) -> None:
-    stage.api.batches["b"] = v1.Batch(id="b", status=status, request_counts=v1.RequestCounts(total=2, failed=ended))
+    gateway.api.batches["b"] = v1.Batch(id="b", status=status, request_counts=v1.RequestCounts(total=2, failed=ended))
     plain, word = [
-        (await stage.http.get(f"{prefix}/batches/b")).json()["status"] for prefix in ("/v1", "/siliconflow/v1")
+        (await gateway.http.get(f"{prefix}/batches/b")).json()["status"] for prefix in ("/v1", "/siliconflow/v1")
     ]
     waits = plain == "validating" or (plain == "in_progress" and not ended)
     assert word == ("in_queue" if waits else plain)
 
 
-async def test_faults_are_a_list_of_strings(stage: Stage) -> None:
-    stage.api.batches["b"] = v1.Batch(id="b", errors=[v1.BatchError(code="c", message="Not JSON.", line=2)])
-    assert (await stage.http.get("/siliconflow/v1/batches/b")).json()["errors"] == ["Line 2: Not JSON."]
+async def test_faults_are_a_list_of_strings(gateway: RunningGateway) -> None:
+    gateway.api.batches["b"] = v1.Batch(id="b", errors=[v1.BatchError(code="c", message="Not JSON.", line=2)])
+    assert (await gateway.http.get("/siliconflow/v1/batches/b")).json()["errors"] == ["Line 2: Not JSON."]
 
 
-async def test_an_upload_is_answered_wrapped_and_plain_at_once(stage: Stage) -> None:
+async def test_an_upload_is_answered_wrapped_and_plain_at_once(gateway: RunningGateway) -> None:
     form = {"data": {"purpose": "batch"}, "files": {"file": ("in.jsonl", INPUT)}}
-    reply = (await stage.http.post("/siliconflow/v1/files", **form)).json()  # type: ignore[arg-type]  # as httpx takes them
+    reply = (await gateway.http.post("/siliconflow/v1/files", **form)).json()  # type: ignore[arg-type]  # as httpx takes them
     assert (reply["id"], reply["status"], reply["code"], reply["message"]) == ("file-0", "processed", 20000, "Ok")
     assert reply["data"] == {
         "id": "file-0",
@@ -142,13 +144,13 @@ async def test_an_upload_is_answered_wrapped_and_plain_at_once(stage: Stage) -> 
         "filename": "in.jsonl",
         "purpose": "batch",
     }
-    assert "data" not in (await stage.http.get("/siliconflow/v1/files/file-0")).json()
+    assert "data" not in (await gateway.http.get("/siliconflow/v1/files/file-0")).json()
 
 
 @pytest.mark.parametrize("strict", [False, True])
-async def test_the_guides_way_to_the_id_works_and_so_does_openais(stage: Stage, strict: bool) -> None:
+async def test_the_guides_way_to_the_id_works_and_so_does_openais(gateway: RunningGateway, strict: bool) -> None:
     async with openai.AsyncOpenAI(
-        base_url=f"{stage.url}/siliconflow/v1", api_key="k", max_retries=0, _strict_response_validation=strict
+        base_url=f"{gateway.url}/siliconflow/v1", api_key="k", max_retries=0, _strict_response_validation=strict
     ) as sdk:
         batch_input_file = await sdk.files.create(file=("in.jsonl", INPUT), purpose="batch")
         data: dict[str, Any] = getattr(batch_input_file, "data")  # noqa: B009 - a key that the type has not
@@ -156,9 +158,9 @@ async def test_the_guides_way_to_the_id_works_and_so_does_openais(stage: Stage, 
         assert [file.id async for file in sdk.files.list(purpose="batch")] == [batch_input_file.id]
 
 
-async def test_the_openai_sdk_goes_round(stage: Stage) -> None:
-    stage.api.store(INPUT)
-    async with openai.AsyncOpenAI(base_url=f"{stage.url}/siliconflow/v1", api_key="k", max_retries=0) as sdk:
+async def test_the_openai_sdk_goes_round(gateway: RunningGateway) -> None:
+    gateway.api.store(INPUT)
+    async with openai.AsyncOpenAI(base_url=f"{gateway.url}/siliconflow/v1", api_key="k", max_retries=0) as sdk:
         batch = await sdk.batches.create(
             input_file_id="file-0",
             endpoint="/v1/chat/completions",
@@ -167,17 +169,19 @@ async def test_the_openai_sdk_goes_round(stage: Stage) -> None:
         )
         assert (await sdk.batches.retrieve(batch.id)).status == "in_queue"  # type: ignore[comparison-overlap]  # not OpenAI's word
         assert (await sdk.batches.cancel(batch.id)).status == "cancelling"
-        stage.api.failures["*"] = Failure(grpc.StatusCode.INVALID_ARGUMENT, "No.", "INVALID_VALUE", {"param": "limit"})
+        gateway.api.failures["*"] = Failure(
+            grpc.StatusCode.INVALID_ARGUMENT, "No.", "INVALID_VALUE", {"param": "limit"}
+        )
         with pytest.raises(openai.BadRequestError) as refused:
             await sdk.batches.retrieve(batch.id)
         assert refused.value.code == "20012"  # as the SDK reads a number
 
 
-async def test_ten_files_are_listed_unless_more_are_asked_for(stage: Stage) -> None:
-    await stage.http.get("/siliconflow/v1/files?purpose=batch")
-    await stage.http.get("/siliconflow/v1/files?purpose=batch&limit=50")
+async def test_ten_files_are_listed_unless_more_are_asked_for(gateway: RunningGateway) -> None:
+    await gateway.http.get("/siliconflow/v1/files?purpose=batch")
+    await gateway.http.get("/siliconflow/v1/files?purpose=batch&limit=50")
     expected = [v1.ListFilesRequest(purpose="batch", limit=limit) for limit in (10, 50)]
-    assert stage.api.requests == expected
+    assert gateway.api.requests == expected
 
 
 @pytest.mark.parametrize(
@@ -199,22 +203,26 @@ async def test_ten_files_are_listed_unless_more_are_asked_for(stage: Stage) -> N
         ),
     ],
 )
-async def test_an_error_has_the_shape_of_its_status(stage: Stage, failure: Failure, status: int, body: Any) -> None:
-    stage.api.failures["*"] = failure
-    reply = await stage.http.get("/siliconflow/v1/batches/b")
+async def test_an_error_has_the_shape_of_its_status(
+    gateway: RunningGateway, failure: Failure, status: int, body: Any
+) -> None:
+    gateway.api.failures["*"] = failure
+    reply = await gateway.http.get("/siliconflow/v1/batches/b")
     assert (reply.status_code, reply.json()) == (status, body)
 
 
 @pytest.mark.parametrize(
     ("code", "status"), [(grpc.StatusCode.UNAVAILABLE, 503), (grpc.StatusCode.DEADLINE_EXCEEDED, 504)]
 )
-async def test_a_server_that_is_away_is_a_bare_string(stage: Stage, code: grpc.StatusCode, status: int) -> None:
-    stage.api.failures["*"] = Failure(code, "secret")
-    reply = await stage.http.get("/siliconflow/v1/batches")
+async def test_a_server_that_is_away_is_a_bare_string(
+    gateway: RunningGateway, code: grpc.StatusCode, status: int
+) -> None:
+    gateway.api.failures["*"] = Failure(code, "secret")
+    reply = await gateway.http.get("/siliconflow/v1/batches")
     assert reply.status_code == status
     assert isinstance(reply.json(), str)
 
 
-async def test_an_unknown_url_is_answered_as_the_page_prints(stage: Stage) -> None:
-    reply = await stage.http.get("/siliconflow/v1/nothing")
+async def test_an_unknown_url_is_answered_as_the_page_prints(gateway: RunningGateway) -> None:
+    reply = await gateway.http.get("/siliconflow/v1/nothing")
     assert (reply.status_code, reply.json()) == (404, "404 page not found")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from batchwire import v1
 
-from tests.unit.gateway.conftest import Stage, eventually
+from tests.unit.gateway.conftest import RunningGateway, eventually
 from tests.unit.gateway.fake_api import Failure
 
 
@@ -27,81 +27,81 @@ async def events_of(reply: httpx.Response) -> AsyncIterator[tuple[str, Any]]:
 
 
 @pytest.fixture(autouse=True)
-def _batch(stage: Stage) -> None:
-    stage.api.batches["b"] = v1.Batch(id="b", status=v1.BATCH_STATUS_IN_PROGRESS)
+def _batch(gateway: RunningGateway) -> None:
+    gateway.api.batches["b"] = v1.Batch(id="b", status=v1.BATCH_STATUS_IN_PROGRESS)
 
 
-async def test_a_watched_batch_is_a_stream_of_events_that_says_when_it_is_done(stage: Stage) -> None:
-    await stage.api.snapshots.put(v1.Batch(id="b", status=v1.BATCH_STATUS_IN_PROGRESS))
-    async with stage.http.stream("GET", "/v1/batches/b/events") as reply:
+async def test_a_watched_batch_is_a_stream_of_events_that_says_when_it_is_done(gateway: RunningGateway) -> None:
+    await gateway.api.snapshots.put(v1.Batch(id="b", status=v1.BATCH_STATUS_IN_PROGRESS))
+    async with gateway.http.stream("GET", "/v1/batches/b/events") as reply:
         assert reply.headers["content-type"] == "text/event-stream"
         assert reply.headers["cache-control"] == "no-store"
         events = events_of(reply)
         name, batch = await anext(events)
         assert (name, batch["object"], batch["status"]) == ("batch", "batch", "in_progress")
-        await stage.api.snapshots.put(v1.Batch(id="b", status=v1.BATCH_STATUS_COMPLETED))
+        await gateway.api.snapshots.put(v1.Batch(id="b", status=v1.BATCH_STATUS_COMPLETED))
         assert (await anext(events))[1]["status"] == "completed"
-        await stage.api.snapshots.put(None)
+        await gateway.api.snapshots.put(None)
         assert [event async for event in events] == [("done", "[DONE]")]
 
 
-async def test_a_watch_that_fails_says_so_and_is_not_done(stage: Stage) -> None:
-    await stage.api.snapshots.put(v1.Batch(id="b"))
-    await stage.api.snapshots.put(Failure(grpc.StatusCode.UNAVAILABLE, "draining"))
-    async with stage.http.stream("GET", "/v1/batches/b/events") as reply:
+async def test_a_watch_that_fails_says_so_and_is_not_done(gateway: RunningGateway) -> None:
+    await gateway.api.snapshots.put(v1.Batch(id="b"))
+    await gateway.api.snapshots.put(Failure(grpc.StatusCode.UNAVAILABLE, "draining"))
+    async with gateway.http.stream("GET", "/v1/batches/b/events") as reply:
         events = [event async for event in events_of(reply)]
     assert [name for name, _ in events] == ["batch", "error"]
     assert events[-1][1]["error"]["type"] == "server_error"
 
 
-async def test_watching_what_is_not_there_is_a_404(stage: Stage) -> None:
-    reply = await stage.http.get("/v1/batches/nothing/events")
+async def test_watching_what_is_not_there_is_a_404(gateway: RunningGateway) -> None:
+    reply = await gateway.http.get("/v1/batches/nothing/events")
     assert (reply.status_code, reply.json()["error"]["code"]) == (404, None)
 
 
 @pytest.mark.parametrize(("path", "method"), [("events", "WatchBatch"), ("results", "StreamResults")])
-async def test_a_caller_who_leaves_ends_the_stream(stage: Stage, path: str, method: str) -> None:
-    await stage.api.snapshots.put(v1.Batch(id="b"))
-    await stage.api.lines.put(b"{}\n")
-    async with stage.http.stream("GET", f"/v1/batches/b/{path}") as reply:
+async def test_a_caller_who_leaves_ends_the_stream(gateway: RunningGateway, path: str, method: str) -> None:
+    await gateway.api.snapshots.put(v1.Batch(id="b"))
+    await gateway.api.lines.put(b"{}\n")
+    async with gateway.http.stream("GET", f"/v1/batches/b/{path}") as reply:
         await anext(reply.aiter_raw())
-    await eventually(lambda: stage.api.cancelled == [method])
+    await eventually(lambda: gateway.api.cancelled == [method])
 
 
-async def test_a_caller_who_leaves_before_the_first_message_ends_the_stream(stage: Stage) -> None:
+async def test_a_caller_who_leaves_before_the_first_message_ends_the_stream(gateway: RunningGateway) -> None:
     with pytest.raises(httpx.ReadTimeout):
-        await stage.http.get("/v1/batches/b/results", timeout=httpx.Timeout(30, read=0.2))
-    await eventually(lambda: stage.api.cancelled == ["StreamResults"])
+        await gateway.http.get("/v1/batches/b/results", timeout=httpx.Timeout(30, read=0.2))
+    await eventually(lambda: gateway.api.cancelled == ["StreamResults"])
 
 
-async def test_results_are_lines_as_they_come(stage: Stage) -> None:
-    await stage.api.lines.put(b'{"n":1}\n{"n":2}\n')
-    async with stage.http.stream("GET", "/v1/batches/b/results?offset=7") as reply:
+async def test_results_are_lines_as_they_come(gateway: RunningGateway) -> None:
+    await gateway.api.lines.put(b'{"n":1}\n{"n":2}\n')
+    async with gateway.http.stream("GET", "/v1/batches/b/results?offset=7") as reply:
         assert reply.headers["content-type"] == "application/jsonl"
         lines = reply.aiter_lines()
         assert [await anext(lines), await anext(lines)] == ['{"n":1}', '{"n":2}']
-        await stage.api.lines.put(b'{"n":3}\n')
+        await gateway.api.lines.put(b'{"n":3}\n')
         assert await anext(lines) == '{"n":3}'
-        await stage.api.lines.put(None)
+        await gateway.api.lines.put(None)
         assert [line async for line in lines] == []
-    assert stage.api.requests[-1] == v1.StreamResultsRequest(batch_id="b", offset=7)
+    assert gateway.api.requests[-1] == v1.StreamResultsRequest(batch_id="b", offset=7)
 
 
-async def test_a_batch_without_results_has_an_empty_body(stage: Stage) -> None:
-    await stage.api.lines.put(None)
-    reply = await stage.http.get("/v1/batches/b/results")
+async def test_a_batch_without_results_has_an_empty_body(gateway: RunningGateway) -> None:
+    await gateway.api.lines.put(None)
+    reply = await gateway.http.get("/v1/batches/b/results")
     assert (reply.status_code, reply.content) == (200, b"")
 
 
-async def test_results_that_break_off_are_not_taken_for_whole(stage: Stage) -> None:
-    await stage.api.lines.put(b"{}\n")
-    await stage.api.lines.put(Failure(grpc.StatusCode.UNAVAILABLE, "draining"))
+async def test_results_that_break_off_are_not_taken_for_whole(gateway: RunningGateway) -> None:
+    await gateway.api.lines.put(b"{}\n")
+    await gateway.api.lines.put(Failure(grpc.StatusCode.UNAVAILABLE, "draining"))
     with pytest.raises(httpx.RemoteProtocolError):
-        await stage.http.get("/v1/batches/b/results")
+        await gateway.http.get("/v1/batches/b/results")
 
 
-async def test_head_of_a_stream_ends_it(stage: Stage) -> None:
-    await stage.api.snapshots.put(v1.Batch(id="b"))
-    reply = await asyncio.wait_for(stage.http.head("/v1/batches/b/events"), 30)
+async def test_head_of_a_stream_ends_it(gateway: RunningGateway) -> None:
+    await gateway.api.snapshots.put(v1.Batch(id="b"))
+    reply = await asyncio.wait_for(gateway.http.head("/v1/batches/b/events"), 30)
     assert (reply.status_code, reply.headers["content-type"]) == (200, "text/event-stream")
-    await eventually(lambda: stage.api.cancelled == ["WatchBatch"])
+    await eventually(lambda: gateway.api.cancelled == ["WatchBatch"])

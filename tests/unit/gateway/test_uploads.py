@@ -14,7 +14,7 @@ import requests
 from batchwire import v1
 from batchwire_server.gateway.transcoding.forms import MESSAGE_BYTES
 
-from tests.unit.gateway.conftest import Stage, eventually
+from tests.unit.gateway.conftest import RunningGateway, eventually
 from tests.unit.gateway.fake_api import Failure
 from tests.unit.gateway.senders import curl, requested
 
@@ -36,11 +36,11 @@ PURPOSE = ('form-data; name="purpose"', b"batch")
 FORM = {"content-type": "multipart/form-data; boundary=b0undary"}
 
 
-async def test_a_file_streams_through_in_messages_of_half_a_mebibyte_or_little_more(stage: Stage) -> None:
-    reply = await stage.http.post("/v1/files", data={"purpose": "batch"}, files={"file": ("in.jsonl", BIG)})
+async def test_a_file_streams_through_in_messages_of_half_a_mebibyte_or_little_more(gateway: RunningGateway) -> None:
+    reply = await gateway.http.post("/v1/files", data={"purpose": "batch"}, files={"file": ("in.jsonl", BIG)})
     assert reply.status_code == 200
     assert reply.json()["bytes"] == len(BIG)
-    upload = stage.api.uploads[0]
+    upload = gateway.api.uploads[0]
     assert (bytes(upload.content), upload.outcome) == (BIG, "committed")
     *sizes, last = upload.message_sizes
     assert sizes
@@ -49,42 +49,42 @@ async def test_a_file_streams_through_in_messages_of_half_a_mebibyte_or_little_m
 
 
 @pytest.mark.parametrize("parts", [(FILE, PURPOSE), (PURPOSE, FILE)])
-async def test_parts_come_in_any_order(stage: Stage, parts: tuple[tuple[str, bytes], ...]) -> None:
+async def test_parts_come_in_any_order(gateway: RunningGateway, parts: tuple[tuple[str, bytes], ...]) -> None:
     expiry = (
         ('form-data; name="expires_after[anchor]"', b"created_at"),
         ('form-data; name="expires_after[seconds]"', b"3600"),
         ('form-data; name="unknown"', b"ignored"),
     )
-    reply = await stage.http.post("/v1/files", content=form(*parts, *expiry), headers=FORM)
+    reply = await gateway.http.post("/v1/files", content=form(*parts, *expiry), headers=FORM)
     assert reply.status_code == 200
     expected = v1.UploadFileSpec(filename="in.jsonl", purpose="batch")
     expected.expires_after.MergeFrom(v1.ExpiresAfter(anchor="created_at", seconds=3600))
-    assert stage.api.uploads[0].spec == expected
+    assert gateway.api.uploads[0].spec == expected
 
 
-async def test_no_content_length_is_needed(stage: Stage) -> None:
+async def test_no_content_length_is_needed(gateway: RunningGateway) -> None:
     body = form(FILE, PURPOSE)
 
     def pieces() -> Iterator[bytes]:
         for at in range(0, len(body), 7):
             yield body[at : at + 7]
 
-    reply = await requested(requests.post, f"{stage.url}/v1/files", data=pieces(), headers=FORM)
+    reply = await requested(requests.post, f"{gateway.url}/v1/files", data=pieces(), headers=FORM)
     assert (reply.status_code, reply.json()["filename"]) == (200, "in.jsonl")
 
 
-async def test_curl_with_a_json_header_and_a_boundary_is_understood(stage: Stage, tmp_path: Path) -> None:
+async def test_curl_with_a_json_header_and_a_boundary_is_understood(gateway: RunningGateway, tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(BIG)
     header = ("-H", "Content-Type: application/json")
-    code, file = await curl(f"{stage.url}/v1/files", *header, "-F", f"file=@{path}", "-F", "purpose=batch")
+    code, file = await curl(f"{gateway.url}/v1/files", *header, "-F", f"file=@{path}", "-F", "purpose=batch")
     assert (code, file["filename"], file["bytes"]) == (0, "in.jsonl", len(BIG))
 
 
-async def test_requests_with_a_json_header_and_no_boundary_is_understood(stage: Stage) -> None:
+async def test_requests_with_a_json_header_and_no_boundary_is_understood(gateway: RunningGateway) -> None:
     reply = await requested(
         requests.post,
-        f"{stage.url}/v1/files",
+        f"{gateway.url}/v1/files",
         headers={"Content-Type": "application/json"},
         files={"file": ("in.jsonl", BIG)},
         data={"purpose": "batch"},
@@ -92,42 +92,42 @@ async def test_requests_with_a_json_header_and_no_boundary_is_understood(stage: 
     assert (reply.status_code, reply.json()["bytes"]) == (200, len(BIG))
 
 
-async def test_requests_without_a_header_is_understood(stage: Stage) -> None:
+async def test_requests_without_a_header_is_understood(gateway: RunningGateway) -> None:
     files = {"purpose": (None, "batch"), "file": ("in.jsonl", LINE)}
-    reply = await requested(requests.post, f"{stage.url}/v1/files", files=files)
+    reply = await requested(requests.post, f"{gateway.url}/v1/files", files=files)
     assert (reply.status_code, reply.json()["purpose"]) == (200, "batch")
 
 
-async def test_parts_may_be_attachments(stage: Stage) -> None:
+async def test_parts_may_be_attachments(gateway: RunningGateway) -> None:
     body = form(('attachment; name="file"; filename="a.jsonl"', LINE), ('attachment; name="purpose"', b"batch"))
     headers = {"content-type": "application/json; boundary=b0undary"}
-    reply = await stage.http.post("/v1/files", content=body, headers=headers)
+    reply = await gateway.http.post("/v1/files", content=body, headers=headers)
     assert reply.json()["filename"] == "a.jsonl"
 
 
-async def test_content_may_be_a_plain_field_of_any_size(stage: Stage, tmp_path: Path) -> None:
+async def test_content_may_be_a_plain_field_of_any_size(gateway: RunningGateway, tmp_path: Path) -> None:
     path = tmp_path / "part"
     path.write_bytes(BIG)
-    code, part = await curl(f"{stage.url}/v1/uploads/upload_9/parts", "-F", f"data=<{path}")
+    code, part = await curl(f"{gateway.url}/v1/uploads/upload_9/parts", "-F", f"data=<{path}")
     assert (code, part["object"], part["upload_id"]) == (0, "upload.part", "upload_9")
-    assert bytes(stage.api.uploads[0].content) == BIG
-    await stage.http.post("/v1/files", data={"purpose": "batch"}, files={"file": (None, BIG)})
-    assert stage.api.uploads[1].spec.filename == "upload"
+    assert bytes(gateway.api.uploads[0].content) == BIG
+    await gateway.http.post("/v1/files", data={"purpose": "batch"}, files={"file": (None, BIG)})
+    assert gateway.api.uploads[1].spec.filename == "upload"
 
 
-async def test_curl_that_expects_100_continue_gets_it(stage: Stage, tmp_path: Path) -> None:
+async def test_curl_that_expects_100_continue_gets_it(gateway: RunningGateway, tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(BIG)
     expecting = ("-H", "Expect: 100-continue", "--expect100-timeout", "60", "--max-time", "10")
-    code, file = await curl(f"{stage.url}/v1/files", *expecting, "-F", f"file=@{path}", "-F", "purpose=batch")
+    code, file = await curl(f"{gateway.url}/v1/files", *expecting, "-F", f"file=@{path}", "-F", "purpose=batch")
     assert (code, file["bytes"]) == (0, len(BIG))
 
 
-async def test_a_filename_of_another_alphabet_arrives(stage: Stage) -> None:
+async def test_a_filename_of_another_alphabet_arrives(gateway: RunningGateway) -> None:
     parts = (("form-data; name=file; filename*=UTF-8''%E2%82%AC.jsonl; filename=e.jsonl", LINE), PURPOSE)
-    assert (await stage.http.post("/v1/files", content=form(*parts), headers=FORM)).json()["filename"] == "€.jsonl"
+    assert (await gateway.http.post("/v1/files", content=form(*parts), headers=FORM)).json()["filename"] == "€.jsonl"
     reply = await requested(
-        requests.post, f"{stage.url}/v1/files", files={"file": ("é.jsonl", LINE)}, data={"purpose": "batch"}
+        requests.post, f"{gateway.url}/v1/files", files={"file": ("é.jsonl", LINE)}, data={"purpose": "batch"}
     )
     assert reply.json()["filename"] == "é.jsonl"
 
@@ -142,20 +142,20 @@ async def test_a_filename_of_another_alphabet_arrives(stage: Stage) -> None:
         (b'{"purpose": "batch"}', {"content-type": "application/json"}),
     ],
 )
-async def test_a_form_without_a_file_is_refused(stage: Stage, body: bytes, headers: dict[str, str]) -> None:
-    reply = await stage.http.post("/v1/files", content=body, headers=headers)
+async def test_a_form_without_a_file_is_refused(gateway: RunningGateway, body: bytes, headers: dict[str, str]) -> None:
+    reply = await gateway.http.post("/v1/files", content=body, headers=headers)
     error = reply.json()["error"]
     assert (reply.status_code, error["message"], error["param"]) == (400, "'file' is a required property", "file")
-    await eventually(lambda: all(upload.outcome == "cancelled" for upload in stage.api.uploads))
+    await eventually(lambda: all(upload.outcome == "cancelled" for upload in gateway.api.uploads))
 
 
-async def test_a_part_without_data_is_refused_by_its_own_name(stage: Stage) -> None:
-    reply = await stage.http.post("/v1/uploads/upload_1/parts", content=form(FILE), headers=FORM)
+async def test_a_part_without_data_is_refused_by_its_own_name(gateway: RunningGateway) -> None:
+    reply = await gateway.http.post("/v1/uploads/upload_1/parts", content=form(FILE), headers=FORM)
     assert reply.json()["error"]["message"] == "'data' is a required property"
 
 
-async def test_what_the_api_misses_is_told_in_its_words(stage: Stage) -> None:
-    reply = await stage.http.post("/v1/files", content=form(FILE), headers=FORM)
+async def test_what_the_api_misses_is_told_in_its_words(gateway: RunningGateway) -> None:
+    reply = await gateway.http.post("/v1/files", content=form(FILE), headers=FORM)
     error = reply.json()["error"]
     assert reply.status_code == 400
     assert (error["message"], error["param"]) == ("'purpose' is a required property", "purpose")
@@ -174,16 +174,16 @@ async def test_what_the_api_misses_is_told_in_its_words(stage: Stage) -> None:
         b"--other\r\n",
     ],
 )
-async def test_a_form_that_is_wrong_is_refused_and_never_committed(stage: Stage, body: bytes) -> None:
-    reply = await stage.http.post("/v1/files", content=body, headers=FORM)
+async def test_a_form_that_is_wrong_is_refused_and_never_committed(gateway: RunningGateway, body: bytes) -> None:
+    reply = await gateway.http.post("/v1/files", content=body, headers=FORM)
     assert reply.status_code == 400, reply.text
-    await eventually(lambda: all(upload.outcome == "cancelled" for upload in stage.api.uploads))
-    assert not stage.api.files
+    await eventually(lambda: all(upload.outcome == "cancelled" for upload in gateway.api.uploads))
+    assert not gateway.api.files
 
 
-async def test_a_wrong_number_in_a_form_is_named(stage: Stage) -> None:
+async def test_a_wrong_number_in_a_form_is_named(gateway: RunningGateway) -> None:
     body = form(FILE, PURPOSE, ('form-data; name="expires_after[seconds]"', b"soon"))
-    error = (await stage.http.post("/v1/files", content=body, headers=FORM)).json()["error"]
+    error = (await gateway.http.post("/v1/files", content=body, headers=FORM)).json()["error"]
     assert (
         error["message"] == "Invalid type for 'expires_after.seconds': expected an integer, but got a string instead."
     )
@@ -191,80 +191,82 @@ async def test_a_wrong_number_in_a_form_is_named(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_caller_who_leaves_midway_commits_nothing(stage: Stage, chunked: bool) -> None:
+async def test_a_caller_who_leaves_midway_commits_nothing(gateway: RunningGateway, chunked: bool) -> None:
     body = form(PURPOSE, FILE, end=False)
     length = "Transfer-Encoding: chunked" if chunked else "Content-Length: 100000"
     head = f"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM['content-type']}\r\n{length}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", stage.port)) as caller:
+    with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
         caller.sendall(head + (b"%x\r\n%b\r\n" % (len(body), body) if chunked else body))
-        await eventually(lambda: stage.api.uploads and stage.api.uploads[0].spec.purpose)
-    await eventually(lambda: stage.api.uploads[0].outcome == "cancelled")
-    assert not stage.api.files
+        await eventually(lambda: gateway.api.uploads and gateway.api.uploads[0].spec.purpose)
+    await eventually(lambda: gateway.api.uploads[0].outcome == "cancelled")
+    assert not gateway.api.files
 
 
-async def test_a_caller_who_leaves_before_the_answer_cancels_the_rpc(stage: Stage) -> None:
-    stage.api.hold.clear()
+async def test_a_caller_who_leaves_before_the_answer_cancels_the_rpc(gateway: RunningGateway) -> None:
+    gateway.api.hold.clear()
     body = form(PURPOSE, FILE)
     head = f"POST /v1/files HTTP/1.1\r\nHost: x\r\n{'Content-Type'}: {FORM['content-type']}\r\nContent-Length: {len(body)}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", stage.port)) as caller:
+    with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
         caller.sendall(head.encode() + body)
-        await eventually(lambda: stage.api.metadata)
-    await eventually(lambda: stage.api.cancelled)
+        await eventually(lambda: gateway.api.metadata)
+    await eventually(lambda: gateway.api.cancelled)
 
 
-async def test_an_upload_that_grows_too_large_is_answered_while_it_is_sent(stage: Stage) -> None:
-    stage.api.max_upload_bytes = 1_000_000
+async def test_an_upload_that_grows_too_large_is_answered_while_it_is_sent(gateway: RunningGateway) -> None:
+    gateway.api.max_upload_bytes = 1_000_000
     head = f"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM['content-type']}\r\nContent-Length: 99999999\r\n\r\n"
-    reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     writer.write(head.encode() + form(PURPOSE, (FILE[0], BIG), end=False))
     status = await reader.readline()
     assert status.startswith(b"HTTP/1.1 413")
     reply = await reader.readuntil(b"}}")
     assert b"File is too large." in reply
     assert b"connection: close" in reply
-    assert stage.api.uploads[0].outcome == "refused"
+    assert gateway.api.uploads[0].outcome == "refused"
     writer.close()
     await writer.wait_closed()
 
 
-async def test_real_clients_see_why_a_large_upload_was_refused(stage: Stage, tmp_path: Path) -> None:
+async def test_real_clients_see_why_a_large_upload_was_refused(gateway: RunningGateway, tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(BIG * 4)
-    stage.api.max_upload_bytes = 1_000_000
-    code, body = await curl(f"{stage.url}/v1/files", "-F", "purpose=batch", "-F", f"file=@{path}")
+    gateway.api.max_upload_bytes = 1_000_000
+    code, body = await curl(f"{gateway.url}/v1/files", "-F", "purpose=batch", "-F", f"file=@{path}")
     assert body["error"]["message"] == "File is too large.", code
-    await _python_clients_see_the_refusal(stage, path)
+    await _python_clients_see_the_refusal(gateway, path)
 
 
-async def test_clients_that_only_send_see_it_even_when_they_are_cut_off(small_stage: Stage, tmp_path: Path) -> None:
+async def test_clients_that_only_send_see_it_even_when_they_are_cut_off(
+    small_gateway: RunningGateway, tmp_path: Path
+) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(BIG * 8)
-    small_stage.api.max_upload_bytes = 1_000_000
-    await _python_clients_see_the_refusal(small_stage, path)
+    small_gateway.api.max_upload_bytes = 1_000_000
+    await _python_clients_see_the_refusal(small_gateway, path)
 
 
-async def _python_clients_see_the_refusal(stage: Stage, path: Path) -> None:
-    url = f"{stage.url}/v1/files"
+async def _python_clients_see_the_refusal(gateway: RunningGateway, path: Path) -> None:
+    url = f"{gateway.url}/v1/files"
     with path.open("rb") as file:
         reply = await requested(requests.post, url, files={"file": file}, data={"purpose": "batch"})
     assert (reply.status_code, reply.json()["error"]["message"]) == (413, "File is too large.")
     with path.open("rb") as file:
         answer = await asyncio.to_thread(httpx.post, url, files={"file": file}, data={"purpose": "batch"}, timeout=30)
     assert (answer.status_code, answer.json()["error"]["message"]) == (413, "File is too large.")
-    assert {upload.outcome for upload in stage.api.uploads} == {"refused"}
+    assert {upload.outcome for upload in gateway.api.uploads} == {"refused"}
 
 
-async def test_credentials_are_judged_before_the_body(stage: Stage) -> None:
-    stage.api.failures["*"] = Failure(grpc.StatusCode.UNAUTHENTICATED, "Incorrect API key provided: x")
-    reply = await stage.http.post("/v1/files", data={"purpose": "batch"}, files={"file": BIG * 3})
+async def test_credentials_are_judged_before_the_body(gateway: RunningGateway) -> None:
+    gateway.api.failures["*"] = Failure(grpc.StatusCode.UNAUTHENTICATED, "Incorrect API key provided: x")
+    reply = await gateway.http.post("/v1/files", data={"purpose": "batch"}, files={"file": BIG * 3})
     assert (reply.status_code, reply.json()["error"]["message"]) == (401, "Incorrect API key provided: x")
 
 
-async def test_a_slow_api_slows_the_sender(stage: Stage) -> None:
-    stage.api.hold.clear()
+async def test_a_slow_api_slows_the_sender(gateway: RunningGateway) -> None:
+    gateway.api.hold.clear()
     head = f"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM['content-type']}\r\nContent-Length: 999999999\r\n\r\n"
     sent = 0
-    with socket.create_connection(("127.0.0.1", stage.port)) as caller:
+    with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
         caller.sendall(head.encode() + form(PURPOSE, FILE, end=False))
         caller.setblocking(False)
         idle = 0

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchwire_server.gateway.dialects.shared import metadata_from_text, metadata_in_text, paragraph, sentences
+from batchwire_server.gateway.dialects.shared import decode_metadata, encode_metadata, error_sentences, error_text
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,23 +13,23 @@ MARKED = st.text().map(lambda text: f"json:{text}")
 
 @given(st.dictionaries(st.text(), VALUES | MARKED, min_size=1))
 def test_metadata_of_any_json_goes_round(metadata: dict[str, Any]) -> None:
-    kept = metadata_in_text({"metadata": metadata})["metadata"]
+    kept = encode_metadata({"metadata": metadata})["metadata"]
     assert all(isinstance(value, str) for value in kept.values())
-    assert metadata_from_text(kept) == metadata
+    assert decode_metadata(kept) == metadata
 
 
 @given(st.text().filter(lambda text: not text.startswith("json:")))
 def test_a_plain_string_is_kept_as_it_is(text: str) -> None:
-    assert metadata_in_text({"metadata": {"a": text}}) == {"metadata": {"a": text}}
+    assert encode_metadata({"metadata": {"a": text}}) == {"metadata": {"a": text}}
 
 
 def test_no_metadata_is_null() -> None:
-    assert metadata_from_text({}) is None
-    assert metadata_in_text({"endpoint": "x"}) == {"endpoint": "x"}
+    assert decode_metadata({}) is None
+    assert encode_metadata({"endpoint": "x"}) == {"endpoint": "x"}
 
 
 def test_a_fault_tells_its_line_where_it_has_one() -> None:
     faults = [{"message": "Bad.", "line": 3}, {"message": "Empty.", "line": None}]
-    assert sentences(faults) == ["Line 3: Bad.", "Empty."]
-    assert paragraph(faults) == "Line 3: Bad.\nEmpty."
-    assert paragraph([]) == ""
+    assert error_sentences(faults) == ["Line 3: Bad.", "Empty."]
+    assert error_text(faults) == "Line 3: Bad.\nEmpty."
+    assert error_text([]) == ""

@@ -1,4 +1,4 @@
-"""The dialects that the gateway speaks: one module each. The base URL is all that a caller changes, so its prefix picks the dialect."""
+"""The dialects of the gateway, one module each. The prefix of a URL selects the dialect."""
 
 from __future__ import annotations
 

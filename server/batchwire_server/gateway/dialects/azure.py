@@ -1,4 +1,7 @@
-"""Azure OpenAI: OpenAI's objects under other paths. `api-version` may be anything, and the key comes in the header `api-key`."""
+"""Azure OpenAI: OpenAI's objects under other paths.
+
+Any `api-version` is accepted. Azure's clients send the key in the header `api-key`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from batchwire_server.gateway.dialects.openai import OPENAI
-from batchwire_server.gateway.transcoding.requests import Reading
+from batchwire_server.gateway.transcoding.requests import RequestMapping
 
 
 def _endpoint(values: dict[str, Any]) -> dict[str, Any]:
-    """Azure's `/chat/completions` is the protocol's `/v1/chat/completions`."""
+    """Prefix Azure's `/chat/completions` with `/v1`, as the protocol spells it."""
     endpoint = values.get("endpoint")
     if not isinstance(endpoint, str) or not endpoint.startswith("/") or endpoint.startswith("/v1/"):
         return values
@@ -20,14 +23,14 @@ def _endpoint(values: dict[str, Any]) -> dict[str, Any]:
 AZURE = replace(
     OPENAI,
     name="azure",
-    spellings={"/v1": "/openai"},
-    reading=Reading(
+    path_prefixes={"/v1": "/openai"},
+    request_mapping=RequestMapping(
         defaults={
             "CreateBatchRequest": {
                 "line_rules": {"default_target": True, "unversioned_target": True},
                 "require_input_file": True,
             },
         },
-        reshaped={"CreateBatchRequest": _endpoint},
+        transforms={"CreateBatchRequest": _endpoint},
     ),
 )

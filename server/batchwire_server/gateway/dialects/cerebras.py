@@ -1,25 +1,26 @@
-"""Cerebras: `queued`, files that live seven days, errors in one string, metadata of any JSON value."""
+"""Cerebras: status `queued`, retention of seven days, errors in one string, JSON in metadata."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from batchwire_server.gateway.dialects.openai import OPENAI
-from batchwire_server.gateway.dialects.shared import ANY_METADATA, metadata_in_text, paragraph, status_with
-from batchwire_server.gateway.transcoding.encode import Reshape
-from batchwire_server.gateway.transcoding.requests import Reading
+from batchwire_server.gateway.dialects.shared import ANY_METADATA, encode_metadata, error_text, status_with_queued
+from batchwire_server.gateway.transcoding.encode import Converted
+from batchwire_server.gateway.transcoding.requests import RequestMapping
 
 _SEVEN_DAYS = {"anchor": "created_at", "seconds": 7 * 86400}
 
 CEREBRAS = replace(
     OPENAI,
     name="cerebras",
-    spellings={
+    path_prefixes={
         "/v1": "/cerebras/v1",
-        # Cerebras' own has other lines, and those that never ran, which a stream of finished lines has not.
+        # Cerebras' results have another form and include lines that never ran. StreamResults yields
+        # finished lines alone, so it cannot stand in.
         "/v1/batches/{batch_id}/results": None,
     },
-    reading=Reading(
+    request_mapping=RequestMapping(
         defaults={
             "CreateBatchRequest": {
                 "line_rules": {"single_model": True},
@@ -30,25 +31,27 @@ CEREBRAS = replace(
             "ListFilesRequest": {"limit": 20},
             "UploadFileSpec": {"expires_after": _SEVEN_DAYS},
         },
-        reshaped={"CreateBatchRequest": metadata_in_text},
-        loose=frozenset({"CreateBatchRequest"}),
+        transforms={"CreateBatchRequest": encode_metadata},
+        untyped_maps=frozenset({"CreateBatchRequest"}),
     ),
-    shape=replace(
-        OPENAI.shape,
-        hidden=OPENAI.shape.hidden
+    response_mapping=replace(
+        OPENAI.response_mapping,
+        hidden=OPENAI.response_mapping.hidden
         | {
             "ListBatchesResponse.first_id",
             "ListBatchesResponse.last_id",
             "ListFilesResponse.first_id",
             "ListFilesResponse.last_id",
         },
-        reshaped={
-            **OPENAI.shape.reshaped,
-            "Batch.errors": Reshape(lambda errors: paragraph(errors) or None, {"type": ["string", "null"]}),
+        overrides={
+            **OPENAI.response_mapping.overrides,
+            "Batch.errors": Converted(lambda errors: error_text(errors) or None, {"type": ["string", "null"]}),
             "Batch.metadata": ANY_METADATA,
-            "Batch.status": status_with("queued"),
-            "File.purpose": Reshape(lambda word: "batch" if word == "batch_output" else word, {"type": "string"}),
+            "Batch.status": status_with_queued("queued"),
+            "File.purpose": Converted(
+                lambda purpose: "batch" if purpose == "batch_output" else purpose, {"type": "string"}
+            ),
         },
     ),
-    content_type="application/x-ndjson",
+    file_content_type="application/x-ndjson",
 )

@@ -1,4 +1,4 @@
-"""What a dialect has to say. Everything else about a call is the same for all."""
+"""The table that defines a dialect. Everything that is not in it is the same for all dialects."""
 
 from __future__ import annotations
 
@@ -7,49 +7,50 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchwire_server.gateway.errors import ApiError
-from batchwire_server.gateway.transcoding.encode import Shape
-from batchwire_server.gateway.transcoding.requests import Reading
+from batchwire_server.gateway.transcoding.encode import ResponseMapping
+from batchwire_server.gateway.transcoding.requests import RequestMapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """One way to spell the API: where it is mounted, what its requests mean, how its objects look and how its errors are written."""
+    """One spelling of the REST API: its URLs, its requests, its objects and its errors."""
 
     name: str
 
-    spellings: Mapping[str, str | None]
-    """What stands where the protocol's http options have a path that begins like this; None for what the dialect leaves out. The longest
-    beginning counts, so one that names a single path is an exception to one that names all.
+    path_prefixes: Mapping[str, str | None]
+    """The dialect's prefix for each prefix of the protocol's paths; None if it lacks these paths.
+
+    The longest match counts, so a prefix that is one whole path is an exception for that path.
     """
 
-    bindings: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """Further verbs and paths, spelled as in the protocol, and the method that each calls."""
+    additional_bindings: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Methods by further HTTP verbs and paths that call them, with the protocol's prefixes."""
 
-    probes: frozenset[str] = frozenset()
-    """Paths, spelled as in the protocol, that are answered with 200 without asking the api."""
+    probe_paths: frozenset[str] = frozenset()
+    """Paths, with the protocol's prefixes, that the gateway answers with 200 by itself."""
 
-    reading: Reading = field(default_factory=Reading)
+    request_mapping: RequestMapping = field(default_factory=RequestMapping)
     """How requests become messages."""
 
-    shape: Shape
-    """How a message is written."""
+    response_mapping: ResponseMapping
+    """How messages become JSON."""
 
-    content_type: str = "application/octet-stream"
-    """What a file's content is said to be."""
+    file_content_type: str = "application/octet-stream"
+    """Content-Type of a downloaded file."""
 
-    error: Callable[[ApiError], Any]
-    """How an error is written."""
+    render_error: Callable[[ApiError], Any]
+    """Returns the JSON body of an error."""
 
     error_schema: Mapping[str, Any]
-    """What an error looks like, in JSON Schema."""
+    """JSON Schema of an error's body."""
 
     @property
-    def prefixes(self) -> list[str]:
-        """What its URLs begin with."""
-        return [each for each in self.spellings.values() if each is not None]
+    def url_prefixes(self) -> list[str]:
+        """The prefixes of the dialect's URLs."""
+        return [prefix for prefix in self.path_prefixes.values() if prefix is not None]
 
-    def spell(self, path: str) -> str | None:
-        """A path of the protocol as this dialect spells it; None when it does not have it."""
-        longest = max((each for each in self.spellings if f"{path}/".startswith(f"{each}/")), key=len)
-        spelled = self.spellings[longest]
-        return None if spelled is None else spelled + path.removeprefix(longest)
+    def path_for(self, path: str) -> str | None:
+        """Return the dialect's path for a path of the protocol, or None if it lacks it."""
+        longest = max((each for each in self.path_prefixes if f"{path}/".startswith(f"{each}/")), key=len)
+        prefix = self.path_prefixes[longest]
+        return None if prefix is None else prefix + path.removeprefix(longest)

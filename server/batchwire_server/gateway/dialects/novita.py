@@ -1,4 +1,4 @@
-"""Novita: lines of only `custom_id` and `body`, one model per file, and empty strings where OpenAI has null."""
+"""Novita: lines with `custom_id` and `body` alone, one model per file, and "" instead of null."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from dataclasses import replace
 from typing import Any
 
 from batchwire_server.gateway.dialects.openai import OPENAI
-from batchwire_server.gateway.dialects.shared import EMPTY_ID, paragraph
-from batchwire_server.gateway.transcoding.encode import Reshape
-from batchwire_server.gateway.transcoding.requests import Reading
+from batchwire_server.gateway.dialects.shared import EMPTY_IF_NULL, error_text
+from batchwire_server.gateway.transcoding.encode import Converted
+from batchwire_server.gateway.transcoding.requests import RequestMapping
 
 _FIFTEEN_DAYS = {"anchor": "created_at", "seconds": 15 * 86400}
 
 _TOTAL = {"type": "object", "properties": {"total_requests": {"type": "integer"}}, "required": ["total_requests"]}
 
 
-def _total(line_count: int | None) -> dict[str, Any] | None:
+def _total_requests(line_count: int | None) -> dict[str, Any] | None:
     return None if line_count is None else {"total_requests": line_count}
 
 
 NOVITA = replace(
     OPENAI,
     name="novita",
-    spellings={"/v1": "/openai/v1"},
-    reading=Reading(
+    path_prefixes={"/v1": "/openai/v1"},
+    request_mapping=RequestMapping(
         defaults={
             "CreateBatchRequest": {
                 "completion_window": "24h",
@@ -34,16 +34,16 @@ NOVITA = replace(
             "UploadFileSpec": {"expires_after": _FIFTEEN_DAYS},
         },
     ),
-    shape=replace(
-        OPENAI.shape,
-        hidden=OPENAI.shape.hidden - {"File.line_count"},
+    response_mapping=replace(
+        OPENAI.response_mapping,
+        hidden=OPENAI.response_mapping.hidden - {"File.line_count"},
         renamed={"File.line_count": "metadata"},
-        reshaped={
-            **OPENAI.shape.reshaped,
-            "Batch.error_file_id": EMPTY_ID,
-            "Batch.errors": Reshape(paragraph, {"type": "string"}),
-            "Batch.output_file_id": EMPTY_ID,
-            "File.line_count": Reshape(_total, {"anyOf": [_TOTAL, {"type": "null"}]}),
+        overrides={
+            **OPENAI.response_mapping.overrides,
+            "Batch.error_file_id": EMPTY_IF_NULL,
+            "Batch.errors": Converted(error_text, {"type": "string"}),
+            "Batch.output_file_id": EMPTY_IF_NULL,
+            "File.line_count": Converted(_total_requests, {"anyOf": [_TOTAL, {"type": "null"}]}),
         },
     ),
 )

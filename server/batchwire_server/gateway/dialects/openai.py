@@ -1,4 +1,4 @@
-"""OpenAI: the reference. Objects have exactly the keys that OpenAI's own have, so that strict clients find nothing else."""
+"""OpenAI: the reference. Objects have exactly OpenAI's keys: strict clients refuse any other."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any
 
 from batchwire_server.gateway.dialects.dialect import Dialect
 from batchwire_server.gateway.errors import ApiError
-from batchwire_server.gateway.transcoding.encode import Reshape, Shape
+from batchwire_server.gateway.transcoding.encode import Converted, ResponseMapping
 
 _NULL = {"type": "null"}
 _NULLABLE_TEXT = {"type": ["string", "null"]}
 
 
-def _object(word: str, **more: Any) -> dict[str, Any]:
-    return {"object": word, **more}
+def _object(name: str, **more: Any) -> dict[str, Any]:
+    return {"object": name, **more}
 
 
 def _record(**properties: Any) -> dict[str, Any]:
-    """The schema of an object with just these keys."""
+    """Return the schema of an object with exactly these keys."""
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
@@ -29,7 +29,7 @@ def _or_null(value: dict[str, str]) -> dict[str, str] | None:
     return value or None
 
 
-def _envelope(error: ApiError) -> dict[str, Any]:
+def _render_error(error: ApiError) -> dict[str, Any]:
     return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
 
 
@@ -41,11 +41,12 @@ _METADATA = {"type": ["object", "null"], "additionalProperties": {"type": "strin
 
 OPENAI = Dialect(
     name="openai",
-    spellings={"/v1": "/v1"},
-    # What Cerebras' clients call, wherever they point. Nothing else has these names, so that every dialect takes them.
-    bindings={("DELETE", "/v1/batches/{batch_id}"): "CancelBatch"},
-    probes=frozenset({"/v1/tcp_warming"}),
-    shape=Shape(
+    path_prefixes={"/v1": "/v1"},
+    # Cerebras' clients call these at any base URL. No other call has these paths, so every dialect
+    # serves them.
+    additional_bindings={("DELETE", "/v1/batches/{batch_id}"): "CancelBatch"},
+    probe_paths=frozenset({"/v1/tcp_warming"}),
+    response_mapping=ResponseMapping(
         constants={
             "Batch": _object("batch"),
             "DeleteFileResponse": _object("file"),
@@ -63,7 +64,7 @@ OPENAI = Dialect(
             "WebhookEndpoint": _object("webhook_endpoint"),
             "WebhookEndpointWithSecret": _object("webhook_endpoint"),
         },
-        # Ours alone. A file's SHA-256 is the ETag of its content.
+        # Batchwire's own fields. A file's SHA-256 is the ETag of its content.
         hidden=frozenset(
             {
                 "Batch.input_file_name",
@@ -75,12 +76,12 @@ OPENAI = Dialect(
             }
         ),
         never_null=frozenset({"InputTokensDetails", "OutputTokensDetails", "RequestCounts", "Usage"}),
-        reshaped={
-            "Batch.errors": Reshape(_error_list, _ERRORS),
-            "Batch.metadata": Reshape(_or_null, _METADATA),
+        overrides={
+            "Batch.errors": Converted(_error_list, _ERRORS),
+            "Batch.metadata": Converted(_or_null, _METADATA),
         },
     ),
-    error=_envelope,
+    render_error=_render_error,
     error_schema=_record(
         error=_record(message={"type": "string"}, type={"type": "string"}, param=_NULLABLE_TEXT, code=_NULLABLE_TEXT)
     ),

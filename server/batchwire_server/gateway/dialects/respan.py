@@ -1,4 +1,4 @@
-"""Respan, once Keywords AI: OpenAI's objects, two prefixes, parameters in a header, and errors in three shapes."""
+"""Respan (once Keywords AI): two URL prefixes, parameters in a header, errors in three shapes."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ import msgspec
 from batchwire import v1
 
 from batchwire_server.gateway.dialects.openai import OPENAI
-from batchwire_server.gateway.dialects.shared import ANY_METADATA, metadata_in_text
+from batchwire_server.gateway.dialects.shared import ANY_METADATA, encode_metadata
 from batchwire_server.gateway.errors import ApiError, refusal
-from batchwire_server.gateway.transcoding.requests import HEADERS, Reading
+from batchwire_server.gateway.transcoding.requests import HEADERS, RequestMapping
 
-# What the header, or a request's own body, may say about it; kept as pairs of the batch's metadata under the same names.
-_KEPT = ("customer_identifier", "custom_identifier", "thread_identifier", "environment")
+# Parameters of the header or of the body that become pairs of the batch's metadata.
+_PARAMETERS = ("customer_identifier", "custom_identifier", "thread_identifier", "environment")
 
-# Respan's own words, where its documents print them.
-_WORDS = {
+# Messages that Respan's documents print, by reason and parameter.
+_MESSAGES = {
     (v1.ERROR_REASON_INVALID_VALUE, "purpose"): "Invalid value for 'purpose': must be one of ['batch', ...]",
     (v1.ERROR_REASON_MISSING_API_KEY, None): "Authentication credentials were not provided.",
 }
 
 
-def _header(text: str) -> Mapping[str, Any]:
-    """What the header says: JSON, or the same in Base64. Keys other than those kept are dropped."""
-    raw = text.encode("latin-1")  # headers are decoded so
+def _read_header(text: str) -> Mapping[str, Any]:
+    """Return the header's values: JSON, or JSON in Base64. Unknown keys are dropped."""
+    raw = text.encode("latin-1")  # as Starlette decodes headers
     values = next((each for each in (_decoded(raw), _decoded(_from_base64(raw))) if each is not None), None)
     if values is None:
         message = "X-Data-Respan-Params must be a JSON object, or a JSON object in Base64."
         raise refusal(v1.ERROR_REASON_INVALID_VALUE, message, param="X-Data-Respan-Params")
-    return {key: value for key, value in values.items() if key in (*_KEPT, "metadata")}
+    return {key: value for key, value in values.items() if key in (*_PARAMETERS, "metadata")}
 
 
 def _from_base64(raw: bytes) -> bytes:
-    """What is in either alphabet of Base64, padded or not; nothing when it is no Base64."""
+    """Decode either alphabet of Base64, padded or not. Return b"" if it is no Base64."""
     standard = raw.translate(bytes.maketrans(b"-_", b"+/"))
     try:
         return base64.b64decode(standard + b"=" * (-len(raw) % 4), validate=True)
@@ -53,19 +53,19 @@ def _decoded(text: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _folded(values: dict[str, Any]) -> dict[str, Any]:
-    """The parameters moved into the metadata, which wins where both have a key."""
-    kept = {key: values[key] for key in _KEPT if values.get(key) is not None}
+def _move_parameters(values: dict[str, Any]) -> dict[str, Any]:
+    """Move the parameters into the metadata. Keys that the metadata already has win."""
+    parameters = {key: values[key] for key in _PARAMETERS if values.get(key) is not None}
     metadata = values.get("metadata")
     if metadata is None:
         metadata = {}
     if not isinstance(metadata, dict):
         return values
-    return metadata_in_text({**values, "metadata": {**kept, **metadata}})
+    return encode_metadata({**values, "metadata": {**parameters, **metadata}})
 
 
-def _error(error: ApiError) -> dict[str, Any]:
-    message = _WORDS.get((error.reason, error.param), error.message)
+def _render_error(error: ApiError) -> dict[str, Any]:
+    message = _MESSAGES.get((error.reason, error.param), error.message)
     if error.reason == v1.ERROR_REASON_FILE_NOT_FOUND:
         message = message.replace("No such File object: ", "No such file: ")
     return {"error": message if error.status == 401 else {"message": message, "type": error.type}}
@@ -74,15 +74,17 @@ def _error(error: ApiError) -> dict[str, Any]:
 RESPAN = replace(
     OPENAI,
     name="respan",
-    spellings={"/v1": "/api/v1", "/v1/files": "/api/files"},
-    reading=Reading(
+    path_prefixes={"/v1": "/api/v1", "/v1/files": "/api/files"},
+    request_mapping=RequestMapping(
         defaults={"CreateBatchRequest": {"require_input_file": True}},
-        headers={**HEADERS, "x-data-keywordsai-params": _header, "x-data-respan-params": _header},
-        reshaped={"CreateBatchRequest": _folded},
-        loose=frozenset({"CreateBatchRequest"}),
+        headers={**HEADERS, "x-data-keywordsai-params": _read_header, "x-data-respan-params": _read_header},
+        transforms={"CreateBatchRequest": _move_parameters},
+        untyped_maps=frozenset({"CreateBatchRequest"}),
     ),
-    shape=replace(OPENAI.shape, reshaped={**OPENAI.shape.reshaped, "Batch.metadata": ANY_METADATA}),
-    error=_error,
+    response_mapping=replace(
+        OPENAI.response_mapping, overrides={**OPENAI.response_mapping.overrides, "Batch.metadata": ANY_METADATA}
+    ),
+    render_error=_render_error,
     error_schema={
         "type": "object",
         "properties": {

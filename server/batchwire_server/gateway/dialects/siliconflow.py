@@ -1,4 +1,4 @@
-"""SiliconFlow: `replace.model`, long windows, `in_queue`, an upload's reply that is wrapped and plain at once, errors of its own."""
+"""SiliconFlow: windows of up to 336h, status `in_queue`, a wrapped upload reply, its own errors."""
 
 from __future__ import annotations
 
@@ -9,48 +9,49 @@ from typing import Any
 from batchwire import v1
 
 from batchwire_server.gateway.dialects.openai import OPENAI
-from batchwire_server.gateway.dialects.shared import sentences, status_with
+from batchwire_server.gateway.dialects.shared import error_sentences, status_with_queued
 from batchwire_server.gateway.errors import ApiError, refusal
-from batchwire_server.gateway.transcoding.encode import Reshape
-from batchwire_server.gateway.transcoding.requests import Reading
+from batchwire_server.gateway.transcoding.encode import Converted
+from batchwire_server.gateway.transcoding.requests import RequestMapping
 
-_BARE = frozenset({403, 404, 503, 504})
+# HTTP statuses whose body is a bare string.
+_BARE_STRING = frozenset({403, 404, 503, 504})
 
-# The only number that its documents give for a refused request; elsewhere the HTTP status stands for it.
+# The only code that its documents give for a refused request; other errors have the HTTP status.
 _INVALID_REQUEST = 20012
 
-
-# Its own words, which clients know; when to come again is in `retry-after`.
+# The documented message. The header `retry-after` says when to retry.
 _RATE_LIMITED = "Request was rejected due to rate limiting."
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def _within_its_windows(values: dict[str, Any]) -> dict[str, Any]:
-    """Refuses windows that its guide does not have. What is no window at all is the api's to refuse."""
+def _check_window(values: dict[str, Any]) -> dict[str, Any]:
+    """Refuse windows outside its documented range. The api refuses text that is no window."""
     window = values.get("completion_window")
     match = re.fullmatch(r"([0-9]{1,9})([smhd])", window) if isinstance(window, str) else None
-    if match and not 24 * 3600 <= int(match[1]) * _SECONDS[match[2]] <= 336 * 3600:
+    if match and not 24 * 3600 <= int(match[1]) * _UNIT_S[match[2]] <= 336 * 3600:
         message = f"Invalid value: '{window}'. Supported values are: '24h' to '336h'."
         raise refusal(v1.ERROR_REASON_INVALID_VALUE, message, param="completion_window")
     return values
 
 
-def _wrapped(file: dict[str, Any]) -> dict[str, Any]:
-    """A File, and the same again as SiliconFlow wraps it: its guide reads `data["id"]` through OpenAI's SDK.
+def _wrap(file: dict[str, Any]) -> dict[str, Any]:
+    """Return a File with SiliconFlow's wrapper added: its guide reads `data["id"]` by OpenAI's SDK.
 
-    Both have a `status`, "processed" and true. The File's stays: it is as true as true, and strict clients want the word.
+    Both define `status`: the File "processed", the wrapper true. The File's stays, because it is
+    truthy and strict clients require the word.
     """
     data = {key: file[key] for key in ("id", "object", "bytes", "filename", "purpose")}
     return {**file, "code": 20000, "message": "Ok", "data": {**data, "createdAt": file["created_at"]}}
 
 
-def _error(error: ApiError) -> Any:
+def _render_error(error: ApiError) -> Any:
     if error.status == 401:
         return "Invalid token"
     if error.status == 404 and not error.reason:
         return "404 page not found"
-    if error.status in _BARE:
+    if error.status in _BARE_STRING:
         return error.message
     code = _INVALID_REQUEST if error.status == 400 else error.status
     message = _RATE_LIMITED if error.status == 429 else error.message
@@ -60,8 +61,8 @@ def _error(error: ApiError) -> Any:
 SILICONFLOW = replace(
     OPENAI,
     name="siliconflow",
-    spellings={"/v1": "/siliconflow/v1"},
-    reading=Reading(
+    path_prefixes={"/v1": "/siliconflow/v1"},
+    request_mapping=RequestMapping(
         defaults={
             "CreateBatchRequest": {
                 "line_rules": {"default_target": True, "single_model": True, "drop_stream": True},
@@ -69,24 +70,26 @@ SILICONFLOW = replace(
             },
             "ListFilesRequest": {"limit": 10},
         },
-        reshaped={"CreateBatchRequest": _within_its_windows},
+        transforms={"CreateBatchRequest": _check_window},
     ),
-    shape=replace(
-        OPENAI.shape,
-        hidden=OPENAI.shape.hidden - {"Batch.input_file_name"},
+    response_mapping=replace(
+        OPENAI.response_mapping,
+        hidden=OPENAI.response_mapping.hidden - {"Batch.input_file_name"},
         renamed={"Batch.input_file_name": "file_name"},
-        reshaped={
-            **OPENAI.shape.reshaped,
-            "Batch.errors": Reshape(
-                lambda errors: sentences(errors) or None, {"type": ["array", "null"], "items": {"type": "string"}}
+        overrides={
+            **OPENAI.response_mapping.overrides,
+            "Batch.errors": Converted(
+                lambda errors: error_sentences(errors) or None, {"type": ["array", "null"], "items": {"type": "string"}}
             ),
-            "Batch.status": status_with("in_queue", validating="in_queue"),
-            "UploadFile": Reshape(
-                _wrapped, {"type": "object", "required": ["id", "created_at", "code", "message", "status", "data"]}
+            "Batch.status": status_with_queued("in_queue", validating="in_queue"),
+        },
+        reply_overrides={
+            "UploadFile": Converted(
+                _wrap, {"type": "object", "required": ["id", "created_at", "code", "message", "status", "data"]}
             ),
         },
     ),
-    error=_error,
+    render_error=_render_error,
     error_schema={
         "anyOf": [
             {"type": "string"},

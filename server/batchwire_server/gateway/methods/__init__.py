@@ -1,1 +1,1 @@
-"""RPCs as HTTP calls: unary, uploads, downloads, streams."""
+"""Handlers of methods: unary calls, uploads, downloads, streams."""

@@ -1,4 +1,4 @@
-"""One call on its way: what the caller asked, and the RPC that answers it."""
+"""One call of a REST client, and the RPC that answers it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from batchwire_server.gateway.options import GatewayOptions
 from batchwire_server.gateway.routes import Route
 from batchwire_server.gateway.transcoding.decode import parse_text
 from batchwire_server.gateway.web.metrics import Metrics
-from batchwire_server.gateway.web.middleware import Visit
-from batchwire_server.gateway.web.request_body import Inbound
+from batchwire_server.gateway.web.middleware import RequestContext
+from batchwire_server.gateway.web.request_body import RequestBody
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """What a handler works with."""
+class Call:
+    """An HTTP request with its route, its RPC and all that a handler needs."""
 
     scope: Scope
-    inbound: Inbound
+    request_body: RequestBody
     route: Route
     variables: Mapping[str, str]
     rpc: Rpc
-    visit: Visit
+    context: RequestContext
     options: GatewayOptions
     metrics: Metrics
 
@@ -39,30 +39,38 @@ class Exchange:
 
     @property
     def is_head(self) -> bool:
-        """Whether the caller wants the headers alone."""
+        """True if the caller wants the headers alone."""
         return bool(self.scope["method"] == "HEAD")
 
-    def begun(self, kind: type[Message]) -> Message:
-        """A new message with what the dialect and the request's headers say of it."""
+    def new_message(self, kind: type[Message]) -> Message:
+        """Return a new message, filled from the dialect's defaults and the request's headers."""
         message = kind()
-        self.route.dialect.reading.begin(message, self.headers)
+        self.route.dialect.request_mapping.apply_defaults(message, self.headers)
         return message
 
     def request(self, *, query: bool = False, body: bytes = b"") -> Message:
-        """A new request message with a body's fields, with the query's parameters where they are fields, and with the path's variables."""
-        message = self.begun(self.rpc.request)
-        self.route.dialect.reading.take(message, body)
+        """Return the RPC's request.
+
+        Args:
+            query: whether parameters of the query set fields.
+            body: a JSON body that sets fields.
+
+        Raises:
+            ApiError: a value cannot be decoded.
+        """
+        message = self.new_message(self.rpc.request)
+        self.route.dialect.request_mapping.apply_body(message, body)
         parameters = QueryParams(self.scope["query_string"] if query else b"")
-        for name, text in (*parameters.items(), *self.variables.items()):  # the path has the last word
+        for name, text in (*parameters.items(), *self.variables.items()):  # the path wins
             parse_text(message, name, text)
         return message
 
     def start(self, *request: Message) -> Any:
-        """Start the call, in the caller's name and under the request's id."""
+        """Start the RPC with the caller's credentials and the request's id. Return gRPC's call."""
         peer = self.scope["client"][0] if self.scope.get("client") else ""
-        metadata = call_metadata(self.headers, self.visit.request_id, peer, self.options)
+        metadata = call_metadata(self.headers, self.context.request_id, peer, self.options)
         return self.rpc.start(*request, metadata=metadata)
 
     def render(self, message: Message) -> dict[str, Any]:
-        """A message in the dialect's JSON."""
-        return self.route.dialect.shape.reply(self.route.method.name, message)
+        """Return a message as the dialect's JSON."""
+        return self.route.dialect.response_mapping.reply(self.route.method.name, message)

@@ -1,4 +1,7 @@
-"""Methods that stream a file's content: first a File, then its bytes. Whole, in part, or the headers alone."""
+"""Handle methods that stream a file: first its File message, then its bytes.
+
+The reply has the whole content, a range of it, or the headers alone.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from batchwire_server.gateway.errors import refusal
-from batchwire_server.gateway.methods.call import Exchange
-from batchwire_server.gateway.methods.streams import Streamed, opened
+from batchwire_server.gateway.methods.call import Call
+from batchwire_server.gateway.methods.streams import StreamResponse, open_stream
 from batchwire_server.gateway.web.ranges import (
     RangeNotSatisfiableError,
     Selection,
@@ -23,39 +26,43 @@ from batchwire_server.gateway.web.ranges import (
 )
 
 
-async def download(exchange: Exchange) -> ASGIApp:
-    """Answer with the content.
+async def download(call: Call) -> ASGIApp:
+    """Reply with the content.
 
-    What depends on the size, as "the last 500 bytes" does, needs the File before the bytes. A File never changes, so asking twice is safe.
+    A range such as "the last 500 bytes" depends on the size, so it needs the File before the bytes:
+    two RPCs. That is safe, because a File never changes.
     """
-    if not (exchange.is_head or is_conditional(exchange.headers)):
-        call, first, rest = await opened(exchange, _request(exchange))
-        return Streamed(exchange, call, _content(rest), _headers(exchange, first.file, whole(first.file.bytes)))
-    file = await _describe(exchange)
-    part = _select(exchange, file)
-    if exchange.is_head or not part.length:
-        return Response(status_code=part.status, headers=_headers(exchange, file, part))
-    call, _, rest = await opened(exchange, _request(exchange, offset=part.start, limit=part.length))
-    return Streamed(exchange, call, _content(rest), _headers(exchange, file, part), status=part.status)
+    if not (call.is_head or is_conditional(call.headers)):
+        rpc_call, first, rest = await open_stream(call, _request(call))
+        return StreamResponse(call, rpc_call, _content(rest), _headers(call, first.file, whole(first.file.bytes)))
+    file = await _describe(call)
+    part = _select(call, file)
+    if call.is_head or not part.length:
+        return Response(status_code=part.status, headers=_headers(call, file, part))
+    rpc_call, _, rest = await open_stream(call, _request(call, offset=part.start, limit=part.length))
+    return StreamResponse(call, rpc_call, _content(rest), _headers(call, file, part), status=part.status)
 
 
-def _request(exchange: Exchange, **part: int) -> Message:
-    """The request for a part. The query is not asked: `offset` and `limit` are gRPC's way to say what Range says."""
-    request = exchange.request()
-    request.MergeFrom(exchange.rpc.request(**part))
+def _request(call: Call, **part: int) -> Message:
+    """Return the request for a part.
+
+    The query is ignored, because the fields `offset` and `limit` stand for the header Range.
+    """
+    request = call.request()
+    request.MergeFrom(call.rpc.request(**part))
     return request
 
 
-async def _describe(exchange: Exchange) -> v1.File:
-    call, first, _ = await opened(exchange, _request(exchange, limit=0))
-    call.cancel()
+async def _describe(call: Call) -> v1.File:
+    rpc_call, first, _ = await open_stream(call, _request(call, limit=0))
+    rpc_call.cancel()
     file: v1.File = first.file
     return file
 
 
-def _select(exchange: Exchange, file: v1.File) -> Selection:
+def _select(call: Call, file: v1.File) -> Selection:
     try:
-        return select(exchange.headers, file.bytes, _etag(file), ranged=not exchange.is_head)
+        return select(call.headers, file.bytes, _etag(file), ranged=not call.is_head)
     except RangeNotSatisfiableError:
         text = f"The requested range starts beyond the end of the content, which has {file.bytes} bytes."
         metadata = {"bytes": str(file.bytes)}
@@ -71,7 +78,7 @@ def _etag(file: v1.File) -> str:
     return f'"{file.sha256}"'
 
 
-def _headers(exchange: Exchange, file: v1.File, selection: Selection) -> dict[str, str]:
+def _headers(call: Call, file: v1.File, selection: Selection) -> dict[str, str]:
     headers = {"etag": _etag(file), "accept-ranges": "bytes"}
     if selection.status == 304:
         return headers
@@ -79,7 +86,7 @@ def _headers(exchange: Exchange, file: v1.File, selection: Selection) -> dict[st
         last = selection.start + selection.length - 1
         headers["content-range"] = f"bytes {selection.start}-{last}/{file.bytes}"
     return headers | {
-        "content-type": exchange.route.dialect.content_type,
+        "content-type": call.route.dialect.file_content_type,
         "content-disposition": attachment(file.filename),
         "content-length": str(selection.length),
     }

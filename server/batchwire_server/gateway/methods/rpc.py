@@ -1,4 +1,4 @@
-"""The protocol's methods as they can be called over a channel."""
+"""The protocol's methods over a channel, and the metadata that every RPC carries."""
 
 from __future__ import annotations
 
@@ -15,26 +15,32 @@ from starlette.datastructures import Headers
 
 from batchwire_server.gateway.options import GatewayOptions
 
-# The channel's factory for a method, by (client streaming, server streaming).
+REQUEST_ID_KEY = "x-request-id"
+CREDENTIALS_KEY = "authorization"
+PEER_KEY = "batchwire-peer"
+GATEWAY_TOKEN_KEY = "batchwire-gateway"  # noqa: S105 - the name of a metadata key, not a secret
+
+# Names of the channel's factory methods, by (client streaming, server streaming).
 _FACTORIES = {
     (False, False): "unary_unary",
     (False, True): "unary_stream",
     (True, False): "stream_unary",
 }
 
-# Where clients that do not use Authorization put their key; Azure's is the first.
+# Headers with the key of clients that do not use Authorization. Azure's clients use the first.
 _KEY_HEADERS = ("api-key", "x-api-key")
 
-# What gRPC lets a metadata value hold. A key with anything else in it is nobody's.
+# What gRPC allows in a metadata value. No valid key has other characters.
 _PRINTABLE = re.compile(r"[ -~]+")
 
-# gRPC refuses calls with much more, as if it lacked room. What is longer is cut: no key and no tenant's name is near it, so it stays wrong.
-_MAX_VALUE = 2048
+# gRPC refuses calls with much more metadata as RESOURCE_EXHAUSTED. Longer values are cut: no valid
+# key or tenant name is that long, so the api still refuses them.
+_MAX_VALUE_BYTES = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class Rpc:
-    """A method as it can be called."""
+    """A method of the protocol, ready to be called over a channel."""
 
     method: MethodDescriptor
     request: type[Message]
@@ -42,7 +48,7 @@ class Rpc:
 
     @classmethod
     def over(cls, channel: grpc.aio.Channel, method: MethodDescriptor) -> Rpc:
-        """The method over a channel."""
+        """Return a method over a channel."""
         factory = getattr(channel, _FACTORIES[method.client_streaming, method.server_streaming])
         request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
         start = factory(
@@ -54,14 +60,22 @@ class Rpc:
 
 
 def call_metadata(headers: Headers, request_id: str, peer: str, options: GatewayOptions) -> tuple[tuple[str, str], ...]:
-    """What travels with every RPC: the request's id, the caller's credentials as a bearer token wherever they came, and what a gateway in front says.
+    """Return the metadata of an RPC: the request's id, the credentials, and the trusted header.
 
-    The latter goes with the address at the other end of the connection; what headers say of addresses counts for nothing.
+    Credentials travel as a bearer token, regardless of the header that had them. The trusted header
+    travels with the address of the connection's other end. Headers that state an address, such as
+    X-Forwarded-For, are ignored.
+
+    Args:
+        headers: the headers of the HTTP request.
+        request_id: id of the HTTP request.
+        peer: address of the connection's other end, or "".
+        options: have the name of the trusted header and the gateway's token.
     """
     given = [headers.get("authorization", ""), *(f"Bearer {headers[name]}" for name in _KEY_HEADERS if name in headers)]
     credentials = next((each for each in given if each[:7].lower() == "bearer "), given[0])
-    named: tuple[tuple[str, str], ...] = (("x-request-id", request_id), ("authorization", credentials))
+    metadata: tuple[tuple[str, str], ...] = ((REQUEST_ID_KEY, request_id), (CREDENTIALS_KEY, credentials))
     if options.tenant_header:
-        said = tuple((options.tenant_header, value) for value in headers.getlist(options.tenant_header))
-        named += (*said, ("batchwire-peer", peer), ("batchwire-gateway", options.token))
-    return tuple((name, value[:_MAX_VALUE]) for name, value in named if _PRINTABLE.fullmatch(value))
+        tenants = tuple((options.tenant_header, value) for value in headers.getlist(options.tenant_header))
+        metadata += (*tenants, (PEER_KEY, peer), (GATEWAY_TOKEN_KEY, options.token))
+    return tuple((key, value[:_MAX_VALUE_BYTES]) for key, value in metadata if _PRINTABLE.fullmatch(value))

@@ -1,10 +1,12 @@
-"""Methods that stream a resource as it changes, or lines as they come.
+"""Handle methods that stream a resource as it changes, or lines as they are ready.
 
-A resource becomes server-sent events: each message is an event named after its type (`batch`), whose data is the resource's JSON. After
-the last comes the event `done` with the data `[DONE]`, on which a browser should close its EventSource, since that dials again whenever a
-stream ends. Should the RPC fail, the event `error` holds the error's JSON and the stream ends without `done`; dialling again resumes.
+A resource is sent as server-sent events. Each message is an event named after its type (`batch`),
+whose data is the resource's JSON. The last event is `done` with the data `[DONE]`. On it, a browser
+should close its EventSource, which otherwise connects again. If the RPC fails, the event `error`
+has the error's JSON, and the stream ends without `done`; a client that connects again resumes.
 
-Lines become JSON Lines as they are. They have no room for an error, so a failure breaks the connection before the reply's end.
+Lines are sent as JSON Lines. They cannot carry an error, so a failure breaks the connection before
+the reply's end.
 """
 
 from __future__ import annotations
@@ -19,66 +21,58 @@ from google.protobuf.message import Message
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from batchwire_server.gateway.errors import from_rpc
-from batchwire_server.gateway.methods.call import Exchange
+from batchwire_server.gateway.methods.call import Call
 from batchwire_server.gateway.web.request_body import DisconnectedError
 
-_LOGGER = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
-# A proxy that held the stream back until it has more would defeat it.
-_LIVE = {"cache-control": "no-store", "x-accel-buffering": "no"}
-
-
-async def events(exchange: Exchange) -> ASGIApp:
-    """Answer with server-sent events."""
-    call, first, rest = await opened(exchange, exchange.request(query=True))
-    return Streamed(exchange, call, _events(exchange, first, rest), {"content-type": "text/event-stream", **_LIVE})
+# Tells proxies not to buffer the stream.
+_UNBUFFERED = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
-async def lines(exchange: Exchange) -> ASGIApp:
-    """Answer with JSON Lines."""
-    call, first, rest = await opened(exchange, exchange.request(query=True))
-    return Streamed(exchange, call, _lines(first, rest), {"content-type": "application/jsonl", **_LIVE})
+async def events(call: Call) -> ASGIApp:
+    """Reply with server-sent events."""
+    rpc_call, first, rest = await open_stream(call, call.request(query=True))
+    headers = {"content-type": "text/event-stream", **_UNBUFFERED}
+    return StreamResponse(call, rpc_call, _events(call, first, rest), headers)
 
 
-async def _events(exchange: Exchange, first: Any, rest: AsyncIterator[Any]) -> AsyncIterator[bytes]:
-    try:
-        async for message in _all(first, rest):
-            yield _event(message.DESCRIPTOR.name.lower(), exchange.render(message))
-        yield b"event: done\ndata: [DONE]\n\n"
-    except grpc.aio.AioRpcError as error:
-        yield _event("error", exchange.route.dialect.error(from_rpc(error, exchange.visit.request_id)))
+async def lines(call: Call) -> ASGIApp:
+    """Reply with JSON Lines."""
+    rpc_call, first, rest = await open_stream(call, call.request(query=True))
+    headers = {"content-type": "application/jsonl", **_UNBUFFERED}
+    return StreamResponse(call, rpc_call, _lines(first, rest), headers)
 
 
-async def _lines(first: Any, rest: AsyncIterator[Any]) -> AsyncIterator[bytes]:
-    async for message in _all(first, rest):
-        yield message.data
+async def open_stream(call: Call, request: Message) -> tuple[Any, Any, AsyncIterator[Any]]:
+    """Start a server-streaming RPC. Wait for its first message: early errors then get a status.
+
+    Returns:
+        gRPC's call, its first message (None if there was none), and the other messages.
+
+    Raises:
+        AioRpcError: the RPC failed before its first message.
+        DisconnectedError: the caller left.
+    """
+    rpc_call = call.start(request)
+    stream = aiter(rpc_call)
+    return rpc_call, await call.request_body.while_connected(anext(stream, None)), stream
 
 
-async def _all(first: Any, rest: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    if first is not None:
-        yield first
-        async for message in rest:
-            yield message
-
-
-def _event(name: str, data: Mapping[str, Any]) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(data))
-
-
-class Streamed:
-    """A reply whose body is what a call still sends. It owns the call."""
+class StreamResponse:
+    """A reply whose body is streamed by an RPC. Cancels the RPC if the caller leaves."""
 
     def __init__(
         self,
-        exchange: Exchange,
-        call: Any,
+        call: Call,
+        rpc_call: Any,
         body: AsyncIterator[bytes],
         headers: Mapping[str, str],
         *,
         status: int = 200,
     ) -> None:
-        self._exchange = exchange
         self._call = call
+        self._rpc_call = rpc_call
         self._body = body
         self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         self._status = status
@@ -87,28 +81,44 @@ class Streamed:
         """Send the reply."""
         try:
             await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
-            if not self._exchange.is_head:
-                await self._exchange.inbound.while_connected(self._pump(send))
+            if not self._call.is_head:
+                await self._call.request_body.while_connected(self._send_body(send))
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except DisconnectedError:
             return
-        except grpc.aio.AioRpcError as error:  # too late for a status; the server cuts a reply that is left unfinished
-            request_id = self._exchange.visit.request_id
-            _LOGGER.warning("request %s broke off: %s %s", request_id, error.code().name, error.details())
+        except grpc.aio.AioRpcError as error:  # too late for a status: the HTTP server cuts an unfinished reply
+            request_id, code = self._call.context.request_id, error.code().name
+            log.warning(
+                "the reply to request %s was cut: its RPC failed with %s: %s", request_id, code, error.details()
+            )
         finally:
-            self._call.cancel()
+            self._rpc_call.cancel()
 
-    async def _pump(self, send: Send) -> None:
+    async def _send_body(self, send: Send) -> None:
         async for chunk in self._body:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
-async def opened(exchange: Exchange, request: Message) -> tuple[Any, Any, AsyncIterator[Any]]:
-    """Start a call and wait for its first message, so that what fails at once still gets its status.
+async def _events(call: Call, first: Any, rest: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+    try:
+        async for message in _messages(first, rest):
+            yield _event(message.DESCRIPTOR.name.lower(), call.render(message))
+        yield b"event: done\ndata: [DONE]\n\n"
+    except grpc.aio.AioRpcError as error:
+        yield _event("error", call.route.dialect.render_error(from_rpc(error, call.context.request_id)))
 
-    Returns:
-        The call, its first message (None when it ended without any), and the rest.
-    """
-    call = exchange.start(request)
-    stream = aiter(call)
-    return call, await exchange.inbound.while_connected(anext(stream, None)), stream
+
+async def _lines(first: Any, rest: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+    async for message in _messages(first, rest):
+        yield message.data
+
+
+async def _messages(first: Any, rest: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    if first is not None:
+        yield first
+        async for message in rest:
+            yield message
+
+
+def _event(name: str, data: Mapping[str, Any]) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(data))

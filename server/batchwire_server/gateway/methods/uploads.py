@@ -1,7 +1,8 @@
-"""Methods that take a stream of bytes: multipart in, straight through to the RPC, JSON out.
+"""Handle methods that take a stream of bytes: a multipart form in, JSON out.
 
-The content is never kept: what the RPC does not take yet is not read from the caller either. The RPC is half-closed, which commits,
-only when the whole form has arrived; whatever else happens cancels it.
+Content is never stored here: the gateway reads from the caller only as fast as the RPC accepts
+messages. The RPC is half-closed, which commits the upload, only when the whole form has arrived. In
+every other case it is cancelled.
 """
 
 from __future__ import annotations
@@ -16,108 +17,107 @@ from google.protobuf.message import Message
 from starlette.types import ASGIApp
 
 from batchwire_server.gateway.errors import ApiError
-from batchwire_server.gateway.methods.call import Exchange
-from batchwire_server.gateway.transcoding.forms import FormRelay, missing_content
+from batchwire_server.gateway.methods.call import Call
+from batchwire_server.gateway.transcoding.forms import FormRelay
 from batchwire_server.gateway.web.multipart import MalformedFormError, MultipartReader, NotAFormError, boundary_of
 from batchwire_server.gateway.web.responses import JsonResponse
 
-_MASK = "Internal error from Core"
-_PATIENCE_SECONDS = 1.0
+_LOCAL_DETAILS = "Internal error from Core"
+_STATUS_TIMEOUT_S = 1.0
 
 
-class _CallEndedError(Exception):
-    """The RPC has ended before the form: its own result says why."""
+class _RpcEndedError(Exception):
+    """The RPC ended before the form did. Its status says why."""
 
 
-async def upload(exchange: Exchange) -> ASGIApp:
-    """Answer with what the method makes of the form; at once, should it not want to hear the rest."""
-    call = exchange.start()
-    outcome = Outcome(call)
-    answer = asyncio.ensure_future(call)
-    sending = asyncio.create_task(_send(exchange, call))
+async def upload(call: Call) -> ASGIApp:
+    """Reply with the method's result, at once if the RPC ends before the form does."""
+    rpc_call = call.start()
+    status = UploadStatus(rpc_call)
+    result = asyncio.ensure_future(rpc_call)
+    sending = asyncio.create_task(_send(call, rpc_call))
     try:
-        await asyncio.wait({answer, sending}, return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            await _sent(sending)
-            await exchange.inbound.while_connected(answer)
-        reply = answer.result()
+        await asyncio.wait({result, sending}, return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
+            with contextlib.suppress(_RpcEndedError):
+                await sending
+            await call.request_body.while_connected(result)
+        reply = result.result()
     except grpc.aio.AioRpcError as error:
-        raise await outcome.told(error) from None
+        raise await status.resolve(error) from None
     finally:
-        call.cancel()
+        rpc_call.cancel()
         sending.cancel()
-        await asyncio.gather(answer, sending, return_exceptions=True)
-    return JsonResponse(exchange.render(reply))
+        await asyncio.gather(result, sending, return_exceptions=True)
+    return JsonResponse(call.render(reply))
 
 
-async def _sent(sending: asyncio.Task[None]) -> None:
-    try:
-        await sending
-    except _CallEndedError:
-        return
-
-
-async def _send(exchange: Exchange, call: Any) -> None:
+async def _send(call: Call, rpc_call: Any) -> None:
     async def write(message: Message) -> None:
         try:
-            await call.write(message)
+            await rpc_call.write(message)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            raise _CallEndedError from None
+            raise _RpcEndedError from None
 
-    relay = FormRelay(exchange.request(), write, exchange.begun)
+    relay = FormRelay(call.request(), write, call.new_message)
     try:
-        await relay.begin()
-        reader = MultipartReader(boundary_of(exchange.headers.get("content-type", "")))
-        async for piece in exchange.inbound.pieces():
-            for event in reader.feed(piece):
-                await relay.take(event)
+        await relay.start()
+        reader = MultipartReader(boundary_of(call.headers.get("content-type", "")))
+        async for chunk in call.request_body.chunks():
+            for event in reader.feed(chunk):
+                await relay.handle(event)
     except NotAFormError:
-        raise missing_content(relay.part) from None
+        raise relay.missing_content() from None
     except MalformedFormError as error:
         raise ApiError(400, str(error)) from None
     finally:
-        exchange.metrics.uploaded.inc(relay.content_bytes)
+        call.metrics.uploaded.inc(relay.content_bytes)
     if reader.empty:
-        raise missing_content(relay.part)
+        raise relay.missing_content()
     if not reader.complete:
         raise ApiError(400, "The multipart form ends before its last boundary.")
     await relay.finish()
-    await call.done_writing()
+    await rpc_call.done_writing()
 
 
-class Outcome:
-    """Remembers the status that the server sent.
+class UploadStatus:
+    """The status that the server sent for a client-streaming call.
 
-    When a server ends a call while a message to it is being written, that write fails, and grpc.aio puts an INTERNAL of its own over the
-    server's status, before or after it came (https://github.com/grpc/grpc/issues/36066). A refusal would look like a fault.
+    If a server ends a call while the client is writing, the write fails, and grpc.aio reports an
+    INTERNAL of its own before or after the server's status
+    (https://github.com/grpc/grpc/issues/36066). Without this class, a refusal would look like a
+    fault of the server.
     """
 
-    def __init__(self, call: grpc.aio.Call) -> None:
+    def __init__(self, rpc_call: grpc.aio.Call) -> None:
         self._error: grpc.aio.AioRpcError | None = None
-        self._told = asyncio.Event()
-        call.add_done_callback(self._note)
+        self._known = asyncio.Event()
+        rpc_call.add_done_callback(self._record)
 
-    async def told(self, seen: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
-        """What the server said, given what the call raised; the latter when the server said nothing."""
-        if seen.details() == _MASK:
+    async def resolve(self, raised: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
+        """Return the server's status in place of the error that the call raised.
+
+        If the server sent none within a second, return the raised error.
+        """
+        if raised.details() == _LOCAL_DETAILS:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._told.wait(), _PATIENCE_SECONDS)
-        return self._error or seen
+                await asyncio.wait_for(self._known.wait(), _STATUS_TIMEOUT_S)
+        return self._error or raised
 
-    def _note(self, call: Any) -> None:
-        """Called with each status that the call is given, while it has it."""
-        code, details = _at_once(call.code()), _at_once(call.details())
-        if self._error is None and code is not grpc.StatusCode.OK and details != _MASK:
-            initial, trailing = _at_once(call.initial_metadata()), _at_once(call.trailing_metadata())
+    def _record(self, rpc_call: Any) -> None:
+        """Record the call's status unless it is grpc.aio's own. Called for each status in turn."""
+        code, details = _result(rpc_call.code()), _result(rpc_call.details())
+        if self._error is None and code is not grpc.StatusCode.OK and details != _LOCAL_DETAILS:
+            initial, trailing = _result(rpc_call.initial_metadata()), _result(rpc_call.trailing_metadata())
             self._error = grpc.aio.AioRpcError(code, initial, trailing, details)
-            self._told.set()
+            self._known.set()
 
 
-def _at_once(ready: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a coroutine that has nothing to wait for: a call that is done knows its status."""
+def _result(ready: Coroutine[Any, Any, Any]) -> Any:
+    """Return the result of a coroutine that does not wait: a call that is done knows its status."""
     try:
         ready.send(None)
     except StopIteration as result:
         return result.value
     ready.close()
-    raise RuntimeError("the call is not done")
+    raise RuntimeError("a call that reported its end has no status yet")

@@ -1,1 +1,1 @@
-"""The OpenAPI document, made from the protocol's descriptors."""
+"""The OpenAPI document, generated from the protocol's descriptors and the dialects."""

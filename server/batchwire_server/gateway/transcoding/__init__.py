@@ -1,1 +1,1 @@
-"""JSON, forms and query parameters to protobuf messages, and back."""
+"""Transcoding of JSON, forms and query parameters to protobuf messages, and back."""

@@ -1,7 +1,7 @@
-"""JSON and text as messages, by descriptor, with OpenAI's words for what does not fit.
+"""Decode JSON and text into messages, by descriptor, with OpenAI's error messages.
 
-Only what a message cannot hold is refused here. What is required and which values are allowed is the api's to say. Unknown keys are
-ignored, and null means unset.
+Only values that a message cannot hold are refused here. The api checks which fields are required
+and which values are allowed. Unknown keys are ignored, and null means unset.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from batchwire_server.gateway.errors import ApiError, refusal
-from batchwire_server.gateway.transcoding.descriptors import enum_words, fields_of, map_value
+from batchwire_server.gateway.transcoding.descriptors import enum_names, fields_of, map_value
 
 _NOT_JSON = (
     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly. "
     "The API expects a JSON payload, but what was sent was not valid JSON.)"
 )
 
-# What a JSON value is called in an error, by its Python type.
+# Nouns of JSON values in error messages, by Python type.
 _NOUNS: dict[type, str] = {
     str: "a string",
     int: "an integer",
@@ -34,7 +34,7 @@ _NOUNS: dict[type, str] = {
     type(None): "null",
 }
 
-# The JSON type of a field's value, by protobuf's.
+# Python type of a field's JSON value, by protobuf's type.
 _EXPECTED: dict[int, type] = {
     FieldDescriptor.CPPTYPE_STRING: str,
     FieldDescriptor.CPPTYPE_INT32: int,
@@ -44,7 +44,7 @@ _EXPECTED: dict[int, type] = {
     FieldDescriptor.CPPTYPE_MESSAGE: dict,
 }
 
-# ASCII digits only: int() also takes "1_000", spaces and other alphabets' digits.
+# ASCII digits only: int() also accepts "1_000", spaces and digits of other alphabets.
 _INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
 _BOOLEANS = {"true": True, "false": False}
 _FROM_TEXT: dict[type, Callable[[str], Any]] = {
@@ -52,12 +52,16 @@ _FROM_TEXT: dict[type, Callable[[str], Any]] = {
     bool: lambda text: _BOOLEANS.get(text, text),
 }
 
-# `name`, or `name[part]` for a field of a message.
+# `field`, or `field[inner]` for a field of a message field.
 _NAME = re.compile(r"(\w+)(?:\[(\w+)\])?")
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """The object of a JSON body. An empty body is an empty object, which is for the api to judge."""
+    """Return the object of a JSON body. An empty body counts as an empty object.
+
+    Raises:
+        ApiError: the body is no JSON, or no object.
+    """
     body = body.removeprefix(b"\xef\xbb\xbf")
     if not body.strip():
         return {}
@@ -71,12 +75,25 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def fill(message: Message, values: Mapping[str, Any]) -> None:
-    """Fill a message from a JSON object. What the message already holds stays where the object says nothing; maps are united."""
+    """Fill a message from a JSON object. Absent fields keep their values; maps merge.
+
+    Raises:
+        ApiError: a value has the wrong type, is out of range, or is no name of its enum.
+    """
     _fill(message, values, "")
 
 
 def parse_text(message: Message, name: str, text: str) -> None:
-    """Fill one field from a query parameter, a form field or a path variable. Empty text means unset."""
+    """Fill a field from a query parameter, form field or path variable. Empty text means unset.
+
+    Args:
+        message: the message that has the field. Without such a field, nothing happens.
+        name: `field`, or `field[inner]` for a field of a message field.
+        text: the value.
+
+    Raises:
+        ApiError: the text is no value of the field's type.
+    """
     match = _NAME.fullmatch(name)
     if match is None or not text:
         return
@@ -92,7 +109,10 @@ def parse_text(message: Message, name: str, text: str) -> None:
 
 
 def _from_text(field: FieldDescriptor, text: str) -> Any:
-    """Text as the JSON value that the field wants; as it is when it cannot be that, which is then found to be of the wrong type."""
+    """Return text as a JSON value of the field's type, or unchanged if it is none.
+
+    The unchanged text is then refused as a value of the wrong type.
+    """
     return _FROM_TEXT.get(_EXPECTED[field.cpp_type], str)(text)
 
 
@@ -111,7 +131,7 @@ def _assign(message: Message, field: FieldDescriptor, value: Any, param: str) ->
     elif field.is_repeated:
         target.extend(_scalar(field, each, f"{param}[{at}]") for at, each in enumerate(_expect(param, list, value)))
     elif field.message_type is not None:
-        target.SetInParent()  # an object without keys is still there
+        target.SetInParent()  # an empty object also counts as set
         _fill(target, _expect(param, dict, value), f"{param}.")
     else:
         try:
@@ -125,16 +145,16 @@ def _scalar(field: FieldDescriptor, value: Any, param: str) -> Any:
     value = _expect(param, _EXPECTED[field.cpp_type], value)
     if field.enum_type is None:
         return value
-    numbers = {word: number for number, word in enum_words(field.enum_type).items()}
+    numbers = {name: number for number, name in enum_names(field.enum_type).items()}
     if value in numbers:
         return numbers[value]
-    *most, last = (f"'{word}'" for word in numbers)
+    *most, last = (f"'{name}'" for name in numbers)
     text = f"Invalid value: '{value}'. Supported values are: {', '.join(most)} and {last}."
     raise refusal(v1.ERROR_REASON_INVALID_VALUE, text, param=param)
 
 
 def _expect(param: str, expected: type, value: Any) -> Any:
-    if type(value) is not expected:  # not isinstance: true is no integer
+    if type(value) is not expected:  # not isinstance: a bool is no integer in JSON
         raise _wrong_type(param, expected, value)
     return value
 

@@ -1,4 +1,8 @@
-"""Messages as JSON: the keys are the fields' names, the values follow from the descriptors, and a Shape says what differs."""
+"""Encode messages as JSON.
+
+Keys are the names of the fields, values follow from the descriptors, and a `ResponseMapping` says
+what a dialect does differently. Every key is always present: an unset field is null.
+"""
 
 from __future__ import annotations
 
@@ -9,89 +13,92 @@ from typing import Any, TypeAlias
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from batchwire_server.gateway.transcoding.descriptors import TIMESTAMP, enum_words, fields_of, map_value
+from batchwire_server.gateway.transcoding.descriptors import TIMESTAMP, enum_names, fields_of, map_value
 
 Getter: TypeAlias = Callable[[Message], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Reshape:
-    """Makes one JSON value of another."""
+class Converted:
+    """A JSON value that a function makes of the default JSON value."""
 
-    by: Callable[[Any], Any]
+    convert: Callable[[Any], Any]
 
     schema: Mapping[str, Any]
-    """What it makes, in JSON Schema."""
+    """JSON Schema of the result."""
 
 
 @dataclass(frozen=True, slots=True)
-class Derive:
-    """Makes a field's JSON value of the whole message."""
+class Computed:
+    """A JSON value of a field that a function makes of the whole message."""
 
-    by: Getter
+    compute: Getter
 
     schema: Mapping[str, Any]
-    """What it makes, in JSON Schema."""
+    """JSON Schema of the result."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a dialect's JSON has that the descriptors do not say. Messages go by their name, fields by `Message.field`.
+class ResponseMapping:
+    """The differences between a dialect's JSON and the protocol's messages.
 
-    Every key is always there: what is unset is null.
+    Messages are named `Message`, fields `Message.field`, methods `Method`.
     """
 
     constants: Mapping[str, Mapping[str, Any]]
-    """Keys that a message has beside its fields, such as `object`."""
+    """Keys with fixed values, such as `object`, beside the fields of a message."""
 
     hidden: frozenset[str]
     """Fields that are left out."""
 
     never_null: frozenset[str]
-    """Messages that, unset, are shown with all their zeros."""
+    """Messages that are written with all their zeros when they are unset."""
 
-    reshaped: Mapping[str, Reshape | Derive]
-    """Fields whose JSON value is made into another, and methods, by their name, whose whole reply is."""
+    overrides: Mapping[str, Converted | Computed]
+    """Fields whose JSON value is not the default."""
 
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Fields whose key is not their name."""
+
+    reply_overrides: Mapping[str, Converted] = field(default_factory=dict)
+    """Methods whose reply is not the default JSON of their message."""
 
     _plans: dict[str, tuple[tuple[str, Getter], ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def reply(self, method: str, message: Message) -> dict[str, Any]:
-        """The JSON object of a method's reply."""
-        reshape, values = self.reshaped.get(method), self.render(message)
-        return dict(reshape.by(values)) if isinstance(reshape, Reshape) else values
+        """Return the JSON object of a method's reply."""
+        override, values = self.reply_overrides.get(method), self.render(message)
+        return values if override is None else dict(override.convert(values))
 
     def render(self, message: Message) -> dict[str, Any]:
-        """The JSON object of a message."""
+        """Return the JSON object of a message."""
         name = message.DESCRIPTOR.name
         plan = self._plans.get(name)
-        if plan is None:  # kept, since a list has thousands of the same
+        if plan is None:  # cached, because a list has thousands of messages of one type
             plan = self._plans[name] = self._plan(message)
         return {**self.constants.get(name, {}), **{key: get(message) for key, get in plan}}
 
     def _plan(self, message: Message) -> tuple[tuple[str, Getter], ...]:
         named = ((f"{message.DESCRIPTOR.name}.{name}", name, each) for name, each in fields_of(message).items())
         return tuple(
-            (self.renamed.get(full, name), self._getter(full, each))
-            for full, name, each in named
-            if full not in self.hidden
+            (self.renamed.get(full_name, name), self._getter(full_name, each))
+            for full_name, name, each in named
+            if full_name not in self.hidden
         )
 
     def _getter(self, full_name: str, field_: FieldDescriptor) -> Getter:
-        get = self._plain_getter(field_)
-        match self.reshaped.get(full_name):
+        get = self._default_getter(field_)
+        match self.overrides.get(full_name):
             case None:
                 return get
-            case Derive(by):
-                return by
-            case Reshape(by):
-                return lambda message: by(get(message))
+            case Computed(compute):
+                return compute
+            case Converted(convert):
+                return lambda message: convert(get(message))
 
-    def _plain_getter(self, field_: FieldDescriptor) -> Getter:
+    def _default_getter(self, field_: FieldDescriptor) -> Getter:
         name = field_.name
         if map_value(field_) is not None:
             return lambda message: dict(getattr(message, name))
@@ -105,7 +112,7 @@ class Shape:
 
     def _converter(self, field_: FieldDescriptor) -> Callable[[Any], Any]:
         if field_.enum_type is not None:
-            return enum_words(field_.enum_type).get
+            return enum_names(field_.enum_type).get
         if field_.message_type is None:
             return lambda value: value
         if field_.message_type.full_name == TIMESTAMP:

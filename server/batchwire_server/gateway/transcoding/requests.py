@@ -1,4 +1,4 @@
-"""What a dialect's requests mean beyond what they say: the mirror of Shape."""
+"""Decode requests as a dialect means them: defaults, headers and bodies of its own."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from batchwire_server.gateway.transcoding.decode import fill, json_object
 
 Values: TypeAlias = Mapping[str, Any]
 
-# Headers that every dialect reads. OpenAI documents none, but its clients can send any.
+# Headers that every dialect reads. OpenAI documents none, but its clients can send any header.
 HEADERS: Mapping[str, Callable[[str], Values]] = {"idempotency-key": lambda text: {"idempotency_key": text}}
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How requests become messages, which go by their name.
+class RequestMapping:
+    """The differences between a dialect's requests and the protocol's messages, by message name.
 
-    What several sources say of one field, the last of these says: the defaults, a header, the body (or the form, or the query), the
-    path. Objects are united key by key.
+    If several sources set a field, the later wins: defaults, headers, body (or form, or query),
+    path. Objects are merged key by key.
     """
 
     defaults: Mapping[str, Values] = field(default_factory=dict)
-    """What is meant when the caller does not say otherwise, in the protocol's JSON."""
+    """JSON values of fields that the caller does not set."""
 
     headers: Mapping[str, Callable[[str], Values]] = field(default_factory=lambda: HEADERS)
-    """Headers that say something, by lower-case name, and what a value says, as a body would."""
+    """Headers that set fields, in lower case, and functions that make JSON of their text."""
 
-    reshaped: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
-    """Messages whose JSON object is passed through a function before it is read."""
+    transforms: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
+    """Functions that the JSON object of a header or of a body passes before it is decoded."""
 
-    loose: frozenset[str] = frozenset()
-    """Messages whose maps take values of any type, which `reshaped` makes strings of."""
+    untyped_maps: frozenset[str] = frozenset()
+    """Messages whose maps take JSON values of any type. `transforms` turns these into strings."""
 
-    def begin(self, message: Message, headers: Mapping[str, str]) -> None:
-        """Fill a new message with what is meant before its caller's own words are read."""
+    def apply_defaults(self, message: Message, headers: Mapping[str, str]) -> None:
+        """Fill a new message from the defaults and the request's headers."""
         fill(message, self.defaults.get(message.DESCRIPTOR.name, {}))
         for name, read in self.headers.items():
             if name in headers:
-                fill(message, self._reshape(message, dict(read(headers[name]))))
+                fill(message, self._transform(message, dict(read(headers[name]))))
 
-    def take(self, message: Message, body: bytes) -> None:
-        """Fill a message from a JSON body, whatever its content-type."""
-        fill(message, self._reshape(message, json_object(body)))
+    def apply_body(self, message: Message, body: bytes) -> None:
+        """Fill a message from a JSON body, regardless of its content-type."""
+        fill(message, self._transform(message, json_object(body)))
 
-    def _reshape(self, message: Message, values: dict[str, Any]) -> dict[str, Any]:
-        reshape = self.reshaped.get(message.DESCRIPTOR.name)
-        return values if reshape is None else reshape(values)
+    def _transform(self, message: Message, values: dict[str, Any]) -> dict[str, Any]:
+        transform = self.transforms.get(message.DESCRIPTOR.name)
+        return values if transform is None else transform(values)

@@ -1,1 +1,1 @@
-"""HTTP itself: middleware, request bodies, forms, ranges, metrics. Knows no protobuf."""
+"""HTTP: middleware, request bodies, forms, ranges, metrics. No protobuf, no gRPC."""

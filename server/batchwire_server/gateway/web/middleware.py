@@ -1,4 +1,4 @@
-"""The outermost layer: what every reply carries, and the counting of calls."""
+"""The middleware of all requests: request ids, common headers, metrics."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batchwire_server.gateway.web.metrics import Metrics
 
-_KEY = "batchwire.visit"
-_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_LEFT = 499  # nginx's number for a caller who did not wait
+_SCOPE_KEY = "batchwire.request_context"
+_VALID_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_CLIENT_CLOSED_REQUEST = 499  # nginx's status for a caller that left before the reply
 
 
 @dataclass(slots=True)
-class Visit:
-    """What is known of a request beside its content."""
+class RequestContext:
+    """What the gateway knows of a request beside its content."""
 
     request_id: str
     route: str | None = None
-    """The template of the route; None for what is not counted."""
+    """Template of the route, or None if the request does not count in metrics."""
 
 
-def visit_of(scope: Scope) -> Visit:
-    """The visit of a request that came through the Edge."""
-    visit: Visit = scope[_KEY]
-    return visit
+def context_of(scope: Scope) -> RequestContext:
+    """Return the context of a request that passed the middleware."""
+    context: RequestContext = scope[_SCOPE_KEY]
+    return context
 
 
-class Edge:
-    """Gives each request an id and each reply its headers, and counts those that had a route."""
+class RequestMiddleware:
+    """Middleware that gives requests an id, replies their headers, and records metrics."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request through."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), _LEFT
-        visit = scope[_KEY] = Visit(_request_id(Headers(scope=scope)))
+        start, status = time.perf_counter(), _CLIENT_CLOSED_REQUEST
+        context = scope[_SCOPE_KEY] = RequestContext(_request_id(Headers(scope=scope)))
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = visit.request_id
-                headers["openai-processing-ms"] = str(round((time.perf_counter() - began) * 1000))
+                headers["x-request-id"] = context.request_id
+                headers["openai-processing-ms"] = str(round((time.perf_counter() - start) * 1000))
                 headers["openai-version"] = "2020-10-01"
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_headers)
         finally:
-            if visit.route is not None:
-                self._metrics.answered(visit.route, scope["method"], status, time.perf_counter() - began)
+            if context.route is not None:
+                self._metrics.record(context.route, scope["method"], status, time.perf_counter() - start)
 
 
 def _request_id(headers: Headers) -> str:
-    given = headers.get("x-request-id", "")
-    return given if _SANE_ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"
+    sent = headers.get("x-request-id", "")
+    return sent if _VALID_ID.fullmatch(sent) else f"req_{secrets.token_hex(16)}"

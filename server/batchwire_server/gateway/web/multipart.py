@@ -1,4 +1,7 @@
-"""Multipart forms as a stream of events: bytes in, parts out, nothing kept. The boundary is taken from the first line when no header has it."""
+"""Parse multipart forms as a stream of events, without storing parts.
+
+If no header has the boundary, it is taken from the body's first line.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,16 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 MAX_PARTS = 64
 
-# RFC 2046 allows 70 characters; the rest is for dashes, line end and the blank lines that some senders begin with.
-_MAX_FIRST_LINE = 128
+# RFC 2046 allows 70 characters for the boundary. The rest is for dashes, the line end, and the
+# blank lines that some senders begin with.
+_MAX_FIRST_LINE_BYTES = 128
 
-# RFC 7578 forbids this spelling in forms, which has not stopped senders.
+# RFC 7578 forbids this spelling in forms, but some senders use it.
 _EXTENDED_FILENAME = re.compile(r"filename\*\s*=\s*\"?([\w-]+)'[^']*'([^;\"\s]+)", re.IGNORECASE)
 
 
 class MalformedFormError(Exception):
-    """The body is no well-formed multipart form. The message says why, to the caller."""
+    """The body is no well-formed multipart form. The message tells the caller why."""
 
 
 class NotAFormError(MalformedFormError):
@@ -29,7 +33,7 @@ class NotAFormError(MalformedFormError):
 
 @dataclass(frozen=True, slots=True)
 class PartBegins:
-    """The headers of a part are complete. `filename` is None for a plain field."""
+    """A part begins: its headers are complete. `filename` is None for a plain field."""
 
     name: str
     filename: str | None
@@ -37,26 +41,32 @@ class PartBegins:
 
 @dataclass(frozen=True, slots=True)
 class PartData:
-    """The next piece of the part that began last."""
+    """The next bytes of the current part."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class PartEnds:
-    """The part that began last is complete."""
+    """The current part is complete."""
 
 
 Event: TypeAlias = PartBegins | PartData | PartEnds
 
 
 def boundary_of(content_type: str) -> bytes | None:
-    """The boundary that a content-type names, whatever type it claims: some senders say `application/json; boundary=…`."""
+    """Return the boundary of a content-type, or None.
+
+    The media type is ignored, because some senders use `application/json; boundary=…`.
+    """
     return parse_options_header(content_type)[1].get(b"boundary") or None
 
 
 class MultipartReader:
-    """Reads one form. Feed it the body in pieces of any size; it is whole when `complete` says so."""
+    """Parser of one form, which takes the body in chunks of any size.
+
+    `complete` is True once the last boundary was read, `empty` as long as there were no bytes.
+    """
 
     def __init__(self, boundary: bytes | None) -> None:
         self.complete = False
@@ -68,23 +78,24 @@ class MultipartReader:
         self._head = bytearray()
         self._parser = self._parser_for(boundary) if boundary else None
 
-    def feed(self, piece: bytes) -> list[Event]:
-        """The events of one more piece.
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Return the events of the next chunk.
 
         Raises:
-            MalformedFormError: what came is no form.
+            NotAFormError: the body does not begin like a form.
+            MalformedFormError: the form is malformed.
         """
-        self.empty = self.empty and not piece
+        self.empty = self.empty and not chunk
         if self._parser is None:
-            self._head += piece
+            self._head += chunk
             boundary = _sniffed(self._head)
             if boundary is None:
                 return []
             self._parser = self._parser_for(boundary)
-            piece = bytes(self._head)
+            chunk = bytes(self._head)
         self._events = []
         try:
-            self._parser.write(piece)
+            self._parser.write(chunk)
         except FormParserError:
             raise MalformedFormError("The multipart form is malformed.") from None
         return self._events
@@ -132,9 +143,9 @@ class MultipartReader:
 
 
 def _sniffed(head: bytearray) -> bytes | None:
-    """The boundary that a body's first line shows; None while the line is not whole."""
+    """Return the boundary in a body's first line, or None while the line is incomplete."""
     line, end, _ = bytes(head).lstrip(b"\r\n").partition(b"\r\n")
-    if not b"--".startswith(line[:2]) or len(line) > _MAX_FIRST_LINE or (end and len(line) <= 2):
+    if not b"--".startswith(line[:2]) or len(line) > _MAX_FIRST_LINE_BYTES or (end and len(line) <= 2):
         raise NotAFormError("The body is no multipart form.")
     return line[2:].rstrip(b" \t") if end else None
 
@@ -146,5 +157,5 @@ def _extended(disposition: str) -> str | None:
     charset, value = match.groups()
     try:
         return unquote_to_bytes(value).decode(charset)
-    except (LookupError, UnicodeDecodeError):  # an unknown charset, or bytes that are not in it: the plain name must do
+    except (LookupError, UnicodeDecodeError):  # unknown charset, or bytes that it lacks: use the plain name
         return None

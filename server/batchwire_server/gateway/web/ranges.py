@@ -1,4 +1,4 @@
-"""Which part of a content a download asks for (RFC 9110, sections 13 and 14): decided from headers alone."""
+"""Select the part of the content that a download asks for (RFC 9110, sections 13 and 14)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from starlette.datastructures import Headers
 
-# One range. Several at once, other units and nonsense are ignored, as the RFC allows: the whole content is the answer.
+# One range. Several ranges, other units and malformed headers are ignored, as the RFC allows: the
+# reply is the whole content.
 _RANGE = re.compile(r"bytes=\s*([0-9]{0,20})-([0-9]{0,20})\s*", re.IGNORECASE)
 
 
@@ -18,7 +19,7 @@ class RangeNotSatisfiableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a download answers with."""
+    """The HTTP status of a download, and the part of the content that it sends, in bytes."""
 
     status: int
     start: int
@@ -26,27 +27,33 @@ class Selection:
 
 
 def is_conditional(headers: Headers) -> bool:
-    """Whether the answer depends on what the content is."""
+    """Return True if the reply depends on the content's size or ETag."""
     return "range" in headers or "if-none-match" in headers
 
 
 def whole(size: int) -> Selection:
-    """All of a content of `size` bytes."""
+    """Return the selection of all `size` bytes."""
     return Selection(200, 0, size)
 
 
 def select(headers: Headers, size: int, etag: str, *, ranged: bool = True) -> Selection:
-    """What of a content of `size` bytes to send. Range counts only where `ranged`: HEAD has none.
+    """Return the part of the content that the headers select.
+
+    Args:
+        headers: headers of the request.
+        size: size of the content, in bytes.
+        etag: the content's ETag, with quotes.
+        ranged: whether the header Range counts, which it does not for HEAD.
 
     Raises:
         RangeNotSatisfiableError: the range starts beyond the end.
     """
-    if _names(headers.get("if-none-match", ""), etag):
+    if _has_tag(headers.get("if-none-match", ""), etag):
         return Selection(304, 0, 0)
-    asked = _RANGE.fullmatch(headers.get("range", "")) if ranged else None
-    if asked is None or headers.get("if-range", etag) != etag:
+    requested = _RANGE.fullmatch(headers.get("range", "")) if ranged else None
+    if requested is None or headers.get("if-range", etag) != etag:
         return whole(size)
-    first, last = (int(digits) if digits else None for digits in asked.groups())
+    first, last = (int(digits) if digits else None for digits in requested.groups())
     match first, last:
         case None, None:
             return whole(size)
@@ -64,13 +71,16 @@ def select(headers: Headers, size: int, etag: str, *, ranged: bool = True) -> Se
 
 
 def attachment(filename: str) -> str:
-    """The Content-Disposition of a download (RFC 6266): a quoted name that any client reads, and the true one where they differ."""
+    """Return the Content-Disposition of a download (RFC 6266).
+
+    It has a quoted ASCII name that all clients read, and the exact name if that differs.
+    """
     plain = re.sub(r"[^ -~]", "_", filename)
     quoted = plain.replace("\\", "\\\\").replace('"', '\\"')
-    true = f"; filename*=UTF-8''{quote(filename, safe='')}" if plain != filename else ""
-    return f'attachment; filename="{quoted}"{true}'
+    exact = f"; filename*=UTF-8''{quote(filename, safe='')}" if plain != filename else ""
+    return f'attachment; filename="{quoted}"{exact}'
 
 
-def _names(if_none_match: str, etag: str) -> bool:
+def _has_tag(if_none_match: str, etag: str) -> bool:
     tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
     return "*" in tags or etag in tags

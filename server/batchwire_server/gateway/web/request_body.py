@@ -1,4 +1,4 @@
-"""What the caller sends: a body in pieces, and perhaps a goodbye before the answer."""
+"""Read the body of a request, and notice when the caller disconnects."""
 
 from __future__ import annotations
 
@@ -11,72 +11,74 @@ from starlette.types import Receive
 
 T = TypeVar("T")
 
-_DRAIN_SECONDS = 30.0
+_DRAIN_TIMEOUT_S = 30.0
 
 
 class DisconnectedError(Exception):
-    """The caller is gone; nobody is left to answer."""
+    """The caller disconnected, so no reply can be sent."""
 
 
 class BodyTooLargeError(Exception):
     """The body has more bytes than are allowed."""
 
 
-class Inbound:
-    """The receiving side of one request."""
+class RequestBody:
+    """The body of one request."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._begun = False
+        self._started = False
         self._ended = False
 
     @property
-    def interrupted(self) -> bool:
-        """Whether the body has been read in part."""
-        return self._begun and not self._ended
+    def partly_read(self) -> bool:
+        """True if some of the body has been read, but not all."""
+        return self._started and not self._ended
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises DisconnectedError when the caller leaves before its end."""
-        self._begun = True
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives. Raises DisconnectedError if the caller leaves early."""
+        self._started = True
         while not self._ended:
             yield await self._next()
 
-    async def whole(self, limit: int) -> bytes:
-        """The body at once. Raises BodyTooLargeError when it is longer than `limit` bytes."""
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body. Raises BodyTooLargeError if it has more than `limit` bytes."""
         body = bytearray()
-        async for piece in self.pieces():
-            body += piece
+        async for chunk in self.chunks():
+            body += chunk
             if len(body) > limit:
                 raise BodyTooLargeError
         return bytes(body)
 
     async def drain(self, limit: int) -> None:
-        """Read and drop what is left of the body: `limit` bytes of it at most, for half a minute at most."""
+        """Read and drop the rest of the body, for at most `limit` bytes and half a minute."""
         dropped = 0
         with contextlib.suppress(DisconnectedError, TimeoutError):
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                async for piece in self.pieces():
-                    dropped += len(piece)
+            async with asyncio.timeout(_DRAIN_TIMEOUT_S):
+                async for chunk in self.chunks():
+                    dropped += len(chunk)
                     if dropped > limit:
                         return
 
     async def while_connected(self, work: Awaitable[T]) -> T:
-        """Await something, which is cancelled when the caller leaves before it is done. What is left of the body is dropped.
+        """Return the result of some work, and cancel the work if the caller leaves before its end.
+
+        The rest of the body is dropped.
 
         Raises:
             DisconnectedError: the caller left.
         """
         working = asyncio.ensure_future(work)
-        leaving = asyncio.create_task(self._gone())
+        disconnected = asyncio.create_task(self._disconnected())
         try:
-            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({working, disconnected}, return_when=asyncio.FIRST_COMPLETED)
             if not working.done():
                 raise DisconnectedError
             return working.result()
         finally:
             working.cancel()
-            leaving.cancel()
-            await asyncio.gather(working, leaving, return_exceptions=True)
+            disconnected.cancel()
+            await asyncio.gather(working, disconnected, return_exceptions=True)
 
     async def _next(self) -> bytes:
         message = await self._receive()
@@ -86,7 +88,7 @@ class Inbound:
         body: bytes = message.get("body", b"")
         return body
 
-    async def _gone(self) -> None:
+    async def _disconnected(self) -> None:
         with contextlib.suppress(DisconnectedError):
             while True:
                 await self._next()

@@ -1,4 +1,4 @@
-"""Replies that are no stream."""
+"""Replies that are not streamed."""
 
 from __future__ import annotations
 
