@@ -1,1 +1,1 @@
-"""Measurements, as ratios against baselines of the same run."""
+"""Benchmarks, as ratios to baselines of the same run."""

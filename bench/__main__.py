@@ -1,7 +1,7 @@
-"""Measures Batchwire beside bare baselines, in one run: `python -m bench [--full] [--only WORDS] [--rounds N] [--json FILE] [--plot FILE]`.
+"""Measure Batchwire and bare baselines in the same run: `python -m bench`.
 
-Ratios are what counts: 1.0 means as fast as the same client or the same sink with no service around it. Baselines and ours take turns, and a
-ratio is the median over the rounds.
+The ratios matter: 1.0 means as fast as the baseline, which does the same work without a service. In
+each round, the baseline and Batchwire are measured in turn. A ratio is the median over the rounds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-import bench.rows  # noqa: F401 - has the rows
+import bench.rows  # noqa: F401 - importing it registers the rows
 from bench.charts import concurrency, memory
 from bench.harness import Harness
 from bench.plot import page
@@ -27,14 +27,14 @@ from bench.table import BOTH, HEADINGS, ROWS, Row, cells, markdown, result
 
 
 def select_rows(full: bool, only: str) -> list[Row]:
-    """Return the rows that are asked for."""
+    """Return the rows whose names contain `only`; those of `bench-full` only if `full`."""
     return [row for row in ROWS if (full or not row.full) and only.lower() in row.name.lower()]
 
 
 def measure_rows(
     rows: list[Row], databases: list[str], folder: Path, rounds: int, *, full: bool
 ) -> Iterator[dict[str, Any]]:
-    """Measure rows, one database after the other; yield their results."""
+    """Measure rows, one database after the other, and yield their results."""
     for database in databases:
         harness = Harness(folder, database, rounds, full=full)
         try:
@@ -55,15 +55,15 @@ def measure_rows(
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure the rows that the command line selects, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="the rows of a million lines too")
-    parser.add_argument("--only", default="", help="only rows whose name has these words")
-    parser.add_argument("--database", choices=BOTH, action="append", help="one of the two only")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
-    parser.add_argument("--plot", type=Path, help="an SVG; takes a minute more")
+    parser.add_argument("--full", action="store_true", help="measure the rows of a million lines too")
+    parser.add_argument("--only", default="", help="measure only rows whose name contains this text")
+    parser.add_argument("--database", choices=BOTH, action="append", help="measure on this database only")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per row (default: 3)")
+    parser.add_argument("--json", type=Path, help="write the results as JSON")
+    parser.add_argument("--markdown", type=Path, help="write the table as Markdown")
+    parser.add_argument("--plot", type=Path, help="write charts as SVG; takes a minute more")
     arguments = parser.parse_args()
     for path in filter(None, (arguments.json, arguments.markdown, arguments.plot)):
         path.parent.mkdir(parents=True, exist_ok=True)

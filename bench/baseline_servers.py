@@ -1,4 +1,4 @@
-"""Runs the two bare sinks over a folder in a process of their own: prints their ports, serves until its standard input ends."""
+"""Run the two bare upload servers until standard input ends. Prints their addresses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.baselines import multipart_baseline, serve_grpc_baseline
 
 
 async def main() -> None:
-    """Serve both sinks."""
+    """Serve uploads over gRPC and HTTP into the folder of the command line."""
     folder = Path(sys.argv[1])
     server, grpc_address = await serve_grpc_baseline(folder)
     listening = socket.create_server(("127.0.0.1", 0))

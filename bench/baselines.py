@@ -1,4 +1,4 @@
-"""The bare things that Batchwire is measured against: the same bytes, the same HTTP client, and nothing around them."""
+"""Baselines: the same work with the same libraries, without a service around it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ CONCURRENCY = 64
 CHUNK = 512 * 1024
 
 
-async def bare_loop(path: Path, base_url: str, at_once: int = CONCURRENCY) -> float:
-    """Read a file of requests, posts each, appends each answer to a file; return lines per second."""
+async def bare_loop(path: Path, base_url: str, concurrency: int = CONCURRENCY) -> float:
+    """Read requests from a file, post each, append each response to a file.
+
+    Return lines per second.
+    """
     client = ClientBuilder().http1_only().tcp_nodelay(enabled=True).build()
     url = f"{base_url}/chat/completions"
 
@@ -51,7 +54,7 @@ async def bare_loop(path: Path, base_url: str, at_once: int = CONCURRENCY) -> fl
                 target.write(bytes(line.custom_id) + bytes(await response.bytes()) + b"\n")
                 done += 1
 
-        await asyncio.gather(*(slot() for _ in range(at_once)))
+        await asyncio.gather(*(slot() for _ in range(concurrency)))
         target.flush()
         os.fsync(target.fileno())
     elapsed = time.perf_counter() - started
@@ -60,12 +63,12 @@ async def bare_loop(path: Path, base_url: str, at_once: int = CONCURRENCY) -> fl
 
 
 def _new_file(folder: Path) -> FileIO:
-    """Open a file that stays, as a server's does: the memory of files that are gone makes the next ones cheaper to write."""
+    """Open a new file. It is kept, as a server keeps it: reused page cache would be faster."""
     return FileIO(folder / secrets.token_hex(8), "xb")
 
 
 async def send_grpc(target: str, path: Path, size: int) -> float:
-    """Upload a file of `size` bytes over gRPC; return the seconds that it took."""
+    """Upload a file of `size` bytes over gRPC. Return the duration in seconds."""
     started = time.perf_counter()
     async with grpc.aio.insecure_channel(target) as channel:
 
@@ -81,7 +84,7 @@ async def send_grpc(target: str, path: Path, size: int) -> float:
 
 
 async def serve_grpc_baseline(folder: Path) -> tuple[grpc.aio.Server, str]:
-    """Start the bare gRPC sink, which writes into a folder; return it, and its address."""
+    """Start a bare gRPC upload server, which writes into a folder. Return it and its address."""
 
     async def baseline(requests: AsyncIterator[v1.UploadFileRequest], _context: Any) -> v1.File:
         size = 0
@@ -102,7 +105,7 @@ async def serve_grpc_baseline(folder: Path) -> tuple[grpc.aio.Server, str]:
 
 
 def multipart_baseline(folder: Path) -> uvicorn.Server:
-    """Return the bare multipart sink, which writes into a folder, to be served on a socket."""
+    """Return a bare server of multipart uploads, which writes into a folder, not started yet."""
 
     async def baseline(request: Request) -> JSONResponse:
         boundary = parse_options_header(request.headers["content-type"])[1][b"boundary"]

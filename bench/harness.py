@@ -1,4 +1,4 @@
-"""Where rows are measured: files, upstreams, servers and baselines, made once where that does no harm."""
+"""What benchmark rows use: input files, upstreams, servers and baselines, shared where possible."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LARGE_LINE_BYTES = 200 * MIB // LARGE_LINES
 
 
 def write_chat_lines(path: Path, count: int, size: int, model: Callable[[int], str]) -> None:
-    """Write a file of chat requests of about `size` bytes each."""
+    """Write `count` chat requests of about `size` bytes each."""
     with path.open("w") as file:
         for number in range(count):
             body: dict[str, Any] = {"model": model(number), "messages": [{"role": "user", "content": f"line-{number}"}]}
@@ -42,7 +42,7 @@ def write_chat_lines(path: Path, count: int, size: int, model: Callable[[int], s
 
 @contextmanager
 def running_module(*module: str) -> Iterator[list[str]]:
-    """Run a module until the context ends; yield the words of its first line."""
+    """Run a module until the context ends. Yield the words of its first line of output."""
     process = subprocess.Popen(
         [sys.executable, "-m", *module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -58,7 +58,7 @@ def running_module(*module: str) -> Iterator[list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as a mock upstream saw it. Times are those of the machine's monotonic clock."""
+    """A call in the log of a mock upstream. Times are of the monotonic clock, in seconds."""
 
     arrived: float
     answered: float
@@ -68,26 +68,26 @@ class Call:
 
 
 class MockProcess:
-    """A mock upstream in a process of its own, and its log of calls."""
+    """A mock upstream in a process of its own, with a log of calls."""
 
     def __init__(self, base_url: str, log: Path) -> None:
         self.base_url = base_url
         self._log = log
 
     def calls(self) -> list[Call]:
-        """Return all calls so far, in the order in which they were answered."""
+        """Return all calls so far, in the order of their responses."""
         with self._log.open() as file:
             return [Call(*json.loads(line)) for line in file]
 
 
 class Harness:
-    """What rows have at hand.
+    """Files, upstreams and servers of the benchmark rows.
 
     Args:
         folder: for all files.
-        database: which one servers use.
-        rounds: how often a row measures.
-        full: whether there is time for more.
+        database: the database of the servers, SQLITE or POSTGRESQL.
+        rounds: number of measurements per row.
+        full: whether this is `make bench-full`; the longest rows then have one round.
     """
 
     def __init__(self, folder: Path, database: str, rounds: int, *, full: bool) -> None:
@@ -98,7 +98,7 @@ class Harness:
         self._stack = ExitStack()
 
     def close(self) -> None:
-        """Stop all that was started."""
+        """Stop everything that was started."""
         self._stack.close()
 
     @cached_property
@@ -106,22 +106,24 @@ class Harness:
         if nginx.is_installed():
             return self._stack.enter_context(nginx.running(self._new_folder("nginx"), MODEL)), "nginx"
         words = self._stack.enter_context(running_module("bench.upstream"))
-        return f"http://127.0.0.1:{words[0]}/v1", "the mock in Python, for want of nginx"
+        return f"http://127.0.0.1:{words[0]}/v1", "the mock in Python, since nginx is not installed"
 
     @property
     def zero_latency(self) -> str:
-        """The base URL of an upstream that answers at once."""
+        """The base URL of an upstream without latency."""
         return self._zero[0]
 
     @property
     def zero_latency_name(self) -> str:
-        """What it is."""
+        """The name of the upstream without latency."""
         return self._zero[1]
 
     @cached_property
     def baseline_servers(self) -> tuple[str, str]:
-        """The addresses of the bare sinks: gRPC, HTTP."""
-        grpc, http = self._stack.enter_context(running_module("bench.baseline_servers", str(self._new_folder("sinks"))))
+        """The addresses of the bare upload servers: gRPC, HTTP."""
+        grpc, http = self._stack.enter_context(
+            running_module("bench.baseline_servers", str(self._new_folder("uploads")))
+        )
         return grpc, http
 
     @cached_property
@@ -130,7 +132,7 @@ class Harness:
 
     @contextmanager
     def mock(self, *options: str) -> Iterator[MockProcess]:
-        """Run a mock upstream with options of `bench.upstream`."""
+        """Run a mock upstream with options of `python -m bench.upstream`."""
         log = self._new_folder("mock") / "calls"
         with running_module("bench.upstream", "--log", str(log), *options) as words:
             yield MockProcess(f"http://127.0.0.1:{words[0]}/v1", log)
@@ -139,7 +141,7 @@ class Harness:
     def server(
         self, *upstreams: dict[str, Any] | str, environment: dict[str, str] | None = None, options: tuple[str, ...] = ()
     ) -> Iterator[Server]:
-        """Run a server over upstreams: base URLs, or their settings."""
+        """Run a server with some upstreams, given as base URLs or as settings."""
         settings = [{"base_url": upstream} if isinstance(upstream, str) else upstream for upstream in upstreams]
         more = {"BATCHWIRE_UPSTREAMS": json.dumps(settings), **(environment or {})}
         if self._database == POSTGRESQL:
@@ -149,13 +151,13 @@ class Harness:
 
     @cached_property
     def warm_server(self) -> Server:
-        """A server over the upstream without latency, warm."""
+        """A server with the upstream without latency, which has run a batch already."""
         server = self._stack.enter_context(self.server(self.zero_latency))
         run_batch(server, self.lines(1))
         return server
 
     def lines(self, count: int, size: int = 0, model: Callable[[int], str] = lambda _: MODEL, name: str = "") -> Path:
-        """Return a file of chat requests; `name` tells those of other models apart."""
+        """Return a file of chat requests. A file with other models needs a `name` of its own."""
         path = self.folder / f"{count}-{size}{name}.jsonl"
         if not path.exists():
             write_chat_lines(path, count, size, model)
@@ -163,7 +165,7 @@ class Harness:
 
     @property
     def large(self) -> Path:
-        """200 MiB in 50,000 lines."""
+        """A file of 200 MiB in 50,000 lines."""
         return self.lines(LARGE_LINES, LARGE_LINE_BYTES)
 
     def _new_folder(self, name: str) -> Path:
@@ -171,7 +173,7 @@ class Harness:
 
 
 def wait_completed(client: Client, batch_id: str) -> v1.Batch:
-    """Wait for a batch's end, which must be a good one."""
+    """Wait until a batch has ended. Asserts that it completed without failed lines."""
     *_, snapshot = client.batches.watch(batch_id)
     assert snapshot.status == v1.BATCH_STATUS_COMPLETED, snapshot
     assert not snapshot.request_counts.failed, snapshot
@@ -179,7 +181,7 @@ def wait_completed(client: Client, batch_id: str) -> v1.Batch:
 
 
 def run_batch(server: Server, path: Path, api_key: str | None = None) -> float:
-    """Run a file; return the seconds from create to completed."""
+    """Run a file as a batch. Return the seconds from create to completed."""
     with Client(server.grpc, api_key=api_key) as client:
         file = client.files.upload(path)
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Watches how large processes get."""
+"""Sampling of the resident size of processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psutil
 
 
 class PeakMemory:
-    """Sample the resident size of processes, by name, while its context lasts."""
+    """Samples the resident size of named processes while its context lasts."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
@@ -25,7 +25,7 @@ class PeakMemory:
                 self._peak[name] = max(self._peak[name], process.memory_info().rss)
 
     def peaks(self) -> dict[str, int]:
-        """Return each process's largest size so far, in bytes."""
+        """Return the largest size of each process so far, in bytes."""
         return dict(self._peak)
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""nginx as an upstream that answers at once."""
+"""nginx as an upstream without latency."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import requests
 
 CONFIG = """daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr crit;
 events {{ worker_connections 2048; }}
-http {{ access_log off; keepalive_requests 100000000; client_body_temp_path {folder}/nginx-body; client_max_body_size 64m;
+http {{ access_log off; keepalive_requests 100000000; client_body_temp_path {folder}/nginx-body;
+  client_max_body_size 64m;
   server {{ listen 127.0.0.1:{port}; default_type application/json;
     location /v1/models {{ return 200 '{models}'; }}
     location /long/models {{ return 200 '{models}'; }}
@@ -26,13 +27,13 @@ http {{ access_log off; keepalive_requests 100000000; client_body_temp_path {fol
 
 
 def is_installed() -> bool:
-    """Return whether this machine has nginx."""
+    """Return whether nginx is installed on this machine."""
     return shutil.which("nginx") is not None
 
 
 @contextmanager
 def running(folder: Path, model: str) -> Iterator[str]:
-    """Run nginx until the context ends; yield its base URL. Below `/long` in the place of `/v1`, answers have 4 KiB."""
+    """Run nginx and yield its base URL. With `/long` instead of `/v1`, responses have 4 KiB."""
     models = {"object": "list", "data": [{"id": model, "object": "model", "created": 1, "owned_by": "mock"}]}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = int(taken.getsockname()[1])
@@ -70,4 +71,4 @@ def _wait_for(url: str) -> None:
             time.sleep(0.02)
         else:
             return
-    sys.exit(f"{url} does not answer")
+    sys.exit(f"nginx did not answer at {url} within 10 seconds")

@@ -1,4 +1,4 @@
-"""Charts as SVG, written by hand: lines, two axes, a legend."""
+"""Line charts as SVG: lines, two axes and a legend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COLOURS = ("#1668b8", "#c2571a", "#3c8d40")
 
 @dataclass(slots=True)
 class Chart:
-    """Some series of points over one pair of axes; both begin at zero unless the horizontal one is logarithmic."""
+    """Series of points over one pair of axes. Axes start at zero, unless logarithmic."""
 
     title: str
     x_label: str
@@ -22,11 +22,11 @@ class Chart:
     series: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, name: str, x: float, y: float) -> None:
-        """Add a point."""
+        """Add a point to a series."""
         self.series[name].append((x, y))
 
     def svg(self, left: int) -> str:
-        """Return the chart's elements, `left` pixels from the edge."""
+        """Return the SVG elements of the chart, `left` pixels from the edge."""
         points = [point for line in self.series.values() for point in line]
         scale = math.log2 if self.logarithmic else float
         xs = sorted({x for x, _ in points})
@@ -34,8 +34,8 @@ class Chart:
         top = _round_up(max(y for _, y in points))
 
         def place(x: float, y: float) -> tuple[float, float]:
-            x_label = (scale(x) - low) / ((high - low) or 1)
-            return LEFT + x_label * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - y / top * (HEIGHT - TOP - BOTTOM)
+            fraction = (scale(x) - low) / ((high - low) or 1)
+            return LEFT + fraction * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - y / top * (HEIGHT - TOP - BOTTOM)
 
         parts = [f'<g transform="translate({left},0)">', _text(LEFT, 18, self.title, "start", bold=True)]
         for step in range(5):
@@ -44,7 +44,9 @@ class Chart:
             parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
             parts.append(_text(LEFT - 6, y + 4, f"{value:,.0f}", "end"))
         parts += [_text(place(x, 0)[0], HEIGHT - BOTTOM + 16, f"{x:g}", "middle") for x in xs]
-        parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, f"{self.x_label} (up: {self.y_label})", "middle"))
+        parts.append(
+            _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, f"{self.x_label} (y-axis: {self.y_label})", "middle")
+        )
         for number, (name, line) in enumerate(self.series.items()):
             colour = COLOURS[number % len(COLOURS)]
             path = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in line)
@@ -67,6 +69,6 @@ def _text(x: float, y: float, text: str, anchor: str, *, bold: bool = False, col
 
 
 def _round_up(value: float) -> float:
-    """Return the next number with one digit that is not 0, an even one so that quarters look well."""
+    """Return the next larger even multiple of a power of ten, so that quarters are round."""
     step = 10.0 ** math.floor(math.log10(max(value, 1e-9)))
     return math.ceil(value / step / 2) * 2 * step

@@ -1,7 +1,8 @@
-"""Measures how workers scale on one PostgreSQL: `python -m bench.scaling [--workers 1 2 4 8] [--seconds 20]`.
+"""Measure how workers scale on one PostgreSQL: `python -m bench.scaling`.
 
-The upstream answers after 100 ms, and each worker has a few slots, so that slots and not cores bound the rate. Beside the rate it counts what a line costs the
-database: transactions, rows and bytes of its log; and how many claims a second the database bears.
+The upstream answers after 100 ms and each worker has few slots, so that slots limit the rate and
+not cores. The table also shows the cost of a line for the database: transactions, rows and bytes of
+WAL. A second measurement counts claims per second.
 """
 
 from __future__ import annotations
@@ -35,15 +36,17 @@ LATENCY_S = 0.1
 SLOTS = 16
 CLAIMS = 4000
 COUNTERS = """
-SELECT xact_commit, tup_inserted + tup_updated + tup_deleted AS rows, pg_current_wal_lsn() - '0/0'::pg_lsn AS log,
-  (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()) AS connections
+SELECT xact_commit, tup_inserted + tup_updated + tup_deleted AS rows, pg_current_wal_lsn() -
+'0/0'::pg_lsn AS log,
+  (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <>
+  pg_backend_pid()) AS connections
 FROM pg_stat_database WHERE datname = current_database()
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What some workers came to. Rates are per second; costs are the database's, per line."""
+    """The result for a number of workers. Rates are per second, costs of the database per line."""
 
     workers: int
     lines: int
@@ -55,7 +58,7 @@ class Run:
 
 
 async def counters(url: str) -> dict[str, float]:
-    """Return what PostgreSQL has counted of a database."""
+    """Return the statistics counters of PostgreSQL for a database."""
     database = Database(url)
     async with database.read() as connection:
         await connection.execute(text("SELECT pg_stat_clear_snapshot()"))
@@ -65,7 +68,7 @@ async def counters(url: str) -> dict[str, float]:
 
 
 def run(url: str, folder: Path, workers: int, seconds: float) -> Run:
-    """Run a batch on some workers; the rate is that of the calls, from the first to the last."""
+    """Run a batch on some workers. The rate is measured from the first call to the last."""
     lines = int(workers * SLOTS / LATENCY_S * seconds)
     settings = {"BATCHWIRE_WORK__LEASE_TTL": "15", "BATCHWIRE_WORK__HEARTBEAT": "5"}
     setup = Setup("postgresql+disk", ("--data-dir", str(folder / "data"), "--database", url.replace("+asyncpg", "")))
@@ -84,10 +87,10 @@ def run(url: str, folder: Path, workers: int, seconds: float) -> Run:
         wait_until(lambda: has_completed(installation, batch), within=600)
         after = asyncio.run(counters(url))
         made_calls = upstream.calls[calls:]
-    assert len(made_calls) == lines, "a call was made twice"
-    took = max(call.answered_at or 0.0 for call in made_calls) - min(call.received_at for call in made_calls)
+    assert len(made_calls) == lines, "a call was repeated"
+    duration_s = max(call.answered_at or 0.0 for call in made_calls) - min(call.received_at for call in made_calls)
     cost = {name: (after[name] - before[name]) / lines for name in ("xact_commit", "rows", "log")}
-    return Run(workers, lines, lines / took, cost["xact_commit"], cost["rows"], cost["log"], connections)
+    return Run(workers, lines, lines / duration_s, cost["xact_commit"], cost["rows"], cost["log"], connections)
 
 
 def has_completed(installation: Installation, batch_id: str) -> bool:
@@ -97,7 +100,7 @@ def has_completed(installation: Installation, batch_id: str) -> bool:
 
 
 async def claims(url: str, claimers: int, waiting: int) -> float:
-    """Return how many shards a second some claimers take and end, one at a time, from a queue in which many wait."""
+    """Return how many shards per second are claimed and completed, with `waiting` shards queued."""
     database = Database(url)
     await migrate(database)
     store = SqlStore(database)
@@ -115,13 +118,13 @@ async def claims(url: str, claimers: int, waiting: int) -> float:
 
     started = time.perf_counter()
     await asyncio.gather(*(claim(f"w{number}") for number in range(claimers)))
-    took = time.perf_counter() - started
+    duration_s = time.perf_counter() - started
     await database.close()
-    return CLAIMS / took
+    return CLAIMS / duration_s
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--seconds", type=float, default=20.0)
@@ -135,17 +138,17 @@ def main() -> None:
         rates = {number: asyncio.run(claims(new_database(server), number, 10_000)) for number in (1, 8)}
     one = runs[0].rate / runs[0].workers
     table = Table(
-        title=f"{SLOTS} slots a worker, {LATENCY_S * 1000:.0f} ms a call: {SLOTS / LATENCY_S:.0f} lines/s at most for each"
+        title=f"{SLOTS} slots per worker, {LATENCY_S * 1000:.0f} ms per call: at most {SLOTS / LATENCY_S:.0f} lines/s per worker"
     )
     for heading in (
         "workers",
         "lines",
         "lines/s",
-        "of N x one",
-        "of the slots",
+        "efficiency",
+        "slot utilization",
         "transactions/line",
         "rows/line",
-        "log bytes/line",
+        "WAL bytes/line",
         "connections",
     ):
         table.add_column(heading, justify="right")
@@ -163,7 +166,7 @@ def main() -> None:
     console = Console(width=150)
     console.print(table)
     for number, rate in rates.items():
-        console.print(f"{number} claimer(s), 10,000 shards waiting: {rate:,.0f} claims/s, each ended too")
+        console.print(f"{number} claimer(s), 10,000 shards waiting: {rate:,.0f} claims/s, each completed")
     if arguments.json:
         report = {"runs": [asdict(each) for each in runs], "claims": rates}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Facts of the machine, without which no figure means anything."""
+"""Description of the machine, printed with the results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 
 
 def sysinfo() -> dict[str, str]:
-    """Return what the machine is."""
+    """Return processor, memory, system, fsync time, Python and load of this machine."""
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
@@ -34,7 +34,7 @@ def _processor() -> str:
 
 
 def _fsync_ms(times: int = 20) -> float:
-    """Return how long it takes to make 4 KiB durable, in milliseconds."""
+    """Return the time of a write and fsync of 4 KiB, in milliseconds."""
     with tempfile.TemporaryFile(buffering=0) as file:
         started = time.perf_counter()
         for _ in range(times):

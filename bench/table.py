@@ -1,4 +1,4 @@
-"""What a row of the table is: a function that measures, its goal beside it."""
+"""Rows of the results table: functions that measure, registered with a name and a goal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BOTH = (SQLITE, POSTGRESQL)
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A bound for a row's ratio, or for the figure itself where it says a unit."""
+    """A bound for the ratio of a row, or for its value if the goal has a unit."""
 
     bound: float
     least: bool
@@ -26,27 +26,27 @@ class Goal:
         return f"{'≥' if self.least else '≤'} {self.bound:g} {self.unit}".strip()
 
     def is_met(self, value: float) -> bool:
-        """Return whether a value is within the bound."""
+        """Return whether a value meets the bound."""
         return value >= self.bound if self.least else value <= self.bound
 
 
 def at_least(bound: float, unit: str = "") -> Goal:
-    """Return the goal to reach a bound."""
+    """Return the goal of at least `bound`."""
     return Goal(bound, least=True, unit=unit)
 
 
 def at_most(bound: float, unit: str = "") -> Goal:
-    """Return the goal to stay within a bound."""
+    """Return the goal of at most `bound`."""
     return Goal(bound, least=False, unit=unit)
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What a row has found: a figure of ours per round, and of the baseline in the same round, where there is one.
+    """The values of a row, one per round: Batchwire's, and the baseline's if the row has one.
 
     Attributes:
-        note: what else was seen.
-        met: what else must hold for the goal to be met.
+        note: remark for the log.
+        met: False if a condition beside the goal does not hold.
     """
 
     ours: list[float]
@@ -57,7 +57,7 @@ class Measurement:
 
     @property
     def ratio(self) -> float | None:
-        """The median of the rounds' ratios: a round is disturbed as a whole, if at all."""
+        """The median of the ratios per round, since a disturbance affects a whole round."""
         if not self.baseline:
             return None
         return statistics.median(ours / theirs for ours, theirs in zip(self.ours, self.baseline, strict=True))
@@ -65,11 +65,11 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table.
+    """A row of the table.
 
     Attributes:
-        goals: by database; the one goal of a row that no database changes is under SQLITE.
-        full: measured by `make bench-full` only.
+        goals: by database. A row that does not depend on the database has one, under SQLITE.
+        full: whether only `make bench-full` measures it.
     """
 
     name: str
@@ -85,18 +85,18 @@ Measure = Callable[["Harness"], Measurement]
 def row(
     name: str, goal: Goal | None = None, *, postgresql: Goal | None = None, full: bool = False
 ) -> Callable[[Measure], Measure]:
-    """Make a function that measures a row of the table. With a goal for `postgresql`, it is measured there too."""
+    """Register a function as a row. With a goal for `postgresql`, it is measured there too."""
 
-    def made(measure: Measure) -> Measure:
+    def register(measure: Measure) -> Measure:
         goals = {SQLITE: goal} | ({POSTGRESQL: postgresql} if postgresql else {})
         ROWS.append(Row(name, goals, full, measure))
         return measure
 
-    return made
+    return register
 
 
 def result(row_: Row, database: str, measurement: Measurement) -> dict[str, Any]:
-    """Return a row's result, as it goes into the JSON."""
+    """Return the result of a row, as written to the JSON."""
     goal, ratio = row_.goals[database], measurement.ratio
     ours = statistics.median(measurement.ours)
     judged = ours if goal and goal.unit else ratio
@@ -117,7 +117,7 @@ HEADINGS = ("what", "ours", "baseline", "ratio", "goal", "met")
 
 
 def cells(found: dict[str, Any]) -> tuple[str, ...]:
-    """Return a result's cells, in words."""
+    """Return the cells of a result, formatted."""
 
     def figure(value: float | None) -> str:
         return (

@@ -1,6 +1,8 @@
-"""A mock inference server: OpenAI's chat shape, latency as asked for, and a log of every call. Tests use it too.
+"""A mock inference server for OpenAI chat requests, with configurable latency and a log of calls.
 
-python -m bench.upstream --model mock=uniform:0.005:0.05    prints its port, serves until its standard input ends
+    python -m bench.upstream --model mock=uniform:0.005:0.05
+
+Prints its port and serves until standard input ends. Tests use `MockUpstream` in their own process.
 """
 
 from __future__ import annotations
@@ -26,7 +28,13 @@ MODEL = "mock"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to answer: a status, a body, more headers; `drop` closes the connection instead. `sent` is called when it has gone out to who still waits."""
+    """A response to send.
+
+    Attributes:
+        headers: additional headers.
+        drop: close the connection instead of responding.
+        sent: called once the response was sent to a client that is still connected.
+    """
 
     status: int = 200
     body: bytes = b"{}"
@@ -41,7 +49,7 @@ Behaviour = Callable[[dict[str, Any]], Awaitable[Answer]]
 
 
 def completion(request: dict[str, Any]) -> bytes:
-    """Return a chat completion that repeats the last message."""
+    """Return a chat completion whose content is the last message of the request."""
     text = request["messages"][-1]["content"]
     tokens = len(text.split())
     return json.dumps(
@@ -57,16 +65,16 @@ def completion(request: dict[str, Any]) -> bytes:
 
 
 class MockUpstream:
-    """Serve on a free port of 127.0.0.1 while its context lasts.
+    """A mock upstream on a free port of 127.0.0.1, while its context lasts.
 
     Args:
-        low, high: seconds between which an answer's latency is drawn.
-        behaviour: decides answers instead.
-        models: what `GET /v1/models` lists.
+        low, high: range of the latency in seconds; uniformly distributed.
+        behaviour: returns the answer to a request instead.
+        models: names in the response to `GET /v1/models`.
 
     Attributes:
-        calls: the last message of every call, in the order in which they came in.
-        most_at_once: the highest number of calls that were in flight together.
+        calls: the last message of each call, in order of arrival.
+        max_in_flight: the largest number of concurrent calls.
     """
 
     def __init__(
@@ -90,7 +98,7 @@ class MockUpstream:
         return Answer(body=completion(request))
 
     async def listen(self, port: int) -> None:
-        """Serve at a port; 0 is any that is free."""
+        """Listen at a port; 0 means any free port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=64 * 1024 * 1024, backlog=1024)
         self.port: int = self._server.sockets[0].getsockname()[1]
 
@@ -105,7 +113,7 @@ class MockUpstream:
 
     @property
     def base_url(self) -> str:
-        """What to give as `--upstream`."""
+        """The value for `--upstream`."""
         return f"http://127.0.0.1:{self.port}/v1"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -122,7 +130,7 @@ class MockUpstream:
                 text = "".join(f"{key}: {value}\r\n" for key, value in fields.items())
                 writer.write(f"HTTP/1.1 {answer.status} Mock\r\n{text}\r\n".encode() + answer.body)
                 await writer.drain()
-                if not reader.at_eof():  # else whoever asked has gone
+                if not reader.at_eof():  # the client is still connected
                     answer.sent()
         except (
             asyncio.IncompleteReadError,
@@ -151,9 +159,10 @@ async def serve(models: dict[str, Distribution], rate_limit: RateLimit | None, l
     """Serve until the standard input ends.
 
     Args:
-        models: by name, how long answers take.
-        rate_limit: beyond it, calls are answered 429 with a Retry-After of one second.
-        log: one line of JSON per call: when it arrived, when it was answered (by the monotonic clock), status, model, last message.
+        models: latency distribution by model name.
+        rate_limit: calls beyond it get a 429 with a Retry-After of one second.
+        log: receives one JSON array per call: arrival and response time (monotonic clock), status,
+            model, last message.
     """
     source = random.Random(7)
     file = log.open("w", buffering=1) if log else None
@@ -178,11 +187,17 @@ async def serve(models: dict[str, Distribution], rate_limit: RateLimit | None, l
 
 
 def main() -> None:
-    """Read the command line, and serves."""
+    """Serve as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", action="append", default=[], metavar="NAME=LAW")
-    parser.add_argument("--allow", type=float, metavar="PER_SECOND")
-    parser.add_argument("--log", type=Path)
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME=DISTRIBUTION",
+        help="latency of a model, such as mock=constant:0.2",
+    )
+    parser.add_argument("--allow", type=float, metavar="PER_SECOND", help="rate limit; excess calls get a 429")
+    parser.add_argument("--log", type=Path, help="write a JSON array per call")
     arguments = parser.parse_args()
     models = {name: distribution(spec) for name, _, spec in (option.partition("=") for option in arguments.model)}
     rate_limit = RateLimit(arguments.allow) if arguments.allow else None

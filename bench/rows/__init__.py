@@ -1,3 +1,5 @@
 """The rows of the table, by subject, in the order of the table."""
 
-from bench.rows import throughput, lanes, latency, fairness, uploads, validation, finalizing, watching, memory  # noqa: F401, I001 - importing them is what adds their rows
+from __future__ import annotations
+
+from bench.rows import fairness, finalizing, lanes, latency, memory, throughput, uploads, validation, watching  # noqa: F401 - importing them registers their rows, in this order

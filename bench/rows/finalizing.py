@@ -1,4 +1,4 @@
-"""How fast results become files."""
+"""The rate at which results are merged into files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.table import Measurement, at_least, row
 
 
 def finalizing(harness: Harness, lines: int, base_url: str) -> Measurement:
-    """Run lines; return the bytes of the output per second between finalizing and completed, by the server's own times."""
+    """Run lines. Return the output bytes per second between `finalizing_at` and `completed_at`."""
     rates = []
     with harness.server(base_url, environment=HUGE) as server, Client(server.grpc) as client:
         file = client.files.upload(harness.lines(lines))
@@ -23,11 +23,11 @@ def finalizing(harness: Harness, lines: int, base_url: str) -> Measurement:
 
 @row("finalizing 50,000 results of 4 KiB", at_least(200, "MB/s"))
 def long_results(harness: Harness) -> Measurement:
-    """200 MB of output, where there is nginx to give long answers."""
+    """Finalize 200 MB of output. Needs nginx for the long responses."""
     return finalizing(harness, 50_000, harness.zero_latency.replace("/v1", "/long"))
 
 
 @row("finalizing 1,000,000 results", at_least(200, "MB/s"), full=True)
 def many_results(harness: Harness) -> Measurement:
-    """Some 400 MB of output."""
+    """Finalize about 400 MB of output."""
     return finalizing(harness, 1_000_000, harness.zero_latency)

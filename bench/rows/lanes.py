@@ -1,4 +1,4 @@
-"""How well slots are used, whatever upstreams do."""
+"""Slot utilization, with latency, slow models and rate limits."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from bench.table import Measurement, at_least, at_most, row
 SLOTS = 256
 BUSY_LINES = 20_000
 CROSSING_S = 0.05
-"""Within so long after a refusal has been sent, calls that were on their way come in."""
+"""Calls that arrive within this time after a 429 were sent before it was received."""
 
 
 @row(
-    "256 slots, log-normal latency of mean 200 ms: how busy / if slots lost no moment",
+    "slot utilization, 256 slots, log-normal latency of mean 200 ms / an ideal schedule",
     at_least(0.97),
     postgresql=at_least(0.97),
 )
 def slots(harness: Harness) -> Measurement:
-    """Slots that lose no moment stand idle too, while the last and longest calls end."""
+    """Compare with an ideal schedule, in which slots are idle only while the last calls end."""
     busy, latencies = _busy(harness, BUSY_LINES)
     ideal = sum(latencies) / SLOTS / _ideal(latencies)
-    return Measurement([busy], "", [ideal], f"the longest call took {max(latencies):.1f} s")
+    return Measurement([busy], "", [ideal], f"longest call {max(latencies):.1f} s")
 
 
-@row("256 slots, 200,000 lines of the same latencies: how busy / always", at_least(0.97), full=True)
-def slots_for_long(harness: Harness) -> Measurement:
-    """With so many lines, the end is a small part of the whole."""
+@row("slot utilization, 256 slots, 200,000 lines of the same latencies / 1", at_least(0.97), full=True)
+def slots_with_many_lines(harness: Harness) -> Measurement:
+    """Compare with full utilization: with so many lines, the idle end is short."""
     busy, latencies = _busy(harness, 10 * BUSY_LINES)
-    return Measurement([busy], "", [1.0], f"the longest call took {max(latencies):.1f} s")
+    return Measurement([busy], "", [1.0], f"longest call {max(latencies):.1f} s")
 
 
 def _busy(harness: Harness, lines: int) -> tuple[float, list[float]]:
-    """Run lines; return their work over slots and wall time, and the latencies of the calls in the order in which they were made."""
+    """Run lines. Return the slot utilization and the latencies, in order of arrival."""
     path = harness.lines(lines)
     with (
         harness.mock("--model", f"{MODEL}=lognormal:0.2:1") as mock,
@@ -52,16 +52,16 @@ def _busy(harness: Harness, lines: int) -> tuple[float, list[float]]:
 
 
 def _ideal(latencies: Sequence[float]) -> float:
-    """Return the seconds in which slots that lose no moment make calls of these latencies, in this order."""
+    """Return the seconds that calls of these latencies take, in order, if no slot ever waits."""
     free = [0.0] * SLOTS
     for latency in latencies:
         heapq.heapreplace(free, free[0] + latency)
     return max(free)
 
 
-@row("a fast model beside one at 5 s a call / alone", at_most(1.1))
+@row("time per line of a fast model beside one at 5 s per call / alone", at_most(1.1))
 def fast_beside_slow(harness: Harness) -> Measurement:
-    """One batch; the time is from create to the end of the fast model's last call."""
+    """Run one batch, and measure from create to the end of the fast model's last call."""
     fast = harness.lines(48_000, 0, lambda _: "fast", "-fast")
     mixed = harness.lines(48_161, 0, lambda number: "slow" if number % 300 == 0 else "fast", "-mixed")
     alone: list[float] = []
@@ -82,9 +82,9 @@ def fast_beside_slow(harness: Harness) -> Measurement:
 
 
 def _created(target: str, path: object) -> float:
-    """Run a file; return when its batch was created."""
+    """Run a file. Return when its batch was created, by the monotonic clock."""
     with Client(target) as client:
-        file = client.files.upload(path)  # type: ignore[arg-type]
+        file = client.files.upload(path)  # type: ignore[arg-type]  # any source of bytes
         created = time.monotonic()
         wait_completed(client, client.batches.create(file.id).id)
     return created
@@ -93,7 +93,11 @@ def _created(target: str, path: object) -> float:
 ALLOWED = 1000
 
 
-@row("goodput where calls beyond 1,000/s are refused with Retry-After 1 s", at_least(0.95), postgresql=at_least(0.95))
+@row(
+    "goodput with a limit of 1,000 calls/s, 429 and Retry-After 1 s / the limit",
+    at_least(0.95),
+    postgresql=at_least(0.95),
+)
 def refusals(harness: Harness) -> Measurement:
     """The baseline is what the upstream allows; no call may come before its time."""
     path = harness.lines(25_000)
@@ -114,7 +118,7 @@ def refusals(harness: Harness) -> Measurement:
 
 
 def _early(calls: Sequence[Call]) -> int:
-    """Count calls that came while the upstream had asked to be left alone, but for those that were on their way."""
+    """Count calls that were sent after a 429 was received and before its Retry-After ended."""
     early, until, since = 0, 0.0, 0.0
     refused = iter(sorted(call.answered for call in calls if call.status == 429))
     following = next(refused, None)

@@ -1,4 +1,4 @@
-"""How long small things take."""
+"""Latency of small batches and of reads."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from bench.baselines import bare_loop
 from bench.harness import Harness, run_batch
 from bench.table import Measurement, at_most, row
 
-AGAIN = 5
+REPEATS = 5
 
 
 @row("one line, create to completed over gRPC", at_most(100, "ms"), postgresql=at_most(100, "ms"))
 def one_line(harness: Harness) -> Measurement:
-    """The baseline is the bare loop over the same line."""
+    """Compare with the bare loop over the same line."""
     path, server = harness.lines(1), harness.warm_server
-    ours = [run_batch(server, path) * 1000 for _ in range(harness.rounds * AGAIN)]
+    ours = [run_batch(server, path) * 1000 for _ in range(harness.rounds * REPEATS)]
     bare = [1000 / asyncio.run(bare_loop(path, harness.zero_latency)) for _ in ours]
     return Measurement(ours, "ms", bare)
 
 
-@row("GetBatch while a batch runs at full speed, p99", at_most(50, "ms"), postgresql=at_most(50, "ms"))
+@row("p99 of GetBatch while a batch runs at full speed", at_most(50, "ms"), postgresql=at_most(50, "ms"))
 def get_batch(harness: Harness) -> Measurement:
-    """One caller, fifty times a second; the baseline is the same at rest."""
+    """Read fifty times a second. The baseline is an idle server."""
     path, server = harness.lines(50_000), harness.warm_server
     busy, idle = [], []
     with Client(server.grpc) as client:
@@ -39,7 +39,7 @@ def get_batch(harness: Harness) -> Measurement:
 
 
 def _times(client: Client, batch_id: str, count: int | None = None) -> list[float]:
-    """Ask for a batch so often, or until it has ended; return the milliseconds of each call."""
+    """Read a batch `count` times, or until it has ended. Return the milliseconds of each call."""
     times: list[float] = []
     while count is None or len(times) < count:
         started = time.perf_counter()

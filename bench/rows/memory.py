@@ -1,4 +1,4 @@
-"""How large processes get."""
+"""Resident size of the processes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bench.table import Measurement, at_most, row
 
 
 def peaks(harness: Harness, lines: int, size: int) -> dict[str, float]:
-    """Take a file through all that a server does with it; return the largest resident size of each role, in MB."""
+    """Upload, run and download a file. Return the largest resident size of each role, in MB."""
     path = harness.lines(lines, size)
     with harness.server(harness.zero_latency, environment=HUGE) as server, Client(server.grpc) as client:
         wait_completed(
             client, client.batches.create(client.files.upload(harness.lines(1)).id).id
-        )  # by then the worker is there
+        )  # afterwards the worker runs
         processes = {"api and gateway": server.process.pid, "worker": server.workers()[0].pid}
         with PeakMemory(processes) as peak:
             send_form(server.url, path)
@@ -33,7 +33,7 @@ def peaks(harness: Harness, lines: int, size: int) -> dict[str, float]:
 
 
 def largest(found: dict[str, float]) -> Measurement:
-    """Return the row of the larger of the roles."""
+    """Return the measurement of the largest role."""
     return Measurement(
         [max(found.values())], "MB", note=", ".join(f"{role} {size:.0f} MB" for role, size in found.items())
     )
@@ -41,11 +41,11 @@ def largest(found: dict[str, float]) -> Measurement:
 
 @row("resident size of the largest role, 50,000 lines of 4 KiB", at_most(150, "MB"))
 def many_bytes(harness: Harness) -> Measurement:
-    """Uploaded over both faces, run, downloaded over both."""
+    """Upload over gRPC and REST, run, and download over both."""
     return largest(peaks(harness, LARGE_LINES, LARGE_LINE_BYTES))
 
 
 @row("resident size of the largest role, 1,000,000 lines", at_most(250, "MB"), full=True)
 def many_lines(harness: Harness) -> Measurement:
-    """The same with a million small lines."""
+    """Do the same with a million small lines."""
     return largest(peaks(harness, 1_000_000, 0))

@@ -1,4 +1,4 @@
-"""Lines per second, durable, from create to completed."""
+"""Lines per second from create to completed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bench.table import Measurement, at_least, row
 
 LINES = 50_000
 SCRIPT_LINES = 1000
-SCRIPT_AT_ONCE = 64
+SCRIPT_CONCURRENCY = 64
 
 
 def beside_the_bare_loop(harness: Harness, lines: int) -> Measurement:
-    """Run a batch and the bare loop in turn."""
+    """Measure a batch and the bare loop in turn."""
     path, server = harness.lines(lines), harness.warm_server
     ours, bare = [], []
     for _ in range(harness.rounds):
@@ -26,15 +26,15 @@ def beside_the_bare_loop(harness: Harness, lines: int) -> Measurement:
     return Measurement(ours, "lines/s", bare, f"the upstream is {harness.zero_latency_name}")
 
 
-@row("50,000 small lines / the bare loop", at_least(0.8), postgresql=at_least(0.7))
+@row("throughput of 50,000 small lines / the bare loop", at_least(0.8), postgresql=at_least(0.7))
 def small_lines(harness: Harness) -> Measurement:
-    """The bare loop reads, posts with the same client, and appends to a file."""
+    """Compare with the bare loop: it reads, posts with the same client and appends to a file."""
     return beside_the_bare_loop(harness, LINES)
 
 
-@row("the same work / the openai SDK's client with a semaphore", at_least(2))
-def rival(harness: Harness) -> Measurement:
-    """What a user would do instead; with fewer lines, since it takes its time."""
+@row("throughput of 50,000 small lines / the openai SDK with a semaphore", at_least(2))
+def sdk_script(harness: Harness) -> Measurement:
+    """Compare with the script that a user would write, with fewer lines since it is slow."""
     path, server = harness.lines(LINES), harness.warm_server
     ours, script = [], []
     for _ in range(harness.rounds):
@@ -45,7 +45,7 @@ def rival(harness: Harness) -> Measurement:
 
 async def _script(base_url: str) -> float:
     async with AsyncOpenAI(base_url=base_url, api_key="any") as client:
-        slots = asyncio.Semaphore(SCRIPT_AT_ONCE)
+        slots = asyncio.Semaphore(SCRIPT_CONCURRENCY)
 
         async def ask(number: int) -> None:
             async with slots:
@@ -57,9 +57,9 @@ async def _script(base_url: str) -> float:
         return time.perf_counter() - started
 
 
-@row("1,000,000 small lines / the bare loop", at_least(0.8), postgresql=at_least(0.7), full=True)
+@row("throughput of 1,000,000 small lines / the bare loop", at_least(0.8), postgresql=at_least(0.7), full=True)
 def million_lines(harness: Harness) -> Measurement:
-    """A batch twenty times OpenAI's largest."""
+    """Run a batch twenty times as large as OpenAI's limit."""
     lines = 1_000_000
     path = harness.lines(lines)
     with harness.server(harness.zero_latency, environment=HUGE) as server:
@@ -68,4 +68,4 @@ def million_lines(harness: Harness) -> Measurement:
 
 
 HUGE = {"BATCHWIRE_LIMITS__MAX_LINES": "1000000", "BATCHWIRE_LIMITS__MAX_FILE_BYTES": str(1 << 31)}
-"""Limits that a million lines fit into."""
+"""Limits for a million lines."""

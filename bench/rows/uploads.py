@@ -1,4 +1,4 @@
-"""How fast files come in."""
+"""Upload rate."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bench.harness import MIB, Harness
 from bench.table import Measurement, at_least, row
 
 
-@row("upload of 200 MiB over gRPC / a bare sink with fsync", at_least(0.8))
+@row("upload of 200 MiB over gRPC / a bare gRPC server with fsync", at_least(0.8))
 def over_grpc(harness: Harness) -> Measurement:
-    """The sink is grpc.aio too."""
+    """Compare with a server that only writes, on grpc.aio too."""
     path, server = harness.large, harness.warm_server
     sent = path.stat().st_size
     ours, baseline = [], []
@@ -25,9 +25,9 @@ def over_grpc(harness: Harness) -> Measurement:
     return Measurement(ours, "MiB/s", baseline)
 
 
-@row("upload of 200 MiB over REST / a bare multipart sink with fsync", at_least(0.5))
+@row("upload of 200 MiB over REST / a bare multipart server with fsync", at_least(0.5))
 def over_rest(harness: Harness) -> Measurement:
-    """The gateway hands it on to the api over gRPC."""
+    """Compare with a server that only writes. The gateway forwards uploads to the api over gRPC."""
     path, server = harness.large, harness.warm_server
     size = path.stat().st_size / MIB
     ours, baseline = [], []
@@ -38,7 +38,7 @@ def over_rest(harness: Harness) -> Measurement:
 
 
 def send_form(base_url: str, path: Path) -> float:
-    """Upload a file as a form with curl; return the seconds that it took."""
+    """Upload a file as a form with curl. Return the duration in seconds."""
     started = time.perf_counter()
     command = ["curl", "--silent", "--show-error", "--fail", "--output", os.devnull]
     form = ["--form", "purpose=batch", "--form", f"file=@{path};filename=in.jsonl"]

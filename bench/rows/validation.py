@@ -1,4 +1,4 @@
-"""How fast an input is validated."""
+"""Validation rate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.table import Measurement, at_least, row
 
 @row("validation of 200 MiB in 50,000 lines", at_least(300, "MB/s"))
 def large(harness: Harness) -> Measurement:
-    """From create to in progress, by the server's own times."""
+    """Measure from `created_at` to `in_progress_at`."""
     path, server = harness.large, harness.warm_server
     rates = []
     with Client(server.grpc) as client:

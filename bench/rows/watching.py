@@ -1,4 +1,4 @@
-"""What it costs to be watched, and how soon watchers know."""
+"""Delay and cost of WatchBatch streams."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ LINES = 50_000
 
 
 def watched(server: Server, file_id: str) -> tuple[float, list[float]]:
-    """Run a batch with 1,000 streams on it; return its seconds, and the milliseconds from commit to delivery of all streams."""
+    """Run a batch with 1,000 streams.
+
+    Return its seconds, and each delay from commit to delivery in ms.
+    """
     with Client(server.grpc) as client:
         return asyncio.run(_watched(server.grpc, client, file_id))
 
@@ -53,9 +56,9 @@ async def _watched(target: str, client: Client, file_id: str) -> tuple[float, li
     return seconds, delays
 
 
-@row("1,000 WatchBatch streams, p99 from commit to delivery", at_most(250, "ms"), postgresql=at_most(250, "ms"))
+@row("p99 from commit to delivery, 1,000 WatchBatch streams", at_most(250, "ms"), postgresql=at_most(250, "ms"))
 def delivery(harness: Harness) -> Measurement:
-    """The times of the last two changes, which the batch carries itself, against the arrival of their snapshots."""
+    """Compare the timestamps of the last two changes with the arrival of their snapshots."""
     server, path = harness.warm_server, harness.lines(LINES)
     with Client(server.grpc) as client:
         file = client.files.upload(path)
@@ -65,7 +68,7 @@ def delivery(harness: Harness) -> Measurement:
 
 @row("throughput of 200,000 lines with 1,000 streams / without", at_least(0.9), postgresql=at_least(0.9))
 def cost(harness: Harness) -> Measurement:
-    """The streams' other ends run on the same machine; opening them all is part of it."""
+    """Include the clients, which run on the same machine, and the opening of the streams."""
     path = harness.lines(4 * LINES)
     with harness.server(harness.zero_latency, environment=HUGE) as server, Client(server.grpc) as client:
         run_batch(server, harness.lines(1))
