@@ -1,4 +1,4 @@
-"""The adapters behind each port."""
+"""Fixtures: each adapter of the stores."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest_asyncio
 from batchwire_server.adapters.sql import Database
 from batchwire_server.adapters.sql.migrate import migrate
 
-from tests.ports.memory_stage import MemoryStage
-from tests.ports.sql_stage import SQL, SqlStage
-from tests.ports.stores import Stage
+from tests.ports.memory_harness import MemoryHarness
+from tests.ports.sql_harness import SQL, SqlHarness
+from tests.ports.stores import StoreHarness
 from tests.support.object_store import ObjectStore, running_object_store
 from tests.support.postgresql import new_database, run_apart, running_postgresql, sibling
 
@@ -27,7 +27,7 @@ async def _migrated(url: str) -> None:
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with the schema, to be copied."""
+    """Return a SQLite database with the schema, to be copied."""
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
     asyncio.run(_migrated(f"sqlite+aiosqlite:///{path}"))
     return path
@@ -35,7 +35,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgresql_template() -> Iterator[str]:
-    """A PostgreSQL whose database `template` has the schema, to be copied; yields the URL of another."""
+    """Yield the URL of a PostgreSQL server whose database `template` has the schema, to be copied."""
     with running_postgresql() as url:
         asyncio.run(run_apart(url, "CREATE DATABASE template"))
         asyncio.run(_migrated(sibling(url, "template")))
@@ -44,20 +44,20 @@ def postgresql_template() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def object_store() -> Iterator[ObjectStore]:
-    """A store that speaks S3."""
+    """Yield an S3 server."""
     with running_object_store() as store:
         yield store
 
 
 @pytest.fixture(params=[*SQL, "memory"])
 def adapter(request: pytest.FixtureRequest) -> str:
-    """Each adapter of the store ports; `over_sql` leaves those that speak SQL."""
+    """Return the name of each adapter of the store ports; `over_sql` selects those with a database."""
     return str(request.param)
 
 
 @pytest.fixture
 def database_url(adapter: str, request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
-    """A fresh database with the schema, of the kind that the adapter speaks to; None for one that speaks to none."""
+    """Return the URL of a new database with the schema, or None if the adapter has no database."""
     if adapter == "memory":
         return None
     if adapter == "postgresql":
@@ -69,25 +69,25 @@ def database_url(adapter: str, request: pytest.FixtureRequest, tmp_path: Path) -
 
 @pytest.fixture
 def empty_database_url(adapter: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh database of the same kind without the schema."""
+    """Return the URL of a new, empty database."""
     if adapter == "postgresql":
         return new_database(request.getfixturevalue("postgresql_template"))
     return f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}"
 
 
 @pytest_asyncio.fixture
-async def stage(database_url: str | None) -> AsyncIterator[Stage]:
-    """A fresh store, of each adapter."""
+async def harness(database_url: str | None) -> AsyncIterator[StoreHarness]:
+    """Yield the harness of a new store, for each adapter."""
     if database_url is None:
-        yield MemoryStage()
+        yield MemoryHarness()
         return
-    stage = SqlStage(database_url)
-    yield stage
-    await stage.database.close()
+    harness = SqlHarness(database_url)
+    yield harness
+    await harness.database.close()
 
 
 @pytest.fixture
-def sql_stage(stage: Stage) -> SqlStage:
-    """The stage of a test that is `over_sql`."""
-    assert isinstance(stage, SqlStage)
-    return stage
+def sql_harness(harness: StoreHarness) -> SqlHarness:
+    """Return the harness of a test that is `over_sql`."""
+    assert isinstance(harness, SqlHarness)
+    return harness

@@ -1,4 +1,4 @@
-"""Stores to test against. Each adapter has a Stage of its own, which `conftest.py` makes anew for each test."""
+"""Harnesses of the stores, one class per adapter. `conftest.py` makes a new one for each test."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from batchwire_server.core.ports import (
 from batchwire_server.core.records import Batch, File, Segment, Shard, Task, TaskKind, Upload, Usage
 
 TTL = 30.0
-MIDNIGHT = 4_000_000_000_000
-"""An instant that no clock shows by itself, in milliseconds."""
+FROZEN_AT_MS = 4_000_000_000_000
+"""A time in the far future, in milliseconds."""
 RUN_KINDS = [TaskKind.RUN]
 OTHER_KINDS = [TaskKind.VALIDATE, TaskKind.EXPIRE, TaskKind.FINALIZE]
 
 
 def a_file(tenant: str = "acme", purpose: str = "batch", **more: Any) -> File:
-    """Returns a file that nobody else has."""
+    """Return a file with a new id."""
     file_id = ids.file_id()
     made = File(file_id, tenant, "in.jsonl", purpose, 10, "0" * 64, 1, blob_keys.file_key(file_id))
     return replace(made, **more)
 
 
 def an_upload(tenant: str = "acme") -> Upload:
-    """Returns an upload that nobody else has."""
+    """Return an upload with a new id."""
     return Upload(ids.upload_id(), tenant, "in.jsonl", "batch", 10, None)
 
 
 def a_batch(tenant: str = "acme", **more: Any) -> Batch:
-    """Returns a batch that nobody else has."""
+    """Return a batch with a new id."""
     made = Batch(
         id=ids.batch_id(),
         tenant=tenant,
@@ -62,82 +62,82 @@ def a_batch(tenant: str = "acme", **more: Any) -> Batch:
 
 
 def shards(count: int, model: str = "m", lines: int = 10) -> list[tuple[str, Shard]]:
-    """Returns shards that follow each other."""
+    """Return consecutive shards."""
     return [(model, Shard(number, number * 100, 100, number * lines + 1, lines)) for number in range(count)]
 
 
 def segment(task: Task, number: int = 0, *, completed: int = 1, failed: int = 0, size: int = 20) -> Segment:
-    """Returns a segment that says what it says."""
+    """Return a segment with the given counts."""
     key = blob_keys.segment_key(str(task.batch_id), task.id, task.epoch, number)
     return Segment(task.id, key, 10, size, completed, failed, Usage(1, 2, 3, 4, 5))
 
 
 class Store(FileStore, BatchStore, TaskQueue, GarbageStore, KeyStore, WebhookStore, Protocol):
-    """All store ports in one, as each adapter has them."""
+    """All store ports in one, as each adapter implements them."""
 
 
-class Stage(ABC):
-    """A store, and ways around its port: to look behind it and to let time pass."""
+class StoreHarness(ABC):
+    """A store, and what tests need besides its ports: to move its clock and to read its rows."""
 
     store: Store
 
     @abstractmethod
     def changes(self) -> AbstractAsyncContextManager[ChangeFeed]:
-        """Runs the feed of the store's changes."""
+        """Run the store's change feed."""
 
     @abstractmethod
     async def advance(self, seconds: float) -> None:
-        """Lets time pass for the store."""
+        """Move the store's clock forward."""
 
     @abstractmethod
-    async def stop_the_clock(self) -> None:
-        """Makes all that follows happen in one instant, at MIDNIGHT."""
+    async def freeze_clock(self) -> None:
+        """Stop the store's clock at FROZEN_AT_MS."""
 
     @abstractmethod
-    async def let_lease_lapse(self, task: Task) -> None:
-        """Lets one task's lease run out, and no other's."""
+    async def expire_lease(self, task: Task) -> None:
+        """Make the lease of one task expire."""
 
     @abstractmethod
     async def all_tasks(self) -> list[dict[str, Any]]:
-        """Returns all that is kept of tasks, each under names of its fields."""
+        """Return the stored values of all tasks, by field name."""
 
     @abstractmethod
     async def all_segments(self) -> list[Segment]:
-        """Returns all segments."""
+        """Return all segments."""
 
     @abstractmethod
-    async def kept_files(self) -> list[Any]:
-        """Returns all that is kept of files, deleted ones too, to be compared."""
+    async def stored_files(self) -> list[Any]:
+        """Return all stored values of files, including deleted ones, for comparison."""
 
     @abstractmethod
-    async def kept_of(self, batch: Batch) -> Any:
-        """Returns all that is kept of a batch itself, to be compared."""
+    async def stored_batch(self, batch: Batch) -> Any:
+        """Return all stored values of a batch, for comparison."""
 
     async def tasks(self, batch: Batch, kind: TaskKind | None = None) -> list[dict[str, Any]]:
-        """Returns what is kept of a batch's tasks."""
+        """Return the stored values of a batch's tasks."""
         tasks = [task for task in await self.all_tasks() if task["batch_id"] == batch.id]
         return [task for task in tasks if kind is None or task["kind"] == kind]
 
     async def lease_end(self, task: Task | HeldTask) -> int:
-        """Returns when a task's lease runs out."""
+        """Return when a task's lease expires."""
         (kept,) = [each for each in await self.all_tasks() if each["id"] == task.id]
         return int(kept["lease_until"])
 
     async def status(self, batch: Batch) -> BatchStatus:
-        """Returns where a batch stands."""
+        """Return the status of a batch."""
         found = await self.store.get_batch(batch.tenant, batch.id)
         assert found
         return found.status
 
     async def claim_one(self, kind: TaskKind, worker: str = "w1", **more: Any) -> Task:
-        """Claims the one task of a kind that is due."""
+        """Claim the only due task of a kind."""
         (task,) = await self.store.claim(ClaimRequest(worker, [kind], ttl_s=TTL, **more))
         return task
 
-    async def started(
+    async def start_batch(
         self, batch: Batch | None = None, parts: Sequence[tuple[str, Shard]] | None = None, worker: str = "w1"
     ) -> Batch:
-        """Adds a batch and accepts it; returns it as it then stands."""
+        """Add a batch and accept it with some shards; return it in progress."""
         added = await self.store.add_batch(batch or a_batch())
         task = await self.claim_one(TaskKind.VALIDATE, worker)
         assert task.batch_id == added.id
@@ -146,8 +146,8 @@ class Stage(ABC):
         assert found
         return found
 
-    async def at(self, status: BatchStatus) -> tuple[Batch, Task | None]:
-        """Brings a new batch to a state; returns it with the task that is leased then, if one is."""
+    async def batch_in(self, status: BatchStatus) -> tuple[Batch, Task | None]:
+        """Bring a new batch to a status; return it with the task that is leased then, if any."""
         store = self.store
         task: Task | None = None
         if status in {BatchStatus.VALIDATING, BatchStatus.FAILED}:
@@ -157,7 +157,7 @@ class Stage(ABC):
                 await store.reject(task, [])
                 task = None
             return batch, task
-        batch = await self.started()
+        batch = await self.start_batch()
         task = await self.claim_one(TaskKind.RUN)
         if status is BatchStatus.IN_PROGRESS:
             return batch, task

@@ -24,9 +24,9 @@ from batchwire_server.core.records import (
 )
 from batchwire_server.core.webhooks import EVENT_TYPES
 
-from tests.ports.memory_stage import MemoryStage
-from tests.ports.sql_stage import SqlStage, over_sql
-from tests.ports.stores import Stage, a_batch, a_file
+from tests.ports.memory_harness import MemoryHarness
+from tests.ports.sql_harness import SqlHarness, over_sql
+from tests.ports.stores import StoreHarness, a_batch, a_file
 
 STEPS = 120
 TENANTS = ("acme", "other")
@@ -40,9 +40,9 @@ class Caller:
     Ids that a store makes up itself (of events) are left out of the notes.
     """
 
-    def __init__(self, stage: Stage, seed: int) -> None:
-        self._stage = stage
-        self._store = stage.store
+    def __init__(self, harness: StoreHarness, seed: int) -> None:
+        self._harness = harness
+        self._store = harness.store
         self._random = random.Random(seed)
         self._batches: list[Batch] = []
         self._files: list[File] = []
@@ -94,7 +94,7 @@ class Caller:
             await store.garbage(99, 60),
             sorted(
                 (task["id"], task["kind"], task["state"], task["epoch"], task["crashes"], task["not_before"])
-                for task in await self._stage.all_tasks()
+                for task in await self._harness.all_tasks()
             ),
         )
 
@@ -218,15 +218,17 @@ class Caller:
         return garbage
 
     async def advance(self) -> Any:
-        await self._stage.advance(self._random.choice([0.001, 1, 6, 31, 61]))
+        await self._harness.advance(self._random.choice([0.001, 1, 6, 31, 61]))
 
 
 @over_sql
 @pytest.mark.parametrize("seed", range(3))
-async def test_the_same_calls_get_the_same_answers_of_a_database_and_of_memory(sql_stage: SqlStage, seed: int) -> None:
+async def test_the_same_calls_get_the_same_answers_of_a_database_and_of_memory(
+    sql_harness: SqlHarness, seed: int
+) -> None:
     walks = []
-    for stage in (sql_stage, MemoryStage()):
-        await stage.stop_the_clock()
-        walks.append(await Caller(stage, seed).walk())
+    for harness in (sql_harness, MemoryHarness()):
+        await harness.freeze_clock()
+        walks.append(await Caller(harness, seed).walk())
     for of_sql, of_memory in zip(*walks, strict=True):
         assert of_memory == of_sql

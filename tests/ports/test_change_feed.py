@@ -18,106 +18,106 @@ from batchwire_server.core.ports import BatchOutputs, ChangeFeed, ShardReport
 from batchwire_server.core.records import TaskKind
 from batchwire_server.roles.adapters import open_changes
 
-from tests.ports.sql_stage import PATIENCE_S, SqlStage, over_sql
-from tests.ports.stores import Stage, a_batch, a_file, segment, shards
+from tests.ports.sql_harness import LISTEN_TIMEOUT_S, SqlHarness, over_sql
+from tests.ports.stores import StoreHarness, a_batch, a_file, segment, shards
 
 CREATOR = Path(__file__).parent / "creator.py"
 SOON_S = 0.01
 
 
 @pytest_asyncio.fixture
-async def changes(stage: Stage) -> AsyncIterator[ChangeFeed]:
-    async with stage.changes() as feed:
+async def changes(harness: StoreHarness) -> AsyncIterator[ChangeFeed]:
+    async with harness.changes() as feed:
         yield feed
 
 
 async def test_a_newcomer_is_told_at_once(changes: ChangeFeed) -> None:
-    assert await changes.wait(0, PATIENCE_S) != 0
+    assert await changes.wait(0, LISTEN_TIMEOUT_S) != 0
 
 
 async def test_without_a_change_the_wait_ends_after_its_time_with_the_same_counter(changes: ChangeFeed) -> None:
-    seen = await changes.wait(0, PATIENCE_S)
+    seen = await changes.wait(0, LISTEN_TIMEOUT_S)
     assert await changes.wait(seen, SOON_S) == seen
 
 
-async def test_a_commit_of_another_connection_ends_the_wait(stage: Stage, changes: ChangeFeed) -> None:
-    seen = await changes.wait(0, PATIENCE_S)
-    waiting = asyncio.create_task(changes.wait(seen, PATIENCE_S))
-    await stage.store.add_batch(a_batch())
+async def test_a_commit_of_another_connection_ends_the_wait(harness: StoreHarness, changes: ChangeFeed) -> None:
+    seen = await changes.wait(0, LISTEN_TIMEOUT_S)
+    waiting = asyncio.create_task(changes.wait(seen, LISTEN_TIMEOUT_S))
+    await harness.store.add_batch(a_batch())
     started = time.monotonic()
     assert await waiting != seen
-    assert time.monotonic() - started < PATIENCE_S / 2
+    assert time.monotonic() - started < LISTEN_TIMEOUT_S / 2
 
 
 @over_sql
-async def test_a_commit_of_another_process_ends_the_wait(sql_stage: SqlStage, changes: ChangeFeed) -> None:
-    seen = await changes.wait(0, PATIENCE_S)
-    process = await asyncio.create_subprocess_exec(sys.executable, str(CREATOR), sql_stage.url)
-    assert await changes.wait(seen, PATIENCE_S) != seen
+async def test_a_commit_of_another_process_ends_the_wait(sql_harness: SqlHarness, changes: ChangeFeed) -> None:
+    seen = await changes.wait(0, LISTEN_TIMEOUT_S)
+    process = await asyncio.create_subprocess_exec(sys.executable, str(CREATOR), sql_harness.url)
+    assert await changes.wait(seen, LISTEN_TIMEOUT_S) != seen
     assert await process.wait() == 0
 
 
 # The one counter of SQLite tells of everything.
 @pytest.mark.parametrize("adapter", ["postgresql"], indirect=True)
-async def test_who_waits_for_work_is_not_told_of_results(sql_stage: SqlStage) -> None:
-    await sql_stage.started(parts=shards(2))
-    task = await sql_stage.claim_one(TaskKind.RUN)
-    async with open_changes(sql_stage.database, WORK) as feed:
-        seen = await feed.wait(1, PATIENCE_S)
-        await sql_stage.store.record([ShardReport(task, segment(task), done=False)])
-        await sql_stage.claim_one(TaskKind.RUN)
+async def test_who_waits_for_work_is_not_told_of_results(sql_harness: SqlHarness) -> None:
+    await sql_harness.start_batch(parts=shards(2))
+    task = await sql_harness.claim_one(TaskKind.RUN)
+    async with open_changes(sql_harness.database, WORK) as feed:
+        seen = await feed.wait(1, LISTEN_TIMEOUT_S)
+        await sql_harness.store.record([ShardReport(task, segment(task), done=False)])
+        await sql_harness.claim_one(TaskKind.RUN)
         assert await feed.wait(seen, SOON_S) == seen
-        await sql_stage.store.release(task)
-        assert await feed.wait(seen, PATIENCE_S) != seen
+        await sql_harness.store.release(task)
+        assert await feed.wait(seen, LISTEN_TIMEOUT_S) != seen
 
 
-async def test_a_change_between_two_waits_is_not_missed(stage: Stage, changes: ChangeFeed) -> None:
-    seen = await changes.wait(0, PATIENCE_S)
-    await stage.store.add_batch(a_batch())
+async def test_a_change_between_two_waits_is_not_missed(harness: StoreHarness, changes: ChangeFeed) -> None:
+    seen = await changes.wait(0, LISTEN_TIMEOUT_S)
+    await harness.store.add_batch(a_batch())
     assert await changes.wait(seen, SOON_S) != seen
 
 
-async def test_many_who_wait_are_all_told(stage: Stage, changes: ChangeFeed) -> None:
-    seen = await changes.wait(0, PATIENCE_S)
-    waiting = [asyncio.create_task(changes.wait(seen, PATIENCE_S)) for _ in range(20)]
+async def test_many_who_wait_are_all_told(harness: StoreHarness, changes: ChangeFeed) -> None:
+    seen = await changes.wait(0, LISTEN_TIMEOUT_S)
+    waiting = [asyncio.create_task(changes.wait(seen, LISTEN_TIMEOUT_S)) for _ in range(20)]
     await asyncio.sleep(0)
-    await stage.store.add_batch(a_batch())
+    await harness.store.add_batch(a_batch())
     assert len({await one for one in waiting}) == 1
     assert seen not in {one.result() for one in waiting}
 
 
-async def test_reading_is_no_change(stage: Stage, changes: ChangeFeed) -> None:
-    seen = await changes.wait(0, PATIENCE_S)
-    await stage.store.held("w1")
-    await stage.store.get_batch("acme", "batch_x")
+async def test_reading_is_no_change(harness: StoreHarness, changes: ChangeFeed) -> None:
+    seen = await changes.wait(0, LISTEN_TIMEOUT_S)
+    await harness.store.held("w1")
+    await harness.store.get_batch("acme", "batch_x")
     assert await changes.wait(seen, SOON_S) == seen
 
 
-async def test_a_report_that_is_refused_halfway_is_no_change(stage: Stage, changes: ChangeFeed) -> None:
-    _, task = await stage.at(BatchStatus.FINALIZING)
+async def test_a_report_that_is_refused_halfway_is_no_change(harness: StoreHarness, changes: ChangeFeed) -> None:
+    _, task = await harness.batch_in(BatchStatus.FINALIZING)
     assert task
-    seen = await changes.wait(0, PATIENCE_S)
+    seen = await changes.wait(0, LISTEN_TIMEOUT_S)
     with pytest.raises(LeaseLostError):
-        await stage.store.finish(task, BatchStatus.CANCELLED, BatchOutputs(a_file(), None, 0), 60)
+        await harness.store.finish(task, BatchStatus.CANCELLED, BatchOutputs(a_file(), None, 0), 60)
     assert await changes.wait(seen, SOON_S) == seen
 
 
-async def test_one_who_gives_up_waiting_does_not_disturb_the_others(stage: Stage, changes: ChangeFeed) -> None:
-    seen = await changes.wait(0, PATIENCE_S)
-    one, other = (asyncio.create_task(changes.wait(seen, PATIENCE_S)) for _ in range(2))
+async def test_one_who_gives_up_waiting_does_not_disturb_the_others(harness: StoreHarness, changes: ChangeFeed) -> None:
+    seen = await changes.wait(0, LISTEN_TIMEOUT_S)
+    one, other = (asyncio.create_task(changes.wait(seen, LISTEN_TIMEOUT_S)) for _ in range(2))
     await asyncio.sleep(0)
     one.cancel()
     await asyncio.gather(one, return_exceptions=True)
-    await stage.store.add_batch(a_batch())
+    await harness.store.add_batch(a_batch())
     assert await other != seen
 
 
-async def test_waiting_begins_again_after_everybody_has_left(stage: Stage, changes: ChangeFeed) -> None:
-    seen = await changes.wait(0, PATIENCE_S)
+async def test_waiting_begins_again_after_everybody_has_left(harness: StoreHarness, changes: ChangeFeed) -> None:
+    seen = await changes.wait(0, LISTEN_TIMEOUT_S)
     for _ in range(3):
         assert await changes.wait(seen, SOON_S) == seen
-        await stage.store.add_batch(a_batch())
-        seen, before = await changes.wait(seen, PATIENCE_S), seen
+        await harness.store.add_batch(a_batch())
+        seen, before = await changes.wait(seen, LISTEN_TIMEOUT_S), seen
         assert seen != before
 
 

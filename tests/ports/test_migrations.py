@@ -15,7 +15,7 @@ from batchwire_server.adapters.sql.tables import SCHEMA_REVISION
 from sqlalchemy import Connection, create_engine, select
 
 from tests.ports.additive import snapshot, violations
-from tests.ports.sql_stage import SqlStage, over_sql
+from tests.ports.sql_harness import SqlHarness, over_sql
 from tests.support.old_code import TREES, git, tree_of
 
 REVISIONS = sorted(ScriptDirectory.from_config(alembic_config()).walk_revisions(), key=lambda script: script.revision)
@@ -68,8 +68,8 @@ async def test_migrations_only_add(empty_database_url: str) -> None:
 
 
 @over_sql
-async def test_the_database_names_the_oldest_code_of_every_revision(sql_stage: SqlStage) -> None:
-    async with sql_stage.database.read() as connection:
+async def test_the_database_names_the_oldest_code_of_every_revision(sql_harness: SqlHarness) -> None:
+    async with sql_harness.database.read() as connection:
         rows = (await connection.execute(select(SCHEMA_REVISION).order_by("revision"))).all()
     assert [tuple(row) for row in rows] == [(script.revision, script.module.oldest_code) for script in REVISIONS]
 

@@ -22,7 +22,7 @@ from batchwire_server.adapters.sql.migrate import (
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-from tests.ports.sql_stage import SqlStage, over_sql
+from tests.ports.sql_harness import SqlHarness, over_sql
 
 pytestmark = over_sql
 
@@ -32,8 +32,8 @@ def differences(connection: Connection) -> list[Any]:
     return list(compare_metadata(context, SQLModel.metadata))
 
 
-async def test_migrations_and_tables_do_not_differ(sql_stage: SqlStage) -> None:
-    async with sql_stage.database.read() as connection:
+async def test_migrations_and_tables_do_not_differ(sql_harness: SqlHarness) -> None:
+    async with sql_harness.database.read() as connection:
         assert await connection.run_sync(differences) == []
 
 
@@ -44,20 +44,20 @@ INDEXES = {
 }
 
 
-async def test_even_their_indexes_cover_the_same_rows(sql_stage: SqlStage, empty_database_url: str) -> None:
+async def test_even_their_indexes_cover_the_same_rows(sql_harness: SqlHarness, empty_database_url: str) -> None:
     fresh = Database(empty_database_url)
     async with fresh.write() as connection:
         await connection.run_sync(SQLModel.metadata.create_all)
-    query = INDEXES[sql_stage.database.dialect]
-    async with sql_stage.database.read() as migrated, fresh.read() as declared:
+    query = INDEXES[sql_harness.database.dialect]
+    async with sql_harness.database.read() as migrated, fresh.read() as declared:
         assert (await migrated.exec_driver_sql(query)).all() == (await declared.exec_driver_sql(query)).all()
     await fresh.close()
 
 
-async def test_migrating_again_changes_nothing(sql_stage: SqlStage) -> None:
-    before = await sql_stage.all_tasks()
-    await migrate(sql_stage.database)
-    assert await sql_stage.all_tasks() == before
+async def test_migrating_again_changes_nothing(sql_harness: SqlHarness) -> None:
+    before = await sql_harness.all_tasks()
+    await migrate(sql_harness.database)
+    assert await sql_harness.all_tasks() == before
 
 
 async def test_processes_that_start_at_once_migrate_once(empty_database_url: str) -> None:
@@ -81,24 +81,24 @@ async def make_newer(database: Database, oldest_code: str | None) -> None:
 
 
 async def test_code_starts_on_a_newer_compatible_schema_and_logs_one_line(
-    sql_stage: SqlStage, caplog: pytest.LogCaptureFixture
+    sql_harness: SqlHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await make_newer(sql_stage.database, "0001")
+    await make_newer(sql_harness.database, "0001")
     with caplog.at_level(logging.INFO, "batchwire_server"):
-        await migrate(sql_stage.database)
+        await migrate(sql_harness.database)
     assert [record.message for record in caplog.records if "9999" in record.message] != []
     assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("oldest_code", [None, "9999"])
 async def test_code_refuses_a_newer_schema_that_is_not_known_to_be_compatible(
-    sql_stage: SqlStage, oldest_code: str | None
+    sql_harness: SqlHarness, oldest_code: str | None
 ) -> None:
-    await make_newer(sql_stage.database, oldest_code)
+    await make_newer(sql_harness.database, oldest_code)
     with pytest.raises(SchemaError, match=r"^database \S+ has schema revision 9999, .* up to 0002") as refused:
-        await migrate(sql_stage.database)
+        await migrate(sql_harness.database)
     assert "\n" not in str(refused.value)
-    assert (await read_schema(sql_stage.database)).state is SchemaState.INCOMPATIBLE
+    assert (await read_schema(sql_harness.database)).state is SchemaState.INCOMPATIBLE
 
 
 async def make_older(database: Database) -> None:
@@ -140,9 +140,9 @@ async def test_an_empty_database_is_left_empty_where_no_migration_is_allowed(emp
     await database.close()
 
 
-async def test_reading_the_schema_waits_for_no_writer(sql_stage: SqlStage) -> None:
-    async with sql_stage.database.write():
-        assert (await read_schema(sql_stage.database)).state is SchemaState.CURRENT
+async def test_reading_the_schema_waits_for_no_writer(sql_harness: SqlHarness) -> None:
+    async with sql_harness.database.write():
+        assert (await read_schema(sql_harness.database)).state is SchemaState.CURRENT
 
 
 async def test_processes_that_migrate_an_older_schema_at_once_migrate_once(

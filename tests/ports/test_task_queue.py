@@ -12,121 +12,121 @@ from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES, ClaimRequest, ShardReport
 from batchwire_server.core.records import TaskKind
 
-from tests.ports.sql_stage import SqlStage, over_sql
-from tests.ports.stores import OTHER_KINDS, RUN_KINDS, TTL, Stage, a_batch, segment, shards
+from tests.ports.sql_harness import SqlHarness, over_sql
+from tests.ports.stores import OTHER_KINDS, RUN_KINDS, TTL, StoreHarness, a_batch, segment, shards
 
 S = BatchStatus
 CLAIMER = Path(__file__).parent / "claimer.py"
 
 
 class TestClaiming:
-    async def test_a_claim_tells_all_that_the_work_needs(self, stage: Stage) -> None:
-        batch = await stage.started(parts=[("n", shards(1)[0][1])])
-        task = await stage.claim_one(TaskKind.RUN)
+    async def test_a_claim_tells_all_that_the_work_needs(self, harness: StoreHarness) -> None:
+        batch = await harness.start_batch(parts=[("n", shards(1)[0][1])])
+        task = await harness.claim_one(TaskKind.RUN)
         assert (task.batch_id, task.tenant, task.model, task.deadline) == (batch.id, "acme", "n", batch.expires_at)
         assert task.shard == shards(1)[0][1]
         assert (task.epoch, task.attempts) == (1, 1)
         assert task.deadline
         assert batch.created_at <= task.claimed_at < task.deadline
 
-    async def test_only_the_asked_kinds_are_claimed(self, stage: Stage) -> None:
-        await stage.started()
-        assert await stage.store.claim(ClaimRequest("w1", OTHER_KINDS, ttl_s=TTL, limit=9)) == []
-        assert len(await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=9))) == 1
+    async def test_only_the_asked_kinds_are_claimed(self, harness: StoreHarness) -> None:
+        await harness.start_batch()
+        assert await harness.store.claim(ClaimRequest("w1", OTHER_KINDS, ttl_s=TTL, limit=9)) == []
+        assert len(await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=9))) == 1
 
-    async def test_what_is_claimed_is_not_claimed_again(self, stage: Stage) -> None:
-        await stage.started(parts=shards(3))
-        assert len(await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=2))) == 2
-        assert len(await stage.store.claim(ClaimRequest("w2", RUN_KINDS, ttl_s=TTL, limit=2))) == 1
-        assert await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=2)) == []
+    async def test_what_is_claimed_is_not_claimed_again(self, harness: StoreHarness) -> None:
+        await harness.start_batch(parts=shards(3))
+        assert len(await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=2))) == 2
+        assert len(await harness.store.claim(ClaimRequest("w2", RUN_KINDS, ttl_s=TTL, limit=2))) == 1
+        assert await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=2)) == []
 
-    async def test_the_earliest_deadline_comes_first(self, stage: Stage) -> None:
-        late = await stage.started(a_batch(window_seconds=9000))
-        soon = await stage.started(a_batch(window_seconds=300))
-        middle = await stage.started(a_batch(window_seconds=3000))
+    async def test_the_earliest_deadline_comes_first(self, harness: StoreHarness) -> None:
+        late = await harness.start_batch(a_batch(window_seconds=9000))
+        soon = await harness.start_batch(a_batch(window_seconds=300))
+        middle = await harness.start_batch(a_batch(window_seconds=3000))
         order = []
         for worker in "abc":
-            task = await stage.claim_one(TaskKind.RUN, worker)
+            task = await harness.claim_one(TaskKind.RUN, worker)
             order.append(task.batch_id)
-            await stage.store.record([ShardReport(task, None, done=True)])
+            await harness.store.record([ShardReport(task, None, done=True)])
         assert order == [soon.id, middle.id, late.id]
 
-    async def test_work_without_a_deadline_comes_last(self, stage: Stage) -> None:
-        await stage.store.add_batch(a_batch())
+    async def test_work_without_a_deadline_comes_last(self, harness: StoreHarness) -> None:
+        await harness.store.add_batch(a_batch())
         kinds = [TaskKind.SWEEP, TaskKind.VALIDATE]
-        order = [(await stage.store.claim(ClaimRequest("w1", kinds, ttl_s=TTL)))[0].kind for _ in range(2)]
+        order = [(await harness.store.claim(ClaimRequest("w1", kinds, ttl_s=TTL)))[0].kind for _ in range(2)]
         assert order == [TaskKind.VALIDATE, TaskKind.SWEEP]
 
-    async def test_of_one_batch_the_first_shard_comes_first(self, stage: Stage) -> None:
-        await stage.started(parts=shards(6))
-        claimed = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=4))
+    async def test_of_one_batch_the_first_shard_comes_first(self, harness: StoreHarness) -> None:
+        await harness.start_batch(parts=shards(6))
+        claimed = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=4))
         assert [task.shard and task.shard.window for task in claimed] == [0, 1, 2, 3]
 
-    async def test_the_tenant_with_the_fewest_shards_at_work_comes_first(self, stage: Stage) -> None:
-        await stage.started(a_batch("huge", window_seconds=60), shards(20))
-        await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=3))
-        small = await stage.started(a_batch("small"), shards(2))
-        tenants = [(await stage.claim_one(TaskKind.RUN)).tenant for _ in range(3)]
+    async def test_the_tenant_with_the_fewest_shards_at_work_comes_first(self, harness: StoreHarness) -> None:
+        await harness.start_batch(a_batch("huge", window_seconds=60), shards(20))
+        await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=3))
+        small = await harness.start_batch(a_batch("small"), shards(2))
+        tenants = [(await harness.claim_one(TaskKind.RUN)).tenant for _ in range(3)]
         assert tenants == ["small", "small", "huge"]
         assert small.tenant == "small"
 
-    async def test_a_dead_workers_shards_do_not_count_against_their_tenant(self, stage: Stage) -> None:
-        await stage.started(a_batch("huge", window_seconds=60), shards(20))
-        await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=3))
-        await stage.advance(TTL * 10)
-        await stage.started(a_batch("small"), shards(2))
-        assert (await stage.claim_one(TaskKind.RUN)).tenant == "huge"
+    async def test_a_dead_workers_shards_do_not_count_against_their_tenant(self, harness: StoreHarness) -> None:
+        await harness.start_batch(a_batch("huge", window_seconds=60), shards(20))
+        await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=3))
+        await harness.advance(TTL * 10)
+        await harness.start_batch(a_batch("small"), shards(2))
+        assert (await harness.claim_one(TaskKind.RUN)).tenant == "huge"
 
-    async def test_shards_of_full_models_are_left_for_others(self, stage: Stage) -> None:
-        await stage.started(parts=[*shards(2, "m"), *shards(1, "n")])
-        assert (await stage.claim_one(TaskKind.RUN, full_models=["m"])).model == "n"
-        assert await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, full_models=["m", "n"])) == []
-        assert (await stage.claim_one(TaskKind.RUN, full_models=["n"])).model == "m"
+    async def test_shards_of_full_models_are_left_for_others(self, harness: StoreHarness) -> None:
+        await harness.start_batch(parts=[*shards(2, "m"), *shards(1, "n")])
+        assert (await harness.claim_one(TaskKind.RUN, full_models=["m"])).model == "n"
+        assert await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, full_models=["m", "n"])) == []
+        assert (await harness.claim_one(TaskKind.RUN, full_models=["n"])).model == "m"
 
     async def test_no_more_shards_of_a_model_are_taken_than_are_wanted_of_it_unless_their_lease_has_run_out(
-        self, stage: Stage
+        self, harness: StoreHarness
     ) -> None:
-        await stage.started(parts=[*shards(4, "m"), *shards(4, "n")])
-        claimed = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, max_shards={"m": 1}, limit=4))
+        await harness.start_batch(parts=[*shards(4, "m"), *shards(4, "n")])
+        claimed = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, max_shards={"m": 1}, limit=4))
         assert [task.model for task in claimed] == ["m", "n", "n", "n"]
-        await stage.advance(TTL * 10)
-        claimed = await stage.store.claim(
+        await harness.advance(TTL * 10)
+        claimed = await harness.store.claim(
             ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, max_shards={"m": 0, "n": 4}, limit=9)
         )
         assert [task.model for task in claimed] == ["m", "n", "n", "n", "n"]
 
     async def test_shards_of_a_tenant_who_is_fed_are_left_for_others_and_those_of_another_tenant_are_not(
-        self, stage: Stage
+        self, harness: StoreHarness
     ) -> None:
-        await stage.started(a_batch("huge"), [*shards(2, "m"), *shards(1, "n")])
-        await stage.started(a_batch("small"), shards(1, "m"))
+        await harness.start_batch(a_batch("huge"), [*shards(2, "m"), *shards(1, "n")])
+        await harness.start_batch(a_batch("small"), shards(1, "m"))
         saturated = [("m", "huge"), ("n", "small")]
-        claimed = [await stage.claim_one(TaskKind.RUN, saturated=saturated) for _ in range(2)]
+        claimed = [await harness.claim_one(TaskKind.RUN, saturated=saturated) for _ in range(2)]
         assert {(task.model, task.tenant) for task in claimed} == {("m", "small"), ("n", "huge")}
-        assert await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, saturated=saturated)) == []
+        assert await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, saturated=saturated)) == []
 
-    async def test_a_task_is_not_due_before_its_delay_is_over(self, stage: Stage) -> None:
-        await stage.started()
-        await stage.store.release(await stage.claim_one(TaskKind.RUN), 60.0)
-        assert await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL)) == []
-        await stage.advance(61)
-        assert (await stage.claim_one(TaskKind.RUN)).attempts == 2
+    async def test_a_task_is_not_due_before_its_delay_is_over(self, harness: StoreHarness) -> None:
+        await harness.start_batch()
+        await harness.store.release(await harness.claim_one(TaskKind.RUN), 60.0)
+        assert await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL)) == []
+        await harness.advance(61)
+        assert (await harness.claim_one(TaskKind.RUN)).attempts == 2
 
-    async def test_many_coroutines_claim_every_shard_exactly_once(self, stage: Stage) -> None:
-        await stage.started(parts=shards(40))
+    async def test_many_coroutines_claim_every_shard_exactly_once(self, harness: StoreHarness) -> None:
+        await harness.start_batch(parts=shards(40))
         gathered = await asyncio.gather(
-            *(stage.store.claim(ClaimRequest(f"w{number}", RUN_KINDS, ttl_s=TTL, limit=3)) for number in range(14))
+            *(harness.store.claim(ClaimRequest(f"w{number}", RUN_KINDS, ttl_s=TTL, limit=3)) for number in range(14))
         )
         claimed = Counter(task.id for tasks in gathered for task in tasks)
         assert len(claimed) == 40
         assert set(claimed.values()) == {1}
 
     @over_sql
-    async def test_two_processes_claim_every_shard_exactly_once(self, sql_stage: SqlStage) -> None:
-        await sql_stage.started(parts=shards(24))
+    async def test_two_processes_claim_every_shard_exactly_once(self, sql_harness: SqlHarness) -> None:
+        await sql_harness.start_batch(parts=shards(24))
         processes = [
             await asyncio.create_subprocess_exec(
-                sys.executable, str(CLAIMER), sql_stage.url, f"w{number}", stdout=asyncio.subprocess.PIPE
+                sys.executable, str(CLAIMER), sql_harness.url, f"w{number}", stdout=asyncio.subprocess.PIPE
             )
             for number in range(2)
         ]
@@ -136,215 +136,215 @@ class TestClaiming:
         assert len(claimed) == 24
         assert set(claimed.values()) == {1}
 
-    async def test_ids_of_tasks_are_never_used_again(self, stage: Stage) -> None:
+    async def test_ids_of_tasks_are_never_used_again(self, harness: StoreHarness) -> None:
         used: set[int] = set()
         for _ in range(3):
-            batch = await stage.store.add_batch(a_batch())
-            ids = {row["id"] for row in await stage.tasks(batch)}
+            batch = await harness.store.add_batch(a_batch())
+            ids = {row["id"] for row in await harness.tasks(batch)}
             assert not used & ids
             used |= ids
-            await stage.store.reject(await stage.claim_one(TaskKind.VALIDATE), [])
-            assert await stage.tasks(batch) == []
+            await harness.store.reject(await harness.claim_one(TaskKind.VALIDATE), [])
+            assert await harness.tasks(batch) == []
 
-    async def test_there_is_one_sweep_of_each_kind_for_ever(self, stage: Stage) -> None:
+    async def test_there_is_one_sweep_of_each_kind_for_ever(self, harness: StoreHarness) -> None:
         kinds = [TaskKind.SWEEP, TaskKind.ORPHANS]
-        kept = [(task["kind"], task["state"], task["batch_id"]) for task in await stage.all_tasks()]
+        kept = [(task["kind"], task["state"], task["batch_id"]) for task in await harness.all_tasks()]
         assert kept == [(kind, "ready", None) for kind in kinds]
         for kind in kinds:
-            await stage.store.release(await stage.claim_one(kind), 0.0)
-            assert (await stage.claim_one(kind, "w2")).attempts == 2
+            await harness.store.release(await harness.claim_one(kind), 0.0)
+            assert (await harness.claim_one(kind, "w2")).attempts == 2
 
 
 class TestWaiting:
-    async def test_work_that_nobody_takes_is_overdue(self, stage: Stage) -> None:
-        await stage.store.add_batch(a_batch())
-        assert not await stage.store.overdue(30)
-        await stage.advance(31)
-        assert await stage.store.overdue(30)
-        await stage.store.claim(
+    async def test_work_that_nobody_takes_is_overdue(self, harness: StoreHarness) -> None:
+        await harness.store.add_batch(a_batch())
+        assert not await harness.store.overdue(30)
+        await harness.advance(31)
+        assert await harness.store.overdue(30)
+        await harness.store.claim(
             ClaimRequest("w1", [kind for kind in TaskKind if kind is not TaskKind.RUN], ttl_s=TTL, limit=9)
         )
-        assert not await stage.store.overdue(30)
+        assert not await harness.store.overdue(30)
 
-    async def test_shards_may_wait_for_as_long_as_upstreams_are_busy(self, stage: Stage) -> None:
-        await stage.started(parts=shards(3))
-        await stage.store.claim(
+    async def test_shards_may_wait_for_as_long_as_upstreams_are_busy(self, harness: StoreHarness) -> None:
+        await harness.start_batch(parts=shards(3))
+        await harness.store.claim(
             ClaimRequest("w1", [kind for kind in TaskKind if kind is not TaskKind.RUN], ttl_s=TTL * 99, limit=9)
         )
-        await stage.advance(100)
-        assert not await stage.store.overdue(30)
+        await harness.advance(100)
+        assert not await harness.store.overdue(30)
 
 
 class TestLeasing:
-    async def test_a_lease_that_ran_out_is_taken_over_under_a_new_epoch(self, stage: Stage) -> None:
-        await stage.started()
-        task = await stage.claim_one(TaskKind.RUN, "w1")
-        await stage.let_lease_lapse(task)
-        again = await stage.claim_one(TaskKind.RUN, "w2")
+    async def test_a_lease_that_ran_out_is_taken_over_under_a_new_epoch(self, harness: StoreHarness) -> None:
+        await harness.start_batch()
+        task = await harness.claim_one(TaskKind.RUN, "w1")
+        await harness.expire_lease(task)
+        again = await harness.claim_one(TaskKind.RUN, "w2")
         assert (again.id, again.epoch, again.attempts) == (task.id, task.epoch + 1, 2)
-        assert await stage.store.held("w1") == []
+        assert await harness.store.held("w1") == []
 
     async def test_a_lease_is_taken_over_only_if_it_had_run_out_at_the_time_that_is_asked_for(
-        self, stage: Stage
+        self, harness: StoreHarness
     ) -> None:
-        await stage.started()
-        task = await stage.claim_one(TaskKind.RUN, "w1")
-        await stage.let_lease_lapse(task)
-        end = await stage.lease_end(task)
+        await harness.start_batch()
+        task = await harness.claim_one(TaskKind.RUN, "w1")
+        await harness.expire_lease(task)
+        end = await harness.lease_end(task)
         request = ClaimRequest("w2", RUN_KINDS, ttl_s=TTL, expired_before=end - 1)
-        assert await stage.store.claim(request) == []
-        assert len(await stage.store.claim(replace(request, expired_before=end))) == 1
+        assert await harness.store.claim(request) == []
+        assert len(await harness.store.claim(replace(request, expired_before=end))) == 1
 
-    async def test_renewing_tells_the_time(self, stage: Stage) -> None:
-        batch = await stage.started()
-        assert await stage.store.renew("w1", TTL) >= batch.created_at
+    async def test_renewing_tells_the_time(self, harness: StoreHarness) -> None:
+        batch = await harness.start_batch()
+        assert await harness.store.renew("w1", TTL) >= batch.created_at
 
-    async def test_a_lease_of_no_time_is_taken_over_at_once(self, stage: Stage) -> None:
-        await stage.started()
-        await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=0.0))
-        assert len(await stage.store.claim(ClaimRequest("w2", RUN_KINDS, ttl_s=TTL))) == 1
+    async def test_a_lease_of_no_time_is_taken_over_at_once(self, harness: StoreHarness) -> None:
+        await harness.start_batch()
+        await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=0.0))
+        assert len(await harness.store.claim(ClaimRequest("w2", RUN_KINDS, ttl_s=TTL))) == 1
 
-    async def test_renewing_keeps_all_leases_of_a_worker_and_of_no_other(self, stage: Stage) -> None:
-        await stage.started(parts=shards(3))
-        mine = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=2))
-        theirs = await stage.claim_one(TaskKind.RUN, "w10")
-        await stage.advance(TTL * 10)
-        await stage.store.renew("w1", TTL)
-        assert [task.id for task in await stage.store.claim(ClaimRequest("w2", RUN_KINDS, ttl_s=TTL, limit=9))] == [
+    async def test_renewing_keeps_all_leases_of_a_worker_and_of_no_other(self, harness: StoreHarness) -> None:
+        await harness.start_batch(parts=shards(3))
+        mine = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=2))
+        theirs = await harness.claim_one(TaskKind.RUN, "w10")
+        await harness.advance(TTL * 10)
+        await harness.store.renew("w1", TTL)
+        assert [task.id for task in await harness.store.claim(ClaimRequest("w2", RUN_KINDS, ttl_s=TTL, limit=9))] == [
             theirs.id
         ]
-        assert sorted(held.id for held in await stage.store.held("w1")) == [task.id for task in mine]
+        assert sorted(held.id for held in await harness.store.held("w1")) == [task.id for task in mine]
 
-    async def test_what_is_held_tells_where_its_batch_stands(self, stage: Stage) -> None:
-        batch = await stage.started()
-        task = await stage.claim_one(TaskKind.RUN)
-        await stage.store.cancel_batch("acme", batch.id)
-        (held,) = await stage.store.held("w1")
+    async def test_what_is_held_tells_where_its_batch_stands(self, harness: StoreHarness) -> None:
+        batch = await harness.start_batch()
+        task = await harness.claim_one(TaskKind.RUN)
+        await harness.store.cancel_batch("acme", batch.id)
+        (held,) = await harness.store.held("w1")
         assert (held.id, held.epoch, held.batch_status) == (task.id, task.epoch, S.CANCELLING)
 
-    async def test_a_task_without_a_batch_is_held_without_a_status(self, stage: Stage) -> None:
-        sweep = await stage.claim_one(TaskKind.SWEEP)
+    async def test_a_task_without_a_batch_is_held_without_a_status(self, harness: StoreHarness) -> None:
+        sweep = await harness.claim_one(TaskKind.SWEEP)
         assert sweep.batch_id is None
-        (held,) = await stage.store.held("w1")
+        (held,) = await harness.store.held("w1")
         assert held.batch_status is None
 
-    async def test_a_released_task_is_due_again(self, stage: Stage) -> None:
-        await stage.started()
-        task = await stage.claim_one(TaskKind.RUN)
-        await stage.store.release(task)
-        assert await stage.store.held("w1") == []
-        assert (await stage.claim_one(TaskKind.RUN, "w2")).epoch == task.epoch + 1
+    async def test_a_released_task_is_due_again(self, harness: StoreHarness) -> None:
+        await harness.start_batch()
+        task = await harness.claim_one(TaskKind.RUN)
+        await harness.store.release(task)
+        assert await harness.store.held("w1") == []
+        assert (await harness.claim_one(TaskKind.RUN, "w2")).epoch == task.epoch + 1
 
-    async def test_what_is_held_can_be_released_by_what_held_tells(self, stage: Stage) -> None:
-        await stage.started()
-        await stage.claim_one(TaskKind.RUN)
-        (held,) = await stage.store.held("w1")
-        await stage.store.release(held)
-        assert await stage.store.held("w1") == []
+    async def test_what_is_held_can_be_released_by_what_held_tells(self, harness: StoreHarness) -> None:
+        await harness.start_batch()
+        await harness.claim_one(TaskKind.RUN)
+        (held,) = await harness.store.held("w1")
+        await harness.store.release(held)
+        assert await harness.store.held("w1") == []
 
-    async def test_a_worker_gives_back_all_that_it_and_those_below_it_hold(self, stage: Stage) -> None:
-        await stage.started(parts=shards(6))
+    async def test_a_worker_gives_back_all_that_it_and_those_below_it_hold(self, harness: StoreHarness) -> None:
+        await harness.start_batch(parts=shards(6))
         for worker in ("node", "node/0", "node/1", "node2", "nod", "node_/0"):
-            await stage.claim_one(TaskKind.RUN, worker)
-        assert await stage.store.release_worker("node", crashed=True) == 3
-        assert len(await stage.store.claim(ClaimRequest("x", RUN_KINDS, ttl_s=TTL, limit=9))) == 3
+            await harness.claim_one(TaskKind.RUN, worker)
+        assert await harness.store.release_worker("node", crashed=True) == 3
+        assert len(await harness.store.claim(ClaimRequest("x", RUN_KINDS, ttl_s=TTL, limit=9))) == 3
 
-    async def test_wildcards_in_a_workers_name_mean_themselves(self, stage: Stage) -> None:
-        await stage.started(parts=shards(3))
+    async def test_wildcards_in_a_workers_name_mean_themselves(self, harness: StoreHarness) -> None:
+        await harness.start_batch(parts=shards(3))
         for worker in ("a_c/0", "abc/0", "a%c/0"):
-            await stage.claim_one(TaskKind.RUN, worker)
-        assert await stage.store.release_worker("a_c", crashed=False) == 1
-        assert await stage.store.release_worker("a%c", crashed=False) == 1
+            await harness.claim_one(TaskKind.RUN, worker)
+        assert await harness.store.release_worker("a_c", crashed=False) == 1
+        assert await harness.store.release_worker("a%c", crashed=False) == 1
 
-    async def test_shares_count_the_workers_that_hold_shards_of_a_model(self, stage: Stage) -> None:
-        await stage.started(parts=[*shards(3, "m"), *shards(1, "n")])
+    async def test_shares_count_the_workers_that_hold_shards_of_a_model(self, harness: StoreHarness) -> None:
+        await harness.start_batch(parts=[*shards(3, "m"), *shards(1, "n")])
         for worker in ("w1", "w1", "w2"):
-            await stage.claim_one(TaskKind.RUN, worker, full_models=["n"])
-        dead = await stage.claim_one(TaskKind.RUN, "w3")
-        assert await stage.store.model_shares() == {"m": 2, "n": 1}
-        await stage.let_lease_lapse(dead)
-        assert await stage.store.model_shares() == {"m": 2}
+            await harness.claim_one(TaskKind.RUN, worker, full_models=["n"])
+        dead = await harness.claim_one(TaskKind.RUN, "w3")
+        assert await harness.store.model_shares() == {"m": 2, "n": 1}
+        await harness.expire_lease(dead)
+        assert await harness.store.model_shares() == {"m": 2}
 
 
 class TestCrashes:
     """Holders that end without giving back what they hold."""
 
-    async def crash(self, stage: Stage, times: int) -> None:
+    async def crash(self, harness: StoreHarness, times: int) -> None:
         for _ in range(times):
-            await stage.claim_one(TaskKind.RUN, "node/0")
-            assert await stage.store.release_worker("node", crashed=True) == 1
+            await harness.claim_one(TaskKind.RUN, "node/0")
+            assert await harness.store.release_worker("node", crashed=True) == 1
 
-    async def test_a_shard_whose_holders_crash_is_quarantined(self, stage: Stage) -> None:
-        await stage.started()
-        await self.crash(stage, 2)
-        assert not await stage.store.quarantine_waits()
-        await self.crash(stage, 1)
-        assert await stage.store.quarantine_waits()
-        assert await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL)) == []
-        (task,) = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
+    async def test_a_shard_whose_holders_crash_is_quarantined(self, harness: StoreHarness) -> None:
+        await harness.start_batch()
+        await self.crash(harness, 2)
+        assert not await harness.store.quarantine_waits()
+        await self.crash(harness, 1)
+        assert await harness.store.quarantine_waits()
+        assert await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL)) == []
+        (task,) = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
         assert (task.crashes, task.suspect) == (QUARANTINE_AFTER_CRASHES, None)
-        assert not await stage.store.quarantine_waits()
+        assert not await harness.store.quarantine_waits()
 
-    async def test_other_shards_are_not_quarantined(self, stage: Stage) -> None:
-        await stage.started()
-        assert await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True)) == []
+    async def test_other_shards_are_not_quarantined(self, harness: StoreHarness) -> None:
+        await harness.start_batch()
+        assert await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True)) == []
 
-    async def test_a_lease_that_runs_out_is_a_crash(self, stage: Stage) -> None:
-        await stage.started()
+    async def test_a_lease_that_runs_out_is_a_crash(self, harness: StoreHarness) -> None:
+        await harness.start_batch()
         for crashes in range(QUARANTINE_AFTER_CRASHES):
-            task = await stage.claim_one(TaskKind.RUN)
+            task = await harness.claim_one(TaskKind.RUN)
             assert task.crashes == crashes
-            await stage.let_lease_lapse(task)
-        assert await stage.store.quarantine_waits()
-        (task,) = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
+            await harness.expire_lease(task)
+        assert await harness.store.quarantine_waits()
+        (task,) = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
         assert task.crashes == QUARANTINE_AFTER_CRASHES
 
-    async def test_giving_back_is_no_crash(self, stage: Stage) -> None:
-        await stage.started()
+    async def test_giving_back_is_no_crash(self, harness: StoreHarness) -> None:
+        await harness.start_batch()
         for _ in range(QUARANTINE_AFTER_CRASHES):
-            await stage.store.release(await stage.claim_one(TaskKind.RUN))
-            await stage.claim_one(TaskKind.RUN, "node/0")
-            await stage.store.release_worker("node", crashed=False)
-        assert (await stage.claim_one(TaskKind.RUN)).crashes == 0
+            await harness.store.release(await harness.claim_one(TaskKind.RUN))
+            await harness.claim_one(TaskKind.RUN, "node/0")
+            await harness.store.release_worker("node", crashed=False)
+        assert (await harness.claim_one(TaskKind.RUN)).crashes == 0
 
-    async def test_a_recorded_line_makes_crashes_forgotten(self, stage: Stage) -> None:
-        await stage.started()
-        await self.crash(stage, 2)
-        task = await stage.claim_one(TaskKind.RUN, "node/0")
-        await stage.store.record([ShardReport(task, None, done=False)])
-        await stage.store.release(task)
-        assert (await stage.claim_one(TaskKind.RUN)).crashes == 2
-        await stage.store.release_worker("w1", crashed=False)
-        task = await stage.claim_one(TaskKind.RUN, "node/0")
-        await stage.store.record([ShardReport(task, segment(task), done=False)])
-        await stage.store.release_worker("node", crashed=True)
-        assert (await stage.claim_one(TaskKind.RUN)).crashes == 1
+    async def test_a_recorded_line_makes_crashes_forgotten(self, harness: StoreHarness) -> None:
+        await harness.start_batch()
+        await self.crash(harness, 2)
+        task = await harness.claim_one(TaskKind.RUN, "node/0")
+        await harness.store.record([ShardReport(task, None, done=False)])
+        await harness.store.release(task)
+        assert (await harness.claim_one(TaskKind.RUN)).crashes == 2
+        await harness.store.release_worker("w1", crashed=False)
+        task = await harness.claim_one(TaskKind.RUN, "node/0")
+        await harness.store.record([ShardReport(task, segment(task), done=False)])
+        await harness.store.release_worker("node", crashed=True)
+        assert (await harness.claim_one(TaskKind.RUN)).crashes == 1
 
-    async def test_what_is_quarantined_stays_so_though_lines_are_recorded(self, stage: Stage) -> None:
-        await stage.started()
-        await self.crash(stage, QUARANTINE_AFTER_CRASHES)
-        (task,) = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
-        await stage.store.record([ShardReport(task, segment(task), done=False)])
-        await stage.store.release(task)
-        (again,) = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
+    async def test_what_is_quarantined_stays_so_though_lines_are_recorded(self, harness: StoreHarness) -> None:
+        await harness.start_batch()
+        await self.crash(harness, QUARANTINE_AFTER_CRASHES)
+        (task,) = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
+        await harness.store.record([ShardReport(task, segment(task), done=False)])
+        await harness.store.release(task)
+        (again,) = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
         assert again.crashes == QUARANTINE_AFTER_CRASHES
 
-    async def test_a_suspect_outlives_a_crash_and_nothing_else(self, stage: Stage) -> None:
-        await stage.started()
-        await self.crash(stage, QUARANTINE_AFTER_CRASHES)
+    async def test_a_suspect_outlives_a_crash_and_nothing_else(self, harness: StoreHarness) -> None:
+        await harness.start_batch()
+        await self.crash(harness, QUARANTINE_AFTER_CRASHES)
         for crashed, expected in ((True, 7), (False, None)):
-            (task,) = await stage.store.claim(ClaimRequest("node/0", RUN_KINDS, ttl_s=TTL, quarantined=True))
-            await stage.store.mark_suspect(task, 7)
-            await stage.store.release_worker("node", crashed=crashed)
-            (task,) = await stage.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
+            (task,) = await harness.store.claim(ClaimRequest("node/0", RUN_KINDS, ttl_s=TTL, quarantined=True))
+            await harness.store.mark_suspect(task, 7)
+            await harness.store.release_worker("node", crashed=crashed)
+            (task,) = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
             assert task.suspect == expected
-            await stage.store.release(task)
+            await harness.store.release(task)
 
-    async def test_work_that_is_no_shard_waits_a_while_after_some_crashes(self, stage: Stage) -> None:
-        await stage.store.add_batch(a_batch())
+    async def test_work_that_is_no_shard_waits_a_while_after_some_crashes(self, harness: StoreHarness) -> None:
+        await harness.store.add_batch(a_batch())
         for _ in range(QUARANTINE_AFTER_CRASHES):
-            await stage.claim_one(TaskKind.VALIDATE, "node/0")
-            await stage.store.release_worker("node", crashed=True)
-        assert await stage.store.claim(ClaimRequest("w1", [TaskKind.VALIDATE], ttl_s=TTL)) == []
-        await stage.advance(3600)
-        assert (await stage.claim_one(TaskKind.VALIDATE)).crashes == QUARANTINE_AFTER_CRASHES
+            await harness.claim_one(TaskKind.VALIDATE, "node/0")
+            await harness.store.release_worker("node", crashed=True)
+        assert await harness.store.claim(ClaimRequest("w1", [TaskKind.VALIDATE], ttl_s=TTL)) == []
+        await harness.advance(3600)
+        assert (await harness.claim_one(TaskKind.VALIDATE)).crashes == QUARANTINE_AFTER_CRASHES

@@ -10,7 +10,7 @@ from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
 from batchwire_server.core.ports import ClaimRequest
 from batchwire_server.core.records import InputError, Task, TaskKind, WebhookEndpoint
 
-from tests.ports.stores import TTL, Stage, a_batch
+from tests.ports.stores import TTL, StoreHarness, a_batch
 
 ALL = tuple(f"batch.{status}" for status in TERMINAL)
 
@@ -20,92 +20,92 @@ def an_endpoint(tenant: str = "acme", types: tuple[str, ...] = ALL) -> WebhookEn
     return WebhookEndpoint(ids.webhook_endpoint_id(), tenant, "mine", "https://example.com/", types, "whsec_a")
 
 
-async def deliveries(stage: Stage) -> list[Task]:
+async def deliveries(harness: StoreHarness) -> list[Task]:
     """Claims what is to be delivered."""
-    return await stage.store.claim(ClaimRequest("w1", [TaskKind.DELIVER], ttl_s=TTL, limit=99))
+    return await harness.store.claim(ClaimRequest("w1", [TaskKind.DELIVER], ttl_s=TTL, limit=99))
 
 
-async def test_an_endpoint_is_kept_and_belongs_to_its_tenant(stage: Stage) -> None:
-    made = await stage.store.add_webhook_endpoint(an_endpoint())
+async def test_an_endpoint_is_kept_and_belongs_to_its_tenant(harness: StoreHarness) -> None:
+    made = await harness.store.add_webhook_endpoint(an_endpoint())
     assert made.created_at == made.updated_at > 0
-    assert await stage.store.get_webhook_endpoint("acme", made.id) == made
-    assert await stage.store.get_webhook_endpoint("other", made.id) is None
-    assert await stage.store.update_webhook_endpoint(replace(made, tenant="other", name="x")) is None
-    assert not await stage.store.delete_webhook_endpoint("other", made.id)
-    assert await stage.store.delete_webhook_endpoint("acme", made.id)
-    assert await stage.store.get_webhook_endpoint("acme", made.id) is None
+    assert await harness.store.get_webhook_endpoint("acme", made.id) == made
+    assert await harness.store.get_webhook_endpoint("other", made.id) is None
+    assert await harness.store.update_webhook_endpoint(replace(made, tenant="other", name="x")) is None
+    assert not await harness.store.delete_webhook_endpoint("other", made.id)
+    assert await harness.store.delete_webhook_endpoint("acme", made.id)
+    assert await harness.store.get_webhook_endpoint("acme", made.id) is None
 
 
-async def test_endpoints_are_listed_newest_first(stage: Stage) -> None:
-    made = [(await stage.store.add_webhook_endpoint(an_endpoint())).id for _ in range(3)]
-    await stage.store.add_webhook_endpoint(an_endpoint("other"))
-    page = await stage.store.list_webhook_endpoints("acme", after="", limit=2)
+async def test_endpoints_are_listed_newest_first(harness: StoreHarness) -> None:
+    made = [(await harness.store.add_webhook_endpoint(an_endpoint())).id for _ in range(3)]
+    await harness.store.add_webhook_endpoint(an_endpoint("other"))
+    page = await harness.store.list_webhook_endpoints("acme", after="", limit=2)
     assert page
     assert page.has_more
-    rest = await stage.store.list_webhook_endpoints("acme", after=page.items[-1].id, limit=2)
+    rest = await harness.store.list_webhook_endpoints("acme", after=page.items[-1].id, limit=2)
     assert rest
     assert sorted(each.id for each in (*page.items, *rest.items)) == sorted(made)
-    assert await stage.store.list_webhook_endpoints("acme", after="whe_none", limit=2) is None
+    assert await harness.store.list_webhook_endpoints("acme", after="whe_none", limit=2) is None
 
 
-async def test_a_change_is_stored_and_an_old_secret_gets_its_time(stage: Stage) -> None:
-    made = await stage.store.add_webhook_endpoint(an_endpoint())
-    changed = await stage.store.update_webhook_endpoint(replace(made, secret="whsec_b", old_secret="whsec_a"), 10)
+async def test_a_change_is_stored_and_an_old_secret_gets_its_time(harness: StoreHarness) -> None:
+    made = await harness.store.add_webhook_endpoint(an_endpoint())
+    changed = await harness.store.update_webhook_endpoint(replace(made, secret="whsec_b", old_secret="whsec_a"), 10)
     assert changed
     assert changed.old_secret_until
     assert changed.old_secret_until - changed.updated_at == 10_000
-    assert await stage.store.get_webhook_endpoint("acme", made.id) == changed
-    await stage.advance(5)
-    renamed = await stage.store.update_webhook_endpoint(replace(changed, name="another"))
+    assert await harness.store.get_webhook_endpoint("acme", made.id) == changed
+    await harness.advance(5)
+    renamed = await harness.store.update_webhook_endpoint(replace(changed, name="another"))
     assert renamed
     assert renamed.old_secret_until == changed.old_secret_until
     assert renamed.updated_at > changed.updated_at
 
 
 @pytest.mark.parametrize("status", sorted(TERMINAL))
-async def test_each_end_of_a_batch_is_to_be_delivered(stage: Stage, status: BatchStatus) -> None:
-    wanted = await stage.store.add_webhook_endpoint(an_endpoint(types=(f"batch.{status}",)))
-    await stage.store.add_webhook_endpoint(
+async def test_each_end_of_a_batch_is_to_be_delivered(harness: StoreHarness, status: BatchStatus) -> None:
+    wanted = await harness.store.add_webhook_endpoint(an_endpoint(types=(f"batch.{status}",)))
+    await harness.store.add_webhook_endpoint(
         an_endpoint(types=tuple(type_ for type_ in ALL if type_ != f"batch.{status}"))
     )
-    await stage.store.add_webhook_endpoint(an_endpoint("other"))
-    batch, _ = await stage.at(status)
-    (task,) = await deliveries(stage)
+    await harness.store.add_webhook_endpoint(an_endpoint("other"))
+    batch, _ = await harness.batch_in(status)
+    (task,) = await deliveries(harness)
     assert task.delivery
     assert task.deadline
     event = task.delivery.event
     assert (task.tenant, task.batch_id, task.delivery.endpoint_id) == ("acme", None, wanted.id)
     assert (event.type, event.batch_id) == (f"batch.{status}", batch.id)
     assert task.deadline - event.created_at == 72 * 3600 * 1000
-    assert await stage.tasks(batch) == []
+    assert await harness.tasks(batch) == []
 
 
-async def test_two_endpoints_get_the_same_event(stage: Stage) -> None:
+async def test_two_endpoints_get_the_same_event(harness: StoreHarness) -> None:
     for _ in range(2):
-        await stage.store.add_webhook_endpoint(an_endpoint())
-    await stage.at(BatchStatus.FAILED)
-    first, second = await deliveries(stage)
+        await harness.store.add_webhook_endpoint(an_endpoint())
+    await harness.batch_in(BatchStatus.FAILED)
+    first, second = await deliveries(harness)
     assert first.delivery
     assert second.delivery
     assert first.delivery.event == second.delivery.event
 
 
-async def test_what_did_not_happen_is_not_delivered(stage: Stage) -> None:
-    await stage.store.add_webhook_endpoint(an_endpoint())
-    batch = await stage.started()
-    assert await deliveries(stage) == []
-    await stage.store.cancel_batch("acme", batch.id)
-    assert await deliveries(stage) == []
+async def test_what_did_not_happen_is_not_delivered(harness: StoreHarness) -> None:
+    await harness.store.add_webhook_endpoint(an_endpoint())
+    batch = await harness.start_batch()
+    assert await deliveries(harness) == []
+    await harness.store.cancel_batch("acme", batch.id)
+    assert await deliveries(harness) == []
 
 
-async def test_a_delivery_that_is_complete_leaves_nothing(stage: Stage) -> None:
-    await stage.store.add_webhook_endpoint(an_endpoint())
-    added = await stage.store.add_batch(a_batch())
-    await stage.store.reject(await stage.claim_one(TaskKind.VALIDATE), [InputError("c", "m")])
-    (task,) = await deliveries(stage)
-    await stage.store.release(task)
-    (again,) = await deliveries(stage)
+async def test_a_delivery_that_is_complete_leaves_nothing(harness: StoreHarness) -> None:
+    await harness.store.add_webhook_endpoint(an_endpoint())
+    added = await harness.store.add_batch(a_batch())
+    await harness.store.reject(await harness.claim_one(TaskKind.VALIDATE), [InputError("c", "m")])
+    (task,) = await deliveries(harness)
+    await harness.store.release(task)
+    (again,) = await deliveries(harness)
     assert again.delivery == task.delivery
-    await stage.store.complete(again)
-    assert await deliveries(stage) == []
-    assert await stage.tasks(added) == []
+    await harness.store.complete(again)
+    assert await deliveries(harness) == []
+    assert await harness.tasks(added) == []

@@ -30,7 +30,7 @@ from batchwire_server.service.webhooks import Webhooks
 from google.api import field_behavior_pb2
 from google.protobuf.message_factory import GetMessageClass
 
-from tests.ports.memory_stage import MemoryStage
+from tests.ports.memory_harness import MemoryHarness
 
 METHODS = {method.name: method for service in services() for method in service.methods}
 
@@ -39,7 +39,7 @@ class Api:
     """The servicers over stores in memory, with one object of each kind for requests to name."""
 
     def __init__(self) -> None:
-        store, blobs, limits = MemoryStage().store, MemoryBlobs(), Limits()
+        store, blobs, limits = MemoryHarness().store, MemoryBlobs(), Limits()
         files = Files(store, blobs, limits)
         self.watches = Watches(store, store.changes)
         batches = Batches(store, store, Retries(store, blobs, limits), limits)

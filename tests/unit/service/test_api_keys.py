@@ -6,12 +6,12 @@ import pytest
 from batchwire_server.core.errors import BatchwireError, Reason
 from batchwire_server.service.api_keys import DEFAULT_TENANT, ApiKeyAuthenticator, ApiKeys, key_hint
 
-from tests.ports.memory_stage import MemoryStage
+from tests.ports.memory_harness import MemoryHarness
 
 
 @pytest.fixture
 def keys() -> ApiKeys:
-    return ApiKeys(MemoryStage().store)
+    return ApiKeys(MemoryHarness().store)
 
 
 async def refusal(authenticator: ApiKeyAuthenticator, key: str) -> Reason:
@@ -34,7 +34,7 @@ def test_the_hint_of_a_short_text_shows_three_characters(key: str, hint: str) ->
 
 
 async def test_a_key_is_revoked_once() -> None:
-    store = MemoryStage().store
+    store = MemoryHarness().store
     keys, authenticator = ApiKeys(store), ApiKeyAuthenticator(store, open_without_keys=False)
     record, key = await keys.create("red", "")
     assert await authenticator.tenant(key) == "red"
@@ -44,13 +44,13 @@ async def test_a_key_is_revoked_once() -> None:
 
 
 async def test_missing_and_wrong_keys_are_told_apart() -> None:
-    authenticator = ApiKeyAuthenticator(MemoryStage().store, open_without_keys=False)
+    authenticator = ApiKeyAuthenticator(MemoryHarness().store, open_without_keys=False)
     assert await refusal(authenticator, "") is Reason.MISSING_API_KEY
     assert await refusal(authenticator, "wrong") is Reason.INVALID_API_KEY
 
 
 async def test_without_keys_every_call_acts_for_the_default_tenant_until_the_first_key() -> None:
-    store = MemoryStage().store
+    store = MemoryHarness().store
     keys, authenticator = ApiKeys(store), ApiKeyAuthenticator(store, open_without_keys=True)
     assert await authenticator.tenant("") == await authenticator.tenant("any") == DEFAULT_TENANT
     record, _ = await keys.create("red", "")

@@ -10,8 +10,8 @@ from batchwire_server.core.limits import Limits
 from batchwire_server.service.batches import Batches
 from batchwire_server.service.retries import Retries
 
-from tests.ports.memory_stage import MemoryStage
-from tests.ports.stores import Stage
+from tests.ports.memory_harness import MemoryHarness
+from tests.ports.stores import StoreHarness
 
 S = BatchStatus
 
@@ -29,8 +29,8 @@ RETURNED = {
 
 
 @pytest.fixture
-def stage() -> Stage:
-    return MemoryStage()
+def harness() -> StoreHarness:
+    return MemoryHarness()
 
 
 def test_the_table_covers_every_state() -> None:
@@ -39,10 +39,10 @@ def test_the_table_covers_every_state() -> None:
 
 @pytest.mark.parametrize("status", S)
 async def test_cancel_returns_the_status_unless_the_batch_has_ended_otherwise(
-    stage: Stage, status: BatchStatus
+    harness: StoreHarness, status: BatchStatus
 ) -> None:
-    batch, _ = await stage.at(status)
-    batches = Batches(stage.store, stage.store, Retries(stage.store, MemoryBlobs(), Limits()), Limits())
+    batch, _ = await harness.batch_in(status)
+    batches = Batches(harness.store, harness.store, Retries(harness.store, MemoryBlobs(), Limits()), Limits())
     returned = RETURNED[status]
     if returned:
         assert (await batches.cancel(batch.tenant, batch.id)).status is returned

@@ -14,7 +14,7 @@ from batchwire_server.core.records import Batch
 from batchwire_server.service import watches
 from batchwire_server.service.watches import Watches
 
-from tests.ports.memory_stage import MemoryStage
+from tests.ports.memory_harness import MemoryHarness
 from tests.support.scripted_upstream import until
 
 
@@ -40,9 +40,9 @@ class Harness:
     """A store, the watches over it, and the watchers of a test."""
 
     def __init__(self) -> None:
-        self.stage = MemoryStage()
-        self.store = Counting(self.stage.store)
-        self.watches = Watches(self.store, self.stage.store.changes)  # type: ignore[arg-type]  # the methods that watches call
+        self.memory = MemoryHarness()
+        self.store = Counting(self.memory.store)
+        self.watches = Watches(self.store, self.memory.store.changes)  # type: ignore[arg-type]  # the methods that watches call
         self.watching: list[asyncio.Task[list[BatchStatus]]] = []
 
     def watch(self, batch: Batch, count: int, seen: list[Batch]) -> None:
@@ -69,13 +69,13 @@ async def harness() -> AsyncIterator[Harness]:
 async def test_all_watchers_get_the_snapshot_and_each_change_with_one_read(
     harness: Harness,
 ) -> None:
-    batch = await harness.stage.started()
+    batch = await harness.memory.start_batch()
     seen: list[Batch] = []
     harness.watch(batch, 1, seen)
     await until(lambda: len(seen) == 1)
     harness.watch(batch, 100, seen)
     await until(lambda: len(seen) == 101)
-    await harness.stage.store.cancel_batch(batch.tenant, batch.id)
+    await harness.memory.store.cancel_batch(batch.tenant, batch.id)
     await until(lambda: len(seen) == 202)
     assert [snapshot.status for snapshot in seen[:101]] == [BatchStatus.IN_PROGRESS] * 101
     assert [snapshot.status for snapshot in seen[101:]] == [BatchStatus.CANCELLING] * 101
@@ -83,7 +83,7 @@ async def test_all_watchers_get_the_snapshot_and_each_change_with_one_read(
 
 
 async def test_a_watched_batch_is_not_found_by_another_tenant(harness: Harness) -> None:
-    batch = await harness.stage.started()
+    batch = await harness.memory.start_batch()
     seen: list[Batch] = []
     harness.watch(batch, 1, seen)
     await until(lambda: len(seen) == 1)
@@ -96,8 +96,8 @@ async def test_an_unchanged_snapshot_is_sent_again_even_during_an_outage(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, reachable: bool
 ) -> None:
     monkeypatch.setattr(watches, "POLL_S", 0.01)
-    harness.watches = Watches(harness.store, harness.stage.store.changes, repeat=0.02)  # type: ignore[arg-type]  # the methods that watches call
-    batch = await harness.stage.started()
+    harness.watches = Watches(harness.store, harness.memory.store.changes, repeat=0.02)  # type: ignore[arg-type]  # the methods that watches call
+    batch = await harness.memory.start_batch()
     seen: list[Batch] = []
     harness.watch(batch, 2, seen)
     await until(lambda: len(seen) >= 2)
@@ -107,7 +107,7 @@ async def test_an_unchanged_snapshot_is_sent_again_even_during_an_outage(
 
 
 async def test_watching_an_ended_batch_yields_one_snapshot(harness: Harness) -> None:
-    batch, _ = await harness.stage.at(BatchStatus.COMPLETED)
+    batch, _ = await harness.memory.batch_in(BatchStatus.COMPLETED)
     seen: list[Batch] = []
     harness.watch(batch, 3, seen)
     assert await asyncio.gather(*harness.watching) == [[BatchStatus.COMPLETED]] * 3

@@ -8,18 +8,18 @@ import pytest
 import pytest_asyncio
 from batchwire_server.adapters.blobs.memory import MemoryBlobs
 
-from tests.ports.memory_stage import MemoryStage
-from tests.ports.stores import Stage
+from tests.ports.memory_harness import MemoryHarness
+from tests.ports.stores import StoreHarness
 from tests.unit.worker.world import Adapters
 
 
 @pytest.fixture
-def stage() -> Stage:
-    return MemoryStage()
+def harness() -> StoreHarness:
+    return MemoryHarness()
 
 
 @pytest_asyncio.fixture
-async def world(stage: Stage) -> AsyncIterator[Adapters]:
-    made = Adapters(stage, MemoryBlobs())
+async def world(harness: StoreHarness) -> AsyncIterator[Adapters]:
+    made = Adapters(harness, MemoryBlobs())
     yield made
     await made.close()

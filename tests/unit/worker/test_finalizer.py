@@ -38,7 +38,7 @@ class Scene:
             cutter.add(model, number, offset, len(text))
             offset += len(text)
         cutter.close()
-        await self.world.store.accept(await self.world.stage.claim_one(TaskKind.VALIDATE), None, cutter.shards)
+        await self.world.store.accept(await self.world.harness.claim_one(TaskKind.VALIDATE), None, cutter.shards)
         self.tasks = await self.world.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=99))
         self.batch = await self.world.see(batch)
         return self.batch
@@ -80,7 +80,7 @@ class Scene:
     async def finish(self) -> Batch:
         """Says that all shards are done, and finalizes."""
         await self.world.store.record([ShardReport(task, None, done=True) for task in self.tasks])
-        await self.world.finalizer()(await self.world.stage.claim_one(TaskKind.FINALIZE))
+        await self.world.finalizer()(await self.world.harness.claim_one(TaskKind.FINALIZE))
         return await self.world.see(self.batch)
 
 
@@ -147,8 +147,8 @@ async def test_lines_that_never_ran_in_time_are_told_so(world: Adapters) -> None
     scene = Scene(world, "mnm", window=4)
     await scene.start()
     await scene.record([2], "a")
-    await world.stage.advance(2 * 86400)
-    await world.store.expire(await world.stage.claim_one(TaskKind.EXPIRE, "w2"))
+    await world.harness.advance(2 * 86400)
+    await world.store.expire(await world.harness.claim_one(TaskKind.EXPIRE, "w2"))
     batch = await scene.finish()
     output, errors = await world.files(batch)
     assert batch.status is S.EXPIRED
@@ -159,7 +159,7 @@ async def test_lines_that_never_ran_in_time_are_told_so(world: Adapters) -> None
 async def test_a_batch_that_was_cancelled_before_it_was_validated_leaves_no_files(world: Adapters) -> None:
     batch = await world.batch(input_line(1))
     await world.store.cancel_batch("acme", batch.id)
-    await world.finalizer()(await world.stage.claim_one(TaskKind.FINALIZE))
+    await world.finalizer()(await world.harness.claim_one(TaskKind.FINALIZE))
     found = await world.see(batch)
     assert (found.status, found.output_file_id, found.error_file_id) == (S.CANCELLED, None, None)
 
@@ -190,9 +190,9 @@ async def test_whoever_lost_the_lease_leaves_no_file_behind(world: Adapters) -> 
     await scene.start()
     await scene.record([1, 2], "a", failed=[2])
     await world.store.record([ShardReport(task, None, done=True) for task in scene.tasks])
-    task = await world.stage.claim_one(TaskKind.FINALIZE)
-    await world.stage.let_lease_lapse(task)
-    again = await world.stage.claim_one(TaskKind.FINALIZE, "w2")
+    task = await world.harness.claim_one(TaskKind.FINALIZE)
+    await world.harness.expire_lease(task)
+    again = await world.harness.claim_one(TaskKind.FINALIZE, "w2")
     before = set(world.blobs.blobs)
     with pytest.raises(LeaseLostError):
         await world.finalizer()(task)

@@ -29,10 +29,10 @@ def isolation(world: Adapters, upstream: ScriptedUpstream, name: str = "apart") 
 async def quarantined(world: Adapters, **more: object) -> Batch:
     """Returns a batch in progress whose shard has crashed as often as it takes."""
     batch = await world.batch(b"".join(input_line(number) for number in range(1, LINES + 1)), **more)
-    task = await world.stage.claim_one(TaskKind.VALIDATE)
+    task = await world.harness.claim_one(TaskKind.VALIDATE)
     await world.validator(Catalog([Route(ScriptedUpstream())]))(task)
     for _ in range(QUARANTINE_AFTER_CRASHES):
-        await world.stage.claim_one(TaskKind.RUN, "node/0")
+        await world.harness.claim_one(TaskKind.RUN, "node/0")
         await world.store.release_worker("node", crashed=True)
     return batch
 
@@ -54,7 +54,7 @@ async def crash(world: Adapters, isolated: QuarantineRunner, when: Callable[[], 
 
 async def finalized(world: Adapters, batch: Batch) -> tuple[list[int], list[tuple[int, str]]]:
     """Ends a batch; returns the numbers of its lines, and for the errors their codes."""
-    await world.finalizer()(await world.stage.claim_one(TaskKind.FINALIZE))
+    await world.finalizer()(await world.harness.claim_one(TaskKind.FINALIZE))
     output, errors = await world.files(batch)
     answered = [int(entry["custom_id"].removeprefix("id-")) for entry in output]
     return answered, [(int(entry["custom_id"].removeprefix("id-")), entry["error"]["code"]) for entry in errors]
@@ -117,7 +117,7 @@ async def test_a_line_that_waits_to_be_called_again_is_no_suspect(world: Adapter
     async def look() -> None:
         nonlocal waits
         while not waits:
-            (row,) = await world.stage.tasks(batch, TaskKind.RUN)
+            (row,) = await world.harness.tasks(batch, TaskKind.RUN)
             waits = bool(upstream.calls) and not upstream.in_flight and row["suspect"] is None
             await asyncio.sleep(0.005)
 

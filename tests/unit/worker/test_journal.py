@@ -15,7 +15,7 @@ from batchwire_server.core.segments import decode_header
 from batchwire_server.worker.result_writer import MAX_HELD_BYTES, ResultWriter
 from batchwire_server.worker.shard_run import LineCall, ShardRun
 
-from tests.ports.stores import Stage, shards
+from tests.ports.stores import StoreHarness, shards
 from tests.support.scripted_upstream import until
 from tests.unit.worker.world import input_line
 
@@ -61,10 +61,10 @@ class FlakyQueue:
 class Scene:
     """A journal, and a run of ten lines."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
+    def __init__(self, harness: StoreHarness) -> None:
+        self.harness = harness
         self.blobs = FlakyBlobs()
-        self.queue = FlakyQueue(stage.store)
+        self.queue = FlakyQueue(harness.store)
         self.closed: list[ShardRun] = []
         self.writer = self.make_journal(NEVER)
 
@@ -76,8 +76,8 @@ class Scene:
         self.writer.note(run)
 
     async def run(self, parts: int = 1) -> tuple[Batch, ShardRun, list[LineCall]]:
-        batch = await self.stage.started(parts=shards(parts))
-        task = await self.stage.claim_one(TaskKind.RUN)
+        batch = await self.harness.start_batch(parts=shards(parts))
+        task = await self.harness.claim_one(TaskKind.RUN)
         run, lines = self.run_of(task, batch)
         return batch, run, lines
 
@@ -90,13 +90,13 @@ class Scene:
     async def recorded(self, batch: Batch) -> list[int]:
         """Returns the numbers of the lines that are recorded, however often they are."""
         numbers: list[int] = []
-        for segment in await self.stage.store.segments_from(batch.id, 0, 1000):
+        for segment in await self.harness.store.segments_from(batch.id, 0, 1000):
             blob = self.blobs.blobs[segment.blob_key]
             header = decode_header(blob[: segment.header_bytes])
             assert len(blob) == segment.header_bytes + segment.bytes
             assert sum(header.sizes) == segment.bytes
             numbers += header.lines
-        found = await self.stage.store.get_batch(batch.tenant, batch.id)
+        found = await self.harness.store.get_batch(batch.tenant, batch.id)
         assert found
         assert found.completed + found.failed == len(numbers)
         return sorted(numbers)
@@ -111,8 +111,8 @@ def finish(run: ShardRun, lines: Sequence[LineCall], *, status: int = 200, body:
 
 
 @pytest.fixture
-def scene(stage: Stage) -> Scene:
-    return Scene(stage)
+def scene(harness: StoreHarness) -> Scene:
+    return Scene(harness)
 
 
 async def test_what_has_finished_is_recorded_once(scene: Scene) -> None:
@@ -122,7 +122,7 @@ async def test_what_has_finished_is_recorded_once(scene: Scene) -> None:
     await scene.writer.write()
     await scene.writer.write()
     assert await scene.recorded(batch) == [1, 2, 3, 4, 5]
-    found = await scene.stage.store.get_batch("acme", batch.id)
+    found = await scene.harness.store.get_batch("acme", batch.id)
     assert found
     assert (found.completed, found.failed, found.usage) == (3, 2, Usage(5, 0, 5, 0, 10))
     assert (run.finished, scene.writer._held_bytes) == ([], 0)
@@ -133,12 +133,12 @@ async def test_a_run_that_is_done_is_closed_and_its_shard_over(scene: Scene) -> 
     finish(run, lines)
     await scene.writer.write()
     assert scene.closed == [run]
-    assert len(await scene.stage.tasks(batch, TaskKind.FINALIZE)) == 1
+    assert len(await scene.harness.tasks(batch, TaskKind.FINALIZE)) == 1
 
 
 async def test_a_run_without_lines_is_closed_at_once(scene: Scene) -> None:
-    batch = await scene.stage.started()
-    run = ShardRun(await scene.stage.claim_one(TaskKind.RUN), batch, scene.note)
+    batch = await scene.harness.start_batch()
+    run = ShardRun(await scene.harness.claim_one(TaskKind.RUN), batch, scene.note)
     scene.writer.add(run)
     await scene.writer.write()
     assert scene.closed == [run]
@@ -162,7 +162,7 @@ async def test_nothing_is_lost_or_recorded_twice_when_writing_fails(scene: Scene
     await scene.writer.write()
     assert await scene.recorded(batch) == list(range(1, 11))
     assert scene.closed == [run]
-    assert len(await scene.stage.tasks(batch, TaskKind.FINALIZE)) == 1
+    assert len(await scene.harness.tasks(batch, TaskKind.FINALIZE)) == 1
 
 
 @pytest.mark.parametrize("what", ["blobs", "before", "after"])
@@ -182,7 +182,7 @@ async def test_it_keeps_trying_by_itself(scene: Scene, what: str) -> None:
 
 async def test_one_run_whose_bytes_are_refused_does_not_hold_the_others_up(scene: Scene) -> None:
     batch, run, lines = await scene.run(parts=2)
-    other, others = scene.run_of(await scene.stage.claim_one(TaskKind.RUN), batch)
+    other, others = scene.run_of(await scene.harness.claim_one(TaskKind.RUN), batch)
     finish(run, lines)
     finish(other, others)
     scene.blobs.failures = 1
@@ -198,7 +198,7 @@ async def test_a_shard_that_settles_while_it_is_written_waits_for_the_next_write
     scene: Scene,
 ) -> None:
     batch, first, lines = await scene.run(parts=2)
-    second, others = scene.run_of(await scene.stage.claim_one(TaskKind.RUN), batch)
+    second, others = scene.run_of(await scene.harness.claim_one(TaskKind.RUN), batch)
     writing = asyncio.create_task(scene.writer.run())
     for run, ahead, rest in ((first, lines[:5], lines[5:]), (second, others[:5], others[5:])):
         finish(run, ahead)
@@ -217,8 +217,8 @@ async def test_a_shard_that_settles_while_it_is_written_waits_for_the_next_write
 async def test_a_lost_lease_closes_the_run_and_records_nothing(scene: Scene) -> None:
     batch, run, lines = await scene.run()
     finish(run, lines[:5])
-    await scene.stage.let_lease_lapse(run.task)
-    await scene.stage.claim_one(TaskKind.RUN, "w2")
+    await scene.harness.expire_lease(run.task)
+    await scene.harness.claim_one(TaskKind.RUN, "w2")
     await scene.writer.write()
     assert run.aborted
     assert scene.closed == [run]
@@ -243,8 +243,8 @@ async def test_a_shard_that_comes_back_while_its_old_run_still_waits_to_be_recor
     with pytest.raises(ConnectionError):
         await scene.writer.write()
     old.abort()
-    await scene.stage.let_lease_lapse(old.task)
-    new, again = scene.run_of(await scene.stage.claim_one(TaskKind.RUN), batch)
+    await scene.harness.expire_lease(old.task)
+    new, again = scene.run_of(await scene.harness.claim_one(TaskKind.RUN), batch)
     await scene.writer.write()
     finish(new, again)
     await scene.writer.write()
@@ -270,8 +270,8 @@ async def test_it_ends_when_it_is_cancelled_even_while_it_is_being_woken(scene: 
 
 async def test_results_that_are_large_together_are_written_before_their_time(scene: Scene) -> None:
     batch, run, lines = await scene.run(parts=3)
-    other, others = scene.run_of(await scene.stage.claim_one(TaskKind.RUN), batch)
-    lost, gone = scene.run_of(await scene.stage.claim_one(TaskKind.RUN), batch)
+    other, others = scene.run_of(await scene.harness.claim_one(TaskKind.RUN), batch)
+    lost, gone = scene.run_of(await scene.harness.claim_one(TaskKind.RUN), batch)
     quarter = b'"' + b"x" * (MAX_HELD_BYTES // 4) + b'"'
     writing = asyncio.create_task(scene.writer.run())
     finish(lost, gone[:3], body=quarter)
@@ -316,8 +316,8 @@ async def test_the_next_holder_of_a_shard_writes_under_keys_of_its_own(scene: Sc
     batch, run, lines = await scene.run()
     finish(run, lines[:5])
     await scene.writer.write()
-    await scene.stage.let_lease_lapse(run.task)
-    again = await scene.stage.claim_one(TaskKind.RUN, "w2")
+    await scene.harness.expire_lease(run.task)
+    again = await scene.harness.claim_one(TaskKind.RUN, "w2")
     other, rest = scene.run_of(replace(again), batch)
     finish(other, rest[5:])
     await scene.writer.write()

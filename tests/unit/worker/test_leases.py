@@ -12,15 +12,15 @@ from batchwire_server.core.records import Task, TaskKind
 from batchwire_server.worker import leases
 from batchwire_server.worker.leases import Leases
 
-from tests.ports.stores import Stage
+from tests.ports.stores import StoreHarness
 from tests.support.scripted_upstream import until
 
 
 class Store:
     """The leasing part of a queue, which can be out of reach."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._store = stage.store
+    def __init__(self, harness: StoreHarness) -> None:
+        self._store = harness.store
         self.reachable = True
         self.renewed = 0
 
@@ -39,8 +39,8 @@ class Store:
 class Holder:
     """A worker's side of its leases."""
 
-    def __init__(self, stage: Stage, *, ttl: float, beat: float) -> None:
-        self.store = Store(stage)
+    def __init__(self, harness: StoreHarness, *, ttl: float, beat: float) -> None:
+        self.store = Store(harness)
         self.believed: dict[int, int] = {}
         self.held: list[HeldTask] = []
         self.lost: list[int] = []
@@ -67,67 +67,67 @@ class Holder:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def started(stage: Stage, holder: Holder) -> Task:
-    await stage.started()
-    task = await stage.claim_one(TaskKind.RUN)
+async def leased_task(harness: StoreHarness, holder: Holder) -> Task:
+    await harness.start_batch()
+    task = await harness.claim_one(TaskKind.RUN)
     holder.believed[task.id] = task.epoch
     return task
 
 
-async def test_leases_are_renewed_beat_by_beat(stage: Stage) -> None:
-    holder = Holder(stage, ttl=30.0, beat=0.01)
-    task = await started(stage, holder)
-    before = await stage.lease_end(task)
+async def test_leases_are_renewed_beat_by_beat(harness: StoreHarness) -> None:
+    holder = Holder(harness, ttl=30.0, beat=0.01)
+    task = await leased_task(harness, holder)
+    before = await harness.lease_end(task)
     async with holder.running():
         await until(lambda: holder.store.renewed > 2)  # so that two have come back, a beat apart
-    assert await stage.lease_end(task) > before
+    assert await harness.lease_end(task) > before
     assert holder.leases.hold
     assert holder.lost == []
 
 
-async def test_what_is_held_is_told_with_where_its_batch_stands(stage: Stage) -> None:
-    holder = Holder(stage, ttl=30.0, beat=10.0)
-    task = await started(stage, holder)
+async def test_what_is_held_is_told_with_where_its_batch_stands(harness: StoreHarness) -> None:
+    holder = Holder(harness, ttl=30.0, beat=10.0)
+    task = await leased_task(harness, holder)
     async with holder.running():
         await until(lambda: holder.held)
     assert (holder.held[0].id, holder.held[0].batch_status) == (task.id, BatchStatus.IN_PROGRESS)
 
 
-async def test_a_task_that_another_took_over_is_lost(stage: Stage) -> None:
-    holder = Holder(stage, ttl=30.0, beat=10.0)
-    task = await started(stage, holder)
-    await stage.let_lease_lapse(task)
-    await stage.claim_one(TaskKind.RUN, "w2")
+async def test_a_task_that_another_took_over_is_lost(harness: StoreHarness) -> None:
+    holder = Holder(harness, ttl=30.0, beat=10.0)
+    task = await leased_task(harness, holder)
+    await harness.expire_lease(task)
+    await harness.claim_one(TaskKind.RUN, "w2")
     async with holder.running():
         await until(lambda: holder.lost)
     assert set(holder.lost) == {task.id}
 
 
-async def test_a_task_that_came_back_under_another_epoch_is_lost(stage: Stage) -> None:
-    holder = Holder(stage, ttl=30.0, beat=10.0)
-    task = await started(stage, holder)
-    await stage.let_lease_lapse(task)
-    await stage.claim_one(TaskKind.RUN, "w1")
+async def test_a_task_that_came_back_under_another_epoch_is_lost(harness: StoreHarness) -> None:
+    holder = Holder(harness, ttl=30.0, beat=10.0)
+    task = await leased_task(harness, holder)
+    await harness.expire_lease(task)
+    await harness.claim_one(TaskKind.RUN, "w1")
     async with holder.running():
         await until(lambda: holder.lost)
     assert set(holder.lost) == {task.id}
 
 
-async def test_without_the_store_leases_go_stale_while_nobody_may_take_over_yet(stage: Stage) -> None:
-    holder = Holder(stage, ttl=2.0, beat=0.5)
-    await stage.started()
-    (task,) = await stage.store.claim(ClaimRequest("w1", [TaskKind.RUN], ttl_s=2.0))
+async def test_without_the_store_leases_go_stale_while_nobody_may_take_over_yet(harness: StoreHarness) -> None:
+    holder = Holder(harness, ttl=2.0, beat=0.5)
+    await harness.start_batch()
+    (task,) = await harness.store.claim(ClaimRequest("w1", [TaskKind.RUN], ttl_s=2.0))
     holder.believed[task.id] = task.epoch
     async with holder.running():
         await until(lambda: holder.store.renewed)
         holder.store.reachable = False
         await until(lambda: holder.stale)
         assert not holder.leases.hold
-        assert await stage.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=30.0)) == []
+        assert await harness.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=30.0)) == []
 
 
-async def test_leases_hold_again_once_the_store_is_back(stage: Stage) -> None:
-    holder = Holder(stage, ttl=1.0, beat=0.1)
+async def test_leases_hold_again_once_the_store_is_back(harness: StoreHarness) -> None:
+    holder = Holder(harness, ttl=1.0, beat=0.1)
     holder.store.reachable = False
     async with holder.running():
         await until(lambda: holder.stale)
@@ -135,16 +135,18 @@ async def test_leases_hold_again_once_the_store_is_back(stage: Stage) -> None:
         await until(lambda: holder.leases.hold)
 
 
-async def test_leases_of_others_may_be_taken_once_the_store_has_been_in_reach_for_a_beat(stage: Stage) -> None:
-    holder = Holder(stage, ttl=4.0, beat=0.6)
+async def test_leases_of_others_may_be_taken_once_the_store_has_been_in_reach_for_a_beat(harness: StoreHarness) -> None:
+    holder = Holder(harness, ttl=4.0, beat=0.6)
     async with holder.running():
         await until(lambda: holder.store.renewed)
         assert holder.leases.expired_before == 0
         await until(lambda: holder.leases.expired_before)
 
 
-async def test_leases_that_ran_out_while_the_store_was_away_are_left_to_their_holders_for_a_beat(stage: Stage) -> None:
-    holder = Holder(stage, ttl=30.0, beat=1.0)
+async def test_leases_that_ran_out_while_the_store_was_away_are_left_to_their_holders_for_a_beat(
+    harness: StoreHarness,
+) -> None:
+    holder = Holder(harness, ttl=30.0, beat=1.0)
     async with holder.running():
         await until(lambda: holder.leases.expired_before)
         holder.store.reachable = False

@@ -23,7 +23,7 @@ ORPHANS = [
 
 
 async def look(world: Adapters, interval: float = 3600.0) -> None:
-    task = await world.stage.claim_one(TaskKind.ORPHANS)
+    task = await world.harness.claim_one(TaskKind.ORPHANS)
     await Orphans(world.store, world.store, world.blobs, interval=interval, age=DAY)(task)
 
 
@@ -64,7 +64,7 @@ async def test_what_files_and_uploads_have_stays(world: Adapters) -> None:
 
 async def test_the_input_of_a_running_batch_stays_though_its_file_is_deleted(world: Adapters) -> None:
     file = await world.store.add_file(a_file(), None)
-    await world.stage.started(a_batch(input_key=file.blob_key))
+    await world.harness.start_batch(a_batch(input_key=file.blob_key))
     await store(world, file.blob_key)
     await world.store.delete_file("acme", file.id)
     await sweep(world)
@@ -73,8 +73,8 @@ async def test_the_input_of_a_running_batch_stays_though_its_file_is_deleted(wor
 
 
 async def test_segments_of_a_running_batch_stay_and_those_that_were_never_recorded_go(world: Adapters) -> None:
-    await world.stage.started()
-    task = await world.stage.claim_one(TaskKind.RUN)
+    await world.harness.start_batch()
+    task = await world.harness.claim_one(TaskKind.RUN)
     recorded, lost = segment(task), segment(task, 1)
     await world.store.record([ShardReport(task, recorded, done=False)])
     await store(world, recorded.blob_key, lost.blob_key)
@@ -92,7 +92,7 @@ async def test_what_is_not_named_as_ours_is_never_touched(world: Adapters) -> No
 async def test_the_next_look_waits_for_its_time(world: Adapters) -> None:
     await look(world)
     assert await world.store.claim(ClaimRequest("w1", [TaskKind.ORPHANS], ttl_s=TTL)) == []
-    await world.stage.advance(3601)
+    await world.harness.advance(3601)
     await look(world)
 
 
@@ -107,7 +107,7 @@ async def test_a_clock_of_this_machine_that_is_ahead_makes_nothing_old(
     world: Adapters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store(world, *ORPHANS, age=0)
-    task = await world.stage.claim_one(TaskKind.ORPHANS)
+    task = await world.harness.claim_one(TaskKind.ORPHANS)
     monkeypatch.setattr("time.time", lambda: task.claimed_at / 1000 + 10 * DAY)
     await Orphans(world.store, world.store, world.blobs, interval=3600, age=DAY)(task)
     assert sorted(world.blobs.blobs) == sorted(ORPHANS)

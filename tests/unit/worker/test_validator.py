@@ -19,14 +19,14 @@ def catalog(models: list[str] | None = None) -> Catalog:
 
 async def validated(world: Adapters, data: bytes, **more: bool) -> Batch:
     batch = await world.batch(data)
-    await world.validator(catalog(), **more)(await world.stage.claim_one(TaskKind.VALIDATE))
+    await world.validator(catalog(), **more)(await world.harness.claim_one(TaskKind.VALIDATE))
     return await world.see(batch)
 
 
 async def test_a_good_input_is_accepted_with_its_lines_counted_and_its_model_named(world: Adapters) -> None:
     batch = await validated(world, b"".join(input_line(number) for number in range(1, 2001)))
     assert (batch.status, batch.total, batch.model) == (BatchStatus.IN_PROGRESS, 2000, "m")
-    assert batch.open_shards == len(await world.stage.tasks(batch, TaskKind.RUN)) > 1
+    assert batch.open_shards == len(await world.harness.tasks(batch, TaskKind.RUN)) > 1
 
 
 async def test_a_batch_of_several_models_names_none(world: Adapters) -> None:
@@ -41,7 +41,7 @@ async def test_a_bad_line_fails_the_whole_batch(world: Adapters) -> None:
         ("invalid_json_line", 2),
         ("duplicate_custom_id", 3),
     ]
-    assert await world.stage.tasks(batch) == []
+    assert await world.harness.tasks(batch) == []
 
 
 async def test_several_models_fail_where_they_may_not_be_mixed(world: Adapters) -> None:
@@ -53,7 +53,7 @@ async def test_several_models_fail_where_they_may_not_be_mixed(world: Adapters) 
 async def test_a_file_that_does_not_exist_fails_the_batch(world: Adapters, how: str) -> None:
     key = "files/gone" if how == "is gone" else None
     batch = await world.store.add_batch(a_batch(input_file_id="file-9", input_key=key))
-    await world.validator(catalog())(await world.stage.claim_one(TaskKind.VALIDATE))
+    await world.validator(catalog())(await world.harness.claim_one(TaskKind.VALIDATE))
     found = await world.see(batch)
     assert found.status is BatchStatus.FAILED
     assert [(fault.code, fault.param) for fault in found.errors] == [("invalid_request", "file_id")]
@@ -62,7 +62,7 @@ async def test_a_file_that_does_not_exist_fails_the_batch(world: Adapters, how: 
 
 async def test_while_no_upstream_tells_its_models_nothing_is_decided(world: Adapters) -> None:
     batch = await world.batch(input_line(1))
-    task = await world.stage.claim_one(TaskKind.VALIDATE)
+    task = await world.harness.claim_one(TaskKind.VALIDATE)
     silent = Catalog([Route(ScriptedUpstream(models=None))])
     with pytest.raises(UnknownModelsError):
         await world.validator(silent)(task)
@@ -71,9 +71,9 @@ async def test_while_no_upstream_tells_its_models_nothing_is_decided(world: Adap
 
 async def test_whoever_lost_the_lease_decides_nothing(world: Adapters) -> None:
     batch = await world.batch(input_line(1))
-    task = await world.stage.claim_one(TaskKind.VALIDATE)
-    await world.stage.let_lease_lapse(task)
-    await world.stage.claim_one(TaskKind.VALIDATE, "w2")
+    task = await world.harness.claim_one(TaskKind.VALIDATE)
+    await world.harness.expire_lease(task)
+    await world.harness.claim_one(TaskKind.VALIDATE, "w2")
     with pytest.raises(LeaseLostError):
         await world.validator(catalog())(task)
     assert (await world.see(batch)).status is BatchStatus.VALIDATING
@@ -81,7 +81,7 @@ async def test_whoever_lost_the_lease_decides_nothing(world: Adapters) -> None:
 
 async def test_too_many_lines_are_refused_without_reading_on(world: Adapters) -> None:
     batch = await world.batch(b"".join(input_line(number) for number in range(1, 3000)))
-    await world.validator(catalog(), max_lines=10)(await world.stage.claim_one(TaskKind.VALIDATE))
+    await world.validator(catalog(), max_lines=10)(await world.harness.claim_one(TaskKind.VALIDATE))
     assert [fault.code for fault in (await world.see(batch)).errors] == ["too_many_tasks"]
 
 

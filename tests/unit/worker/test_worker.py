@@ -196,7 +196,7 @@ class TestStopping:
 
     async def test_a_worker_that_comes_back_takes_up_what_its_name_held(self, world: Adapters) -> None:
         batch = await world.batch(data_of(5))
-        await world.stage.claim_one(TaskKind.VALIDATE, "w1")
+        await world.harness.claim_one(TaskKind.VALIDATE, "w1")
         world.start(world.worker([Route(ScriptedUpstream())]))
         assert (await world.ended(batch)).status is S.COMPLETED
 
@@ -217,7 +217,7 @@ class TestTakingOver:
         running.cancel()  # as if it were killed: it gives nothing back
         await asyncio.gather(running, return_exceptions=True)
         world.forget(running)
-        await world.stage.advance(1000)
+        await world.harness.advance(1000)
         second = ScriptedUpstream()
         world.start(world.worker([Route(second)], "w2"))
         output, _ = await world.files(await world.ended(batch))
@@ -232,7 +232,7 @@ class TestTakingOver:
         _, running = world.start(world.worker([Route(hung, max_concurrency=2)]))
         batch = await world.batch(data_of(5))
         await until(lambda: hung.in_flight == 2)
-        await world.stage.advance(1000)
+        await world.harness.advance(1000)
         (taken,) = await world.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=30.0))
         await until(lambda: hung.cut == 2)
         running.cancel()
@@ -251,11 +251,11 @@ class TestTakingOver:
         world.start(world.worker([Route(upstream)]))
         batch = await world.batch(data_of(5))
         await until(lambda: upstream.in_flight == 5)
-        await world.stage.advance(1000)
+        await world.harness.advance(1000)
         leapt = await world.store.renew("nobody", 1.0)
         (held,) = [held for held in await world.store.held("w1") if held.batch_status]
         async with asyncio.timeout(PATIENCE_S):
-            while await world.stage.lease_end(held) <= leapt:  # noqa: ASYNC110 - until its holder renews it
+            while await world.harness.lease_end(held) <= leapt:  # noqa: ASYNC110 - until its holder renews it
                 await asyncio.sleep(0.01)
         upstream.open.set()
         assert (await world.ended(batch)).completed == 5

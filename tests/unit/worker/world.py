@@ -25,7 +25,7 @@ from batchwire_server.worker.runner import Runner
 from batchwire_server.worker.shard_run import ShardRun
 from batchwire_server.worker.worker import Worker
 
-from tests.ports.stores import Stage, a_batch
+from tests.ports.stores import StoreHarness, a_batch
 from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream
 
 URL = "/v1/completions"
@@ -66,9 +66,9 @@ def a_run(
 class Adapters:
     """Workers, and all that they work on."""
 
-    def __init__(self, stage: Stage, blobs: MemoryBlobs) -> None:
-        self.stage = stage
-        self.store = stage.store
+    def __init__(self, harness: StoreHarness, blobs: MemoryBlobs) -> None:
+        self.harness = harness
+        self.store = harness.store
         self.blobs = blobs
         self.workers: list[Worker] = []
         self._running: list[tuple[asyncio.Event, asyncio.Task[None]]] = []

@@ -1,4 +1,4 @@
-"""The stage of the SQL store."""
+"""The harness of the SQL store."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from batchwire_server.core.records import Batch, Segment, Task
 from batchwire_server.roles.adapters import open_changes
 from sqlalchemy import event, literal_column, select, update
 
-from tests.ports.stores import MIDNIGHT, TTL, Stage
+from tests.ports.stores import FROZEN_AT_MS, TTL, StoreHarness
 
-PATIENCE_S = 20.0
+LISTEN_TIMEOUT_S = 20.0
 SQL = ["sqlite", "postgresql"]
 over_sql = pytest.mark.parametrize("adapter", SQL, indirect=True)
-"""For what is of SQL, or of databases that many processes share."""
+"""Runs a test over the SQL databases alone: it needs SQL, or several processes."""
 
 
-class SqlStage(Stage):
-    """A store over a database. Its clock is an expression of SQL, to which the time that is to have passed is added."""
+class SqlHarness(StoreHarness):
+    """A store over a database, whose clock is a SQL expression that the harness replaces."""
 
     store: SqlStore
 
@@ -38,27 +38,27 @@ class SqlStage(Stage):
 
             @event.listens_for(self.database.engine.sync_engine, "connect")
             def hurry(connection: Any, _record: object) -> None:
-                connection.execute("PRAGMA synchronous=OFF")  # no test pulls the plug
+                connection.execute("PRAGMA synchronous=OFF")  # no test cuts the power
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[ChangeFeed]:
         async with open_changes(self.database) as feed:
-            if self.database.dialect == "postgresql":  # until it listens, nothing is heard; that it does is a change
-                await feed.wait(1, PATIENCE_S)
+            if self.database.dialect == "postgresql":  # it counts a change once it listens
+                await feed.wait(1, LISTEN_TIMEOUT_S)
             yield feed
 
     async def advance(self, seconds: float) -> None:
         self._ahead += int(seconds * 1000)
         self._set_clock()
 
-    async def stop_the_clock(self) -> None:
-        self._clock, self._ahead = f"CAST({MIDNIGHT} AS BIGINT)", 0
+    async def freeze_clock(self) -> None:
+        self._clock, self._ahead = f"CAST({FROZEN_AT_MS} AS BIGINT)", 0
         self._set_clock()
 
     def _set_clock(self) -> None:
         self.database.clock = literal_column(f"({self._clock} + {self._ahead})")
 
-    async def let_lease_lapse(self, task: Task) -> None:
+    async def expire_lease(self, task: Task) -> None:
         earlier = update(TASK).where(TASK.c.id == task.id).values(lease_until=TASK.c.lease_until - int(TTL * 100_000))
         async with self.database.write() as connection:
             await connection.execute(earlier)
@@ -70,10 +70,10 @@ class SqlStage(Stage):
         async with self.database.read() as connection:
             return [segment_record(row) for row in await connection.execute(select(SEGMENT))]
 
-    async def kept_files(self) -> list[Any]:
+    async def stored_files(self) -> list[Any]:
         return await self._rows(FILE)
 
-    async def kept_of(self, batch: Batch) -> Any:
+    async def stored_batch(self, batch: Batch) -> Any:
         return [row for row in await self._rows(BATCH) if row["id"] == batch.id]
 
     async def _rows(self, table: Any) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The stage of the memory store."""
+"""The harness of the memory store."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from batchwire_server.adapters.memory.tables import wall_clock
 from batchwire_server.core.ports import ChangeFeed
 from batchwire_server.core.records import Batch, Segment, Task
 
-from tests.ports.stores import MIDNIGHT, Stage
+from tests.ports.stores import FROZEN_AT_MS, StoreHarness
 
 
-class MemoryStage(Stage):
-    """A store in memory, whose clock can be put forward, and stopped."""
+class MemoryHarness(StoreHarness):
+    """A store in memory, with a clock of its own."""
 
     store: MemoryStore
 
@@ -36,10 +36,10 @@ class MemoryStage(Stage):
     async def advance(self, seconds: float) -> None:
         self._ahead += int(seconds * 1000)
 
-    async def stop_the_clock(self) -> None:
-        self._clock, self._ahead = lambda: MIDNIGHT, 0
+    async def freeze_clock(self) -> None:
+        self._clock, self._ahead = lambda: FROZEN_AT_MS, 0
 
-    async def let_lease_lapse(self, task: Task) -> None:
+    async def expire_lease(self, task: Task) -> None:
         async with self._memory.write() as tables:
             tables.tasks[task.id] = replace(tables.tasks[task.id], lease_until=0)
 
@@ -50,8 +50,8 @@ class MemoryStage(Stage):
     async def all_segments(self) -> list[Segment]:
         return list(self._memory.tables.segments.values())
 
-    async def kept_files(self) -> list[Any]:
+    async def stored_files(self) -> list[Any]:
         return [self._memory.tables.files, self._memory.tables.deleted_files]
 
-    async def kept_of(self, batch: Batch) -> Any:
+    async def stored_batch(self, batch: Batch) -> Any:
         return self._memory.tables.batches[batch.id]
