@@ -1,4 +1,6 @@
-"""The Batchwire client for Python: `Client` for code that may block, `AsyncClient` for asyncio, and their errors."""
+"""The Batchwire client for Python: `Client` (blocking), `AsyncClient` (asyncio), and errors."""
+
+from __future__ import annotations
 
 from batchwire_client._async.client import AsyncClient
 from batchwire_client._retries import Backoff, RetryPolicy

@@ -1,10 +1,12 @@
 """The `batchwire` command."""
 
+from __future__ import annotations
+
 from batchwire_client._cli.main import program
 
 
 def main() -> None:
-    """Runs the command line and exits with its code."""
+    """Run the command line and exit with its code."""
     program(prog_name="batchwire")
 
 

@@ -1,4 +1,6 @@
-"""Files that appear whole or not at all."""
+"""Files that are written completely or not at all."""
+
+from __future__ import annotations
 
 import os
 import secrets
@@ -10,10 +12,10 @@ from typing import BinaryIO
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A file to write, which takes its name only when the block ends well; otherwise nothing is left of it.
+    """Open a file that appears under its name only if the block ends without an error.
 
     Raises:
-        OSError: The folder does not exist or cannot be written.
+        OSError: The directory does not exist or cannot be written.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
@@ -23,6 +25,6 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
-    except BaseException:  # an interrupt must not leave a half file either
+    except BaseException:  # an interrupt must leave no partial file either
         temporary.unlink(missing_ok=True)
         raise

@@ -1,4 +1,6 @@
-"""Cutting bytes: into messages of a good size, into parts, into lines. No I/O here."""
+"""Cuts bytes into chunks, parts and lines. No I/O."""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -10,19 +12,19 @@ CHUNK_BYTES = 512 * KIBIBYTE
 
 Piece = bytes | bytearray | memoryview
 
-# Told after each message: bytes handed over so far, and bytes in all where that is known.
+# Called after each message with the bytes so far, and the total if known.
 Progress = Callable[[int, int | None], None]
 
 
 class Chunker:
-    """Joins small pieces and splits large ones, so that every chunk but the last has the same size."""
+    """Joins small pieces and splits large ones, so that all chunks but the last have one size."""
 
     def __init__(self, size: int = CHUNK_BYTES) -> None:
         self._size = size
         self._held = bytearray()
 
     def feed(self, piece: Piece) -> Iterator[bytes]:
-        """The full chunks that are there with this piece. Raises TypeError when it is text."""
+        """Yield the chunks that this piece completes. Raises TypeError for text."""
         rest = memoryview(piece)
         while len(self._held) + len(rest) >= self._size:
             missing = self._size - len(self._held)
@@ -32,14 +34,14 @@ class Chunker:
         self._held += rest
 
     def last(self) -> Iterator[bytes]:
-        """What is left after the last piece."""
+        """Yield the rest after the last piece."""
         if self._held:
             yield bytes(self._held)
             self._held.clear()
 
 
 def chunked(pieces: Iterable[Piece], size: int = CHUNK_BYTES) -> Iterator[bytes]:
-    """The same bytes in chunks of one size; the last may be shorter."""
+    """Yield the same bytes in chunks of one size. The last may be shorter."""
     chunker = Chunker(size)
     for piece in pieces:
         yield from chunker.feed(piece)
@@ -48,7 +50,7 @@ def chunked(pieces: Iterable[Piece], size: int = CHUNK_BYTES) -> Iterator[bytes]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a file: `length` bytes from `offset` on."""
+    """A part of a file: `length` bytes from `offset`."""
 
     number: int
     offset: int
@@ -56,7 +58,7 @@ class Part:
 
 
 def parts_of(size: int, part_size: int) -> list[Part]:
-    """The parts that make a file of `size` bytes, in order."""
+    """Return the parts of a file of `size` bytes, in order."""
     if part_size < 1:
         msg = f"part_size must be at least 1, not {part_size}"
         raise ValueError(msg)
@@ -65,24 +67,24 @@ def parts_of(size: int, part_size: int) -> list[Part]:
 
 
 class Lines:
-    """Cuts a stream of bytes into its lines, without their line feeds. Blank lines are left out."""
+    """Cuts a stream of bytes into lines without line feeds. Blank lines are skipped."""
 
     def __init__(self) -> None:
         self._held = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The lines that end in this data."""
+        """Return the lines that end in this data."""
         *whole, self._held = (self._held + data).split(b"\n")
         return [line for line in whole if line.strip()]
 
     def last(self) -> list[bytes]:
-        """The line that the stream ended in, when no line feed closed it."""
+        """Return the last line if no line feed ended it."""
         held, self._held = self._held, b""
         return [held] if held.strip() else []
 
 
 def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of a stream of bytes, without their line feeds; blank lines are left out."""
+    """Yield the lines of a stream of bytes without line feeds. Blank lines are skipped."""
     lines = Lines()
     for piece in pieces:
         yield from lines.feed(piece)
@@ -90,5 +92,5 @@ def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """The JSON object in each line."""
+    """Yield the JSON object of each line."""
     return map(json.loads, lines)

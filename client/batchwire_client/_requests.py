@@ -1,4 +1,6 @@
-"""The requests that carry more than an id."""
+"""Builds the requests that carry more than an id."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -9,11 +11,11 @@ ORDERS = {"asc": v1.LIST_ORDER_ASC, "desc": v1.LIST_ORDER_DESC}
 
 
 class Listing(Protocol):
-    """What every page of a list tells."""
+    """A page of a list."""
 
     @property
     def last_id(self) -> str:
-        """Id of the last one on the page."""
+        """The id of the last item of the page."""
 
     @property
     def has_more(self) -> bool:
@@ -21,19 +23,19 @@ class Listing(Protocol):
 
 
 def next_page(page: Listing) -> str | None:
-    """The `after` of the page that follows; None after the last."""
+    """Return the `after` of the next page; None after the last."""
     return page.last_id if page.has_more and page.last_id else None
 
 
 def expires_after(seconds: int | None) -> v1.ExpiresAfter | None:
-    """An expiry counted from creation."""
+    """Return an expiry counted from creation."""
     return None if seconds is None else v1.ExpiresAfter(anchor="created_at", seconds=seconds)
 
 
 def upload_spec(
     filename: str, purpose: str, expires: int | None, size: int | None, sha256: str | None
 ) -> v1.UploadFileRequest:
-    """The message that describes an upload."""
+    """Return the message that describes an upload."""
     spec = v1.UploadFileSpec(
         filename=filename, purpose=purpose, expires_after=expires_after(expires), bytes=size, sha256=sha256 or ""
     )
@@ -41,31 +43,31 @@ def upload_spec(
 
 
 def upload_data(chunk: bytes) -> v1.UploadFileRequest:
-    """A message with a piece of an upload."""
+    """Return a message with a chunk of an upload."""
     return v1.UploadFileRequest(data=chunk)
 
 
 def create_upload(
     filename: str, size: int, purpose: str, mime_type: str, expires: int | None
 ) -> v1.CreateUploadRequest:
-    """Asks for an upload in parts."""
+    """Return the request to create an upload in parts."""
     return v1.CreateUploadRequest(
         bytes=size, filename=filename, purpose=purpose, mime_type=mime_type, expires_after=expires_after(expires)
     )
 
 
 def part_of(upload_id: str) -> v1.AddUploadPartRequest:
-    """The message that says which upload a part belongs to."""
+    """Return the message that names the upload of a part."""
     return v1.AddUploadPartRequest(upload_id=upload_id)
 
 
 def part_data(chunk: bytes) -> v1.AddUploadPartRequest:
-    """A message with a piece of a part."""
+    """Return a message with a chunk of a part."""
     return v1.AddUploadPartRequest(data=chunk)
 
 
 def list_files(purpose: str, order: str, page_size: int | None, after: str) -> v1.ListFilesRequest:
-    """Asks for one page of files."""
+    """Return the request for one page of files."""
     if order not in ORDERS:
         msg = f"order must be one of {', '.join(ORDERS)}, not {order!r}"
         raise ValueError(msg)
@@ -79,7 +81,7 @@ def create_batch(
     metadata: Mapping[str, str] | None,
     output_expires_after: int | None,
 ) -> v1.CreateBatchRequest:
-    """Asks for a batch."""
+    """Return the request to create a batch."""
     return v1.CreateBatchRequest(
         input_file_id=input_file.id if isinstance(input_file, v1.File) else input_file,
         endpoint=endpoint,
@@ -92,7 +94,7 @@ def create_batch(
 def retry_batch(
     batch: str | v1.Batch, completion_window: str, metadata: Mapping[str, str] | None, output_expires_after: int | None
 ) -> v1.CreateBatchRequest:
-    """Asks for a batch of another's failed lines."""
+    """Return the request to create a batch from the failed lines of another."""
     return v1.CreateBatchRequest(
         retry_of=batch.id if isinstance(batch, v1.Batch) else batch,
         completion_window=completion_window,

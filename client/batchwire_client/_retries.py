@@ -1,4 +1,6 @@
-"""How long to keep trying: pauses as plain numbers, without a clock."""
+"""The retry policy: pauses as plain numbers, without a clock."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,13 +11,13 @@ _chance = SystemRandom().random
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Pauses that grow up to a limit, each shortened by chance so that clients do not come back in step.
+    """Exponential backoff with jitter, so that clients do not retry in step.
 
     Attributes:
         first: Seconds of the first pause.
-        factor: How much longer each pause is than the one before.
+        factor: Ratio of each pause to the one before.
         longest: Seconds of the longest pause.
-        tries: How often to try in all; 1 means never again.
+        tries: Total number of attempts; 1 means no retry.
     """
 
     first: float = 0.1
@@ -24,10 +26,10 @@ class Backoff:
     tries: int = 5
 
     def pauses(self, chance: Callable[[], float] = _chance) -> Iterator[float]:
-        """The seconds to wait before each further try; ends when there is to be none.
+        """Yield the seconds to wait before each retry.
 
         Args:
-            chance: Gives numbers from 0 to 1; a pause is shortened by up to half by it.
+            chance: Returns a number from 0 to 1. It shortens a pause by up to half.
         """
         pause = self.first
         for _ in range(self.tries - 1):
@@ -37,12 +39,13 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a client keeps trying.
+    """How often and how long a client retries.
 
     Attributes:
-        calls: For calls that may be repeated, and for the first dialling of a stream.
-        streams: For a stream that had begun and broke: by default about six minutes, enough for a server to restart.
-        silence: Seconds without a message after which a stream is taken for dead and dialled again.
+        calls: For idempotent calls, and for opening a stream.
+        streams: For resuming a stream that broke. The default lasts about six minutes, enough for
+            a server to restart.
+        silence: Seconds without a message after which a stream counts as broken.
     """
 
     calls: Backoff = Backoff()

@@ -1,4 +1,6 @@
-"""What a client is told, and the only place that reads the environment."""
+"""The settings of a client, and the only reader of the environment."""
+
+from __future__ import annotations
 
 import os
 from collections.abc import Mapping
@@ -16,7 +18,7 @@ _TLS_PORT = ":443"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that a client needs to know to make calls."""
+    """The settings of a client."""
 
     target: str
     secure: bool
@@ -36,7 +38,7 @@ def resolve(
     retry_policy: RetryPolicy | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Settings:
-    """The settings that the arguments mean; what is not given comes from the environment, then from the defaults."""
+    """Return the settings: from the arguments, else the environment, else the defaults."""
     named = target or environment.get("BATCHWIRE_TARGET") or DEFAULT_TARGET
     key = (api_key or environment.get("BATCHWIRE_API_KEY") or "").strip()
     address, scheme_says = _without_scheme(named)
@@ -53,7 +55,10 @@ def resolve(
 
 
 def _without_scheme(target: str) -> tuple[str, bool | None]:
-    """The address in a target, and whether its scheme asks for TLS; names that gRPC resolves itself pass as they are."""
+    """Return the address of a target, and whether its scheme asks for TLS (None without a scheme).
+
+    Targets with a scheme of gRPC's own, such as `dns:`, are returned unchanged.
+    """
     parts = urlsplit(target) if "://" in target else None
     if parts is None or parts.scheme not in _SCHEMES:
         return target, None

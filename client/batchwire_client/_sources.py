@@ -1,4 +1,6 @@
-"""Where an upload's bytes come from: a path, a file object, bytes, or anything that gives bytes."""
+"""Sources of uploads: a path, a file object, bytes, or an iterable of bytes."""
+
+from __future__ import annotations
 
 import hashlib
 import os
@@ -26,13 +28,13 @@ _checksum = partial(hashlib.md5, usedforsecurity=False)  # the checksum that Com
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The bytes of an upload.
+    """The content of an upload.
 
     Attributes:
-        filename: The name that the source has by itself.
-        size: Number of bytes; None when it shows only at the end.
+        filename: Name of the source.
+        size: Number of bytes; None if unknown before the end.
         pieces: The bytes, in pieces of any size.
-        blocking: Whether taking a piece may wait for a disk or a pipe.
+        blocking: Whether reading a piece may wait for a disk or a pipe.
     """
 
     filename: str
@@ -55,7 +57,7 @@ class _Seekable(Protocol):
 
 @contextmanager
 def opened(source: Source) -> Iterator[Content]:
-    """Opens a source, and closes what it opened.
+    """Open a source, and close it if it was opened here.
 
     Raises:
         OSError: The path cannot be read.
@@ -75,7 +77,7 @@ def opened(source: Source) -> Iterator[Content]:
 
 
 def part_content(path: Path, part: Part) -> Iterator[bytes]:
-    """The bytes of one part of a file."""
+    """Yield the bytes of one part of a file."""
     left = part.length
     with path.open("rb") as file:
         file.seek(part.offset)
@@ -90,7 +92,7 @@ def _read(file: _Readable) -> Iterator[bytes]:
 
 
 def _name_of(file: object) -> str:
-    name = getattr(file, "name", None)  # an open pipe's name is its number
+    name = getattr(file, "name", None)  # the name of an open pipe is its number
     return Path(name).name if isinstance(name, str) else DEFAULT_FILENAME
 
 

@@ -1,4 +1,6 @@
-"""The protocol's enum values in OpenAI's words: `BATCH_STATUS_IN_PROGRESS` is `in_progress`."""
+"""Statuses as words (`BATCH_STATUS_FAILED` is `failed`), and the files of ended batches."""
+
+from __future__ import annotations
 
 import re
 
@@ -16,7 +18,10 @@ TERMINAL = frozenset(
 
 
 def word(enum: EnumDescriptor, number: int) -> str:
-    """An enum value in lower case and without the enum's prefix; a value newer than this library as its number."""
+    """Return an enum value in lower case, without the enum's prefix.
+
+    A value that this library does not know is returned as its number.
+    """
     if number not in enum.values_by_number:
         return str(number)
     prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", enum.name).lower() + "_"
@@ -24,18 +29,18 @@ def word(enum: EnumDescriptor, number: int) -> str:
 
 
 def status_word(batch: v1.Batch) -> str:
-    """Where a batch stands, such as `"in_progress"`."""
+    """Return the status of a batch as a word, such as `"in_progress"`."""
     return word(v1.BatchStatus.DESCRIPTOR, batch.status)
 
 
 def output_file_of(batch: v1.Batch) -> str | None:
-    """Id of the file with the answers; None when no line was answered. Raises ValueError unless the batch has ended."""
+    """Return the id of the output file, or None. Raises ValueError unless the batch has ended."""
     _require_end(batch)
     return batch.output_file_id or None
 
 
 def error_file_of(batch: v1.Batch) -> str | None:
-    """Id of the file with the failed lines; None when there are none. Raises ValueError unless the batch has ended."""
+    """Return the id of the error file, or None. Raises ValueError unless the batch has ended."""
     _require_end(batch)
     return batch.error_file_id or None
 

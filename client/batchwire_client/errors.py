@@ -1,21 +1,24 @@
-"""What can go wrong, as types.
+"""The errors of the client.
 
     BatchwireError
-    ├── ServerUnavailable       nobody answers, or the connection broke and did not come back    (also a ConnectionError)
-    ├── DeadlineExceeded        no answer within the time given                                  (also a TimeoutError)
-    ├── CorruptDownload         the bytes received are not the file's bytes
+    ├── ServerUnavailable       no connection, or it broke            (also a ConnectionError)
+    ├── DeadlineExceeded        no response in time                   (also a TimeoutError)
+    ├── CorruptDownload         the received bytes are not the file's
     └── RequestError            the server refused the call: .code .reason .param .metadata
-        ├── InvalidRequest      something in the call is wrong; sending it again will not help
+        ├── InvalidRequest      an argument or a file is wrong; a retry does not help
         ├── NotFound            no file, batch, upload or model of the caller has this id
-        ├── Conflict            the batch or upload is in a state that does not allow it
+        ├── Conflict            the state of the batch or upload does not allow the call
         ├── Unauthenticated     the API key is missing or wrong
-        ├── PermissionDenied    the API key may not do this
-        ├── RateLimited         too much at once; later it may work
-        └── ServerError         the server failed; not the caller's doing
+        ├── PermissionDenied    the API key does not allow the call
+        ├── RateLimited         a limit is reached; a later retry may succeed
+        └── ServerError         the server failed
 
-Match on the type or on `reason`; the message is for people and may be reworded.
+Match on the type or on `reason`. Messages are for people and may change.
 """
-# ruff: noqa: N818 - `except NotFound` says it; an Error at the end of every name would say nothing more
+
+# ruff: noqa: N818 - `except NotFound` reads well; a suffix Error on every name would add nothing
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 
@@ -23,19 +26,19 @@ import grpc
 
 
 class BatchwireError(Exception):
-    """Anything that this library raises on purpose, except for wrong arguments."""
+    """Base class of the errors of this library."""
 
 
 class ServerUnavailable(BatchwireError, ConnectionError):
-    """Nobody answers at the target, or the connection broke and did not come back."""
+    """The server cannot be reached, or the connection broke and could not be restored."""
 
 
 class DeadlineExceeded(BatchwireError, TimeoutError):
-    """No answer came within the time given. The server may still have done what was asked."""
+    """No response came in time. The server may have executed the call."""
 
 
 class CorruptDownload(BatchwireError):
-    """A download ended with other bytes than the file has, by its SHA-256."""
+    """The SHA-256 of a download is not that of the file."""
 
 
 class RequestError(BatchwireError):
@@ -43,9 +46,9 @@ class RequestError(BatchwireError):
 
     Attributes:
         code: The gRPC status code.
-        reason: A name of `batchwire.v1.ErrorReason` without its prefix, such as `"FILE_NOT_FOUND"`; empty when the
-            server gave none.
-        metadata: What the message speaks of, such as `{"file_id": "file-abc"}`.
+        reason: A name of `batchwire.v1.ErrorReason` without its prefix, such as
+            `"FILE_NOT_FOUND"`. Empty if the server gave none.
+        metadata: The objects of the error, such as `{"file_id": "file-abc"}`.
     """
 
     def __init__(
@@ -58,12 +61,12 @@ class RequestError(BatchwireError):
 
     @property
     def param(self) -> str | None:
-        """The request field at fault in dotted form, such as `"metadata.team"`; None when no single one is."""
+        """The path of the wrong request field, such as `"metadata.team"`; None if there is no one."""
         return self.metadata.get("param")
 
 
 class InvalidRequest(RequestError):
-    """Something in the call is wrong: a value, a missing field, the content of a file."""
+    """A value, a missing field or the content of a file is wrong."""
 
 
 class NotFound(RequestError):
@@ -71,7 +74,7 @@ class NotFound(RequestError):
 
 
 class Conflict(RequestError):
-    """The batch or upload is in a state that does not allow what was asked."""
+    """The state of the batch or upload does not allow the call."""
 
 
 class Unauthenticated(RequestError):
@@ -79,12 +82,12 @@ class Unauthenticated(RequestError):
 
 
 class PermissionDenied(RequestError):
-    """The API key may not do this."""
+    """The API key does not allow the call."""
 
 
 class RateLimited(RequestError):
-    """Too much at once: a limit of the server is reached."""
+    """A limit of the server is reached. A later retry may succeed."""
 
 
 class ServerError(RequestError):
-    """The server failed while it worked on the call."""
+    """The server failed to execute the call."""

@@ -1,4 +1,6 @@
-"""The models of a client for asyncio."""
+"""Models, for asyncio."""
+
+from __future__ import annotations
 
 import builtins
 
@@ -9,16 +11,16 @@ from batchwire_client._transport.async_calls import Calls
 
 
 class AsyncModels:
-    """Tells which models batches may name."""
+    """Lists the models that requests can name."""
 
     def __init__(self, channel: grpc.aio.Channel, calls: Calls) -> None:
         self._stub = v1.ModelServiceStub(channel)
         self._calls = calls
 
     async def list(self) -> builtins.list[v1.Model]:
-        """Returns the models that the server's upstreams serve, by name."""
-        return [*(await self._calls.safely(self._stub.ListModels, v1.ListModelsRequest())).data]
+        """Return the models that the server's upstreams serve, sorted by name."""
+        return [*(await self._calls.call_with_retries(self._stub.ListModels, v1.ListModelsRequest())).data]
 
     async def get(self, model_id: str) -> v1.Model:
-        """Returns one model. Raises NotFound."""
-        return await self._calls.safely(self._stub.GetModel, v1.GetModelRequest(model_id=model_id))
+        """Return one model. Raises NotFound."""
+        return await self._calls.call_with_retries(self._stub.GetModel, v1.GetModelRequest(model_id=model_id))

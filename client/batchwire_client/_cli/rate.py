@@ -10,7 +10,7 @@ WINDOW_S = 30.0
 
 
 class Rate:
-    """A rate over the last `window` seconds, so that it follows a server that speeds up or slows down."""
+    """A rate over the last `window` seconds, so that it follows changes of speed."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, window: float = WINDOW_S) -> None:
         self._clock = clock

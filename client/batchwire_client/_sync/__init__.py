@@ -1,1 +1,3 @@
 """The blocking client."""
+
+from __future__ import annotations

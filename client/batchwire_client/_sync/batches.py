@@ -1,4 +1,6 @@
-"""The batches of a blocking client."""
+"""Batches, blocking."""
+
+from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -7,7 +9,7 @@ from typing import Any
 import grpc
 from batchwire import v1
 
-from batchwire_client import _requests as _messages
+from batchwire_client import _requests
 from batchwire_client._bytes import lines_of, parsed
 from batchwire_client._statuses import error_file_of, output_file_of
 from batchwire_client._sync.files import Files
@@ -16,7 +18,7 @@ from batchwire_client._transport.sync_calls import Calls
 
 
 class Batches:
-    """Creates batches and follows them."""
+    """Creates, lists, watches and cancels batches."""
 
     def __init__(self, channel: grpc.Channel, calls: Calls, files: Files) -> None:
         self._stub = v1.BatchServiceStub(channel)
@@ -32,21 +34,24 @@ class Batches:
         metadata: Mapping[str, str] | None = None,
         output_expires_after: int | None = None,
     ) -> v1.Batch:
-        """Creates a batch and returns at once. Not repeated: a second call would make a second batch.
+        """Create a batch and return it at once.
+
+        The call is not retried, since a second one would create a second batch.
 
         Args:
-            input_file: A file of purpose "batch", or its id.
+            input_file: A file with the purpose "batch", or its id.
             endpoint: The path that every line calls.
-            completion_window: The time given: a whole number and s, m, h or d, up to "336h".
-            metadata: At most 16 pairs, keys to 64 characters, values to 512.
-            output_expires_after: Seconds from their creation after which output and error file are deleted, from 3600
-                to 2592000; by default 30 days.
+            completion_window: Time allowed: an integer followed by s, m, h or d, up to "336h".
+            metadata: At most 16 pairs; keys up to 64 characters, values up to 512.
+            output_expires_after: Seconds until the output and the error file are deleted, counted
+                from their creation, from 3600 to 2592000. Default: 30 days.
 
         Raises:
-            InvalidRequest: The server does not take one of the arguments. Wrong lines show later, in the batch's `errors`.
+            InvalidRequest: The server refuses an argument. Errors in lines are reported later, in
+                the batch's `errors`.
         """
-        request = _messages.create_batch(input_file, endpoint, completion_window, metadata, output_expires_after)
-        return self._calls.once(self._stub.CreateBatch, request)
+        request = _requests.create_batch(input_file, endpoint, completion_window, metadata, output_expires_after)
+        return self._calls.call(self._stub.CreateBatch, request)
 
     def retry(
         self,
@@ -56,93 +61,100 @@ class Batches:
         metadata: Mapping[str, str] | None = None,
         output_expires_after: int | None = None,
     ) -> v1.Batch:
-        """Creates a batch of those lines of an ended one that are in its error file, and returns at once. Not repeated.
+        """Create a batch from the lines in the error file of an ended batch; return it at once.
+
+        The call is not retried.
 
         Args:
-            batch: The batch that has ended, or its id.
-            completion_window: The time given; by default as much as that batch had.
-            metadata: As in `create`; that batch's is not taken over.
-            output_expires_after: As in `create`; by default as in that batch.
+            batch: The ended batch, or its id.
+            completion_window: Time allowed. Default: that of the ended batch.
+            metadata: As in `create`. The metadata of the ended batch is not copied.
+            output_expires_after: As in `create`. Default: that of the ended batch.
 
         Raises:
-            NotFound: There is no such batch.
-            Conflict: It has not ended, none of its lines failed, or its files are gone.
+            NotFound: The batch does not exist.
+            Conflict: The batch has not ended, none of its lines failed, or its files are deleted.
         """
-        request = _messages.retry_batch(batch, completion_window, metadata, output_expires_after)
-        return self._calls.once(self._stub.CreateBatch, request)
+        request = _requests.retry_batch(batch, completion_window, metadata, output_expires_after)
+        return self._calls.call(self._stub.CreateBatch, request)
 
     def get(self, batch_id: str) -> v1.Batch:
-        """Returns a batch as it is now. Raises NotFound."""
-        return self._calls.safely(self._stub.GetBatch, v1.GetBatchRequest(batch_id=batch_id))
+        """Return a batch. Raises NotFound."""
+        return self._calls.call_with_retries(self._stub.GetBatch, v1.GetBatchRequest(batch_id=batch_id))
 
     def list(self, *, page_size: int | None = None) -> Iterator[v1.Batch]:
-        """Gives all batches of the caller, newest first; pages are fetched as they are needed.
+        """Yield all batches of the caller, newest first. Pages are fetched when they are needed.
 
         Args:
-            page_size: Batches per call to the server, from 1 to 100; by default 20.
+            page_size: Batches per call to the server, from 1 to 100. Default: 20.
         """
         after: str | None = ""
         while after is not None:
-            page = self._calls.safely(self._stub.ListBatches, v1.ListBatchesRequest(limit=page_size, after=after))
+            page = self._calls.call_with_retries(
+                self._stub.ListBatches, v1.ListBatchesRequest(limit=page_size, after=after)
+            )
             yield from page.data
-            after = _messages.next_page(page)
+            after = _requests.next_page(page)
 
     def cancel(self, batch_id: str) -> v1.Batch:
-        """Asks for a batch to end early and returns it as it now stands. Raises NotFound, or Conflict when it has ended."""
-        return self._calls.safely(self._stub.CancelBatch, v1.CancelBatchRequest(batch_id=batch_id))
+        """Cancel a batch and return it. Raises NotFound, or Conflict if it has ended."""
+        return self._calls.call_with_retries(self._stub.CancelBatch, v1.CancelBatchRequest(batch_id=batch_id))
 
     def watch(self, batch_id: str, *, repeats: bool = False) -> Iterator[v1.Batch]:
-        """Gives the batch as it is now, then after each change, and ends after the snapshot of a terminal status.
+        """Yield the batch now and after each change, until its status is terminal.
 
-        A connection that breaks or goes silent is dialled again.
+        The stream reconnects when the connection breaks or is silent.
 
         Args:
             batch_id: Id of the batch.
-            repeats: Also give the snapshots in which nothing changed, which the server sends as a sign of life.
+            repeats: Also yield unchanged snapshots, which the server sends as heartbeats.
 
         Raises:
-            NotFound: There is no such batch.
+            NotFound: The batch does not exist.
             ServerUnavailable: The server could not be reached for too long.
         """
         return self._calls.follow(self._stub.WatchBatch, WatchCursor(batch_id, repeats=repeats))
 
     def wait(self, batch_id: str, timeout: float | None = None) -> v1.Batch:
-        """Waits until a batch has ended, well or not, and returns it.
+        """Wait until a batch has ended, with success or not, and return it.
 
         Args:
             batch_id: Id of the batch.
-            timeout: Seconds to wait at most; by default without end.
+            timeout: The largest number of seconds to wait. Default: no limit.
 
         Raises:
-            DeadlineExceeded: The batch had not ended by then; it goes on.
-            NotFound: There is no such batch.
+            DeadlineExceeded: The batch has not ended in time. It continues.
+            NotFound: The batch does not exist.
             ServerUnavailable: The server could not be reached for too long.
         """
         snapshots = self._calls.follow(self._stub.WatchBatch, WatchCursor(batch_id, repeats=False), timeout)
         return deque(snapshots, maxlen=1).pop()
 
     def stream_results(self, batch_id: str, *, offset: int = 0) -> Iterator[v1.StreamResultsResponse]:
-        """Gives finished lines while the batch runs, in the order in which they finished, and ends with the batch.
+        """Yield finished lines while the batch runs, in the order in which they finished.
 
-        Each message holds the next bytes in `data`, perhaps ending within a line, and in `next_offset` where a later call goes on.
+        Each message has the next bytes in `data`, which may end within a line, and in
+        `next_offset` the offset that resumes after them. The stream ends with the batch.
 
         Args:
             batch_id: Id of the batch.
-            offset: Where to go on: the last `next_offset`; by default from the first finished line.
+            offset: The last `next_offset`. Default: the first finished line.
 
         Raises:
-            NotFound: There is no such batch.
+            NotFound: The batch does not exist.
             Conflict: The batch ended more than an hour ago; read its files.
-            InvalidRequest: An offset beyond what is finished.
+            InvalidRequest: The offset is beyond the finished lines.
         """
         return self._calls.follow(self._stub.StreamResults, ResultsCursor(batch_id, offset))
 
     def results(self, batch_id: str) -> Iterator[dict[str, Any]]:
-        """Gives the finished lines of `stream_results`, parsed: `{"id", "custom_id", "response", "error"}`."""
+        """Yield finished lines, parsed: `{"id", "custom_id", "response", "error"}`."""
         return parsed(lines_of(message.data for message in self.stream_results(batch_id)))
 
     def output(self, batch: str | v1.Batch) -> Iterator[dict[str, Any]]:
-        """Gives the lines of an ended batch's output file, parsed, in the order of the input; none when there is no such file.
+        """Yield the parsed lines of an ended batch's output file, in the order of the input.
+
+        Yields nothing if the batch has no output file.
 
         Args:
             batch: The batch, or its id.
@@ -153,7 +165,9 @@ class Batches:
         return self._lines(output_file_of(self._described(batch)))
 
     def errors(self, batch: str | v1.Batch) -> Iterator[dict[str, Any]]:
-        """Gives the lines of an ended batch's error file, parsed, in the order of the input; none when there is no such file.
+        """Yield the parsed lines of an ended batch's error file, in the order of the input.
+
+        Yields nothing if the batch has no error file.
 
         Args:
             batch: The batch, or its id.

@@ -1,5 +1,7 @@
 """The blocking client."""
 
+from __future__ import annotations
+
 from types import TracebackType
 from typing import Self
 
@@ -14,22 +16,27 @@ from batchwire_client._transport.sync_calls import Calls
 
 
 class Client:
-    """A Batchwire server, for code that may block. Safe to share between threads; close it, or use it in a `with` statement.
+    """A client of a Batchwire server, blocking. Threads can share it.
+
+    Close it, or use it in a `with` statement.
 
     Args:
-        target: Address of the server: `"HOST:PORT"`, or with a scheme `"https://HOST"` (TLS) or `"http://HOST:PORT"`. By
-            default the environment's `BATCHWIRE_TARGET`, else `"127.0.0.1:50051"`.
-        api_key: Sent as a bearer token with every call. By default the environment's `BATCHWIRE_API_KEY`, else none.
-        secure: Whether to use TLS. By default when the scheme says so, `root_certificates` are given or the port is 443.
-        root_certificates: Certificates to trust, in PEM; by default the system's.
-        timeout: Seconds that a call may take; uploads, downloads and streams have no limit.
-        patience: How long to keep trying when the server cannot be reached.
+        target: Address of the server: `"HOST:PORT"`, `"https://HOST"` (TLS) or
+            `"http://HOST:PORT"`. Default: `BATCHWIRE_TARGET` of the environment, else
+            `"127.0.0.1:50051"`.
+        api_key: Bearer token of every call. Default: `BATCHWIRE_API_KEY` of the environment, else
+            none.
+        secure: Whether to use TLS. Default: True if the scheme says so, `root_certificates` are
+            given or the port is 443.
+        root_certificates: Certificates to trust, in PEM. Default: the system's.
+        timeout: Seconds that a call may take. Uploads, downloads and streams have no limit.
+        retry_policy: How often to retry while the server cannot be reached.
 
     Attributes:
-        files: Stores files, lists them and gives their bytes back.
-        uploads: Takes large files in parts.
-        batches: Creates batches and follows them.
-        models: Tells which models batches may name.
+        files: Uploads, lists and downloads files.
+        uploads: Uploads large files in parts.
+        batches: Creates, lists, watches and cancels batches.
+        models: Lists the models that requests can name.
     """
 
     def __init__(
@@ -58,7 +65,7 @@ class Client:
         self.models = Models(self._channel, calls)
 
     def close(self) -> None:
-        """Closes the connection; calls in flight end."""
+        """Close the connection and end the calls in flight."""
         self._channel.close()
 
     def __enter__(self) -> Self:

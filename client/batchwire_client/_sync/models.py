@@ -1,4 +1,6 @@
-"""The models of a blocking client."""
+"""Models, blocking."""
+
+from __future__ import annotations
 
 import builtins
 
@@ -9,16 +11,16 @@ from batchwire_client._transport.sync_calls import Calls
 
 
 class Models:
-    """Tells which models batches may name."""
+    """Lists the models that requests can name."""
 
     def __init__(self, channel: grpc.Channel, calls: Calls) -> None:
         self._stub = v1.ModelServiceStub(channel)
         self._calls = calls
 
     def list(self) -> builtins.list[v1.Model]:
-        """Returns the models that the server's upstreams serve, by name."""
-        return [*self._calls.safely(self._stub.ListModels, v1.ListModelsRequest()).data]
+        """Return the models that the server's upstreams serve, sorted by name."""
+        return [*self._calls.call_with_retries(self._stub.ListModels, v1.ListModelsRequest()).data]
 
     def get(self, model_id: str) -> v1.Model:
-        """Returns one model. Raises NotFound."""
-        return self._calls.safely(self._stub.GetModel, v1.GetModelRequest(model_id=model_id))
+        """Return one model. Raises NotFound."""
+        return self._calls.call_with_retries(self._stub.GetModel, v1.GetModelRequest(model_id=model_id))

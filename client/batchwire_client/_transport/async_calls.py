@@ -1,4 +1,4 @@
-"""Makes calls: adds the key and the time limit, repeats what may be repeated, raises typed errors."""
+"""Makes calls: adds metadata and the deadline, retries idempotent calls, raises typed errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchwire_client._settings import Settings
 from batchwire_client._transport.async_streams import Stream, follow
 from batchwire_client._transport.async_uploads import send
 from batchwire_client._transport.cursors import Cursor
-from batchwire_client._transport.errors import translated
+from batchwire_client._transport.errors import client_error
 from batchwire_client.errors import ServerUnavailable
 
 Q = TypeVar("Q")
@@ -22,24 +22,24 @@ T = TypeVar("T")
 
 
 class Calls:
-    """The one way in which the resources of a client call the server."""
+    """Makes the calls of all resources of a client."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def once(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
-        """A call that must not be repeated."""
+    async def call(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
+        """Call once, without retries."""
         try:
             return await method(request, timeout=self._settings.timeout, metadata=self._settings.metadata)
         except grpc.RpcError as error:
-            raise translated(error) from error
+            raise client_error(error) from error
 
-    async def safely(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
-        """A call that may be repeated, and is while the server cannot be reached."""
-        return await self.repeated(lambda: self.once(method, request))
+    async def call_with_retries(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
+        """Call, and retry while the server cannot be reached."""
+        return await self.with_retries(lambda: self.call(method, request))
 
-    async def repeated(self, attempt: Callable[[], Awaitable[R]]) -> R:
-        """What the attempt returns, repeated while the server cannot be reached."""
+    async def with_retries(self, attempt: Callable[[], Awaitable[R]]) -> R:
+        """Return the result of `attempt`, which is retried while the server cannot be reached."""
         for pause in self._settings.retry_policy.calls.pauses():
             try:
                 return await attempt()
@@ -48,13 +48,13 @@ class Calls:
         return await attempt()
 
     def follow(self, method: grpc.aio.UnaryStreamMultiCallable[Q, M], cursor: Cursor[Q, M, T]) -> AsyncIterator[T]:
-        """What the cursor takes from a stream, across broken connections."""
+        """Yield what the cursor takes from a stream, and resume when the connection breaks."""
 
-        def dial(request: Q) -> Stream[M]:
+        def open_stream(request: Q) -> Stream[M]:
             return method(request, metadata=self._settings.metadata)
 
-        return follow(dial, cursor, self._settings.retry_policy)
+        return follow(open_stream, cursor, self._settings.retry_policy)
 
     async def send(self, method: grpc.aio.StreamUnaryMultiCallable[Q, R], messages: AsyncIterator[Q]) -> R:
-        """Sends many messages for one answer; never repeated."""
+        """Send a client stream and return the response, without retries."""
         return await send(method, messages, self._settings.metadata)

@@ -1,4 +1,6 @@
-"""Where an upload's bytes come from, without blocking the event loop."""
+"""Sources of uploads, read without blocking the event loop."""
+
+from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
@@ -13,7 +15,7 @@ AsyncSource = Source | AsyncIterable[Piece]
 
 @dataclass(frozen=True, slots=True)
 class AsyncContent:
-    """The bytes of an upload: the source's own name, their number where it is known, and the bytes in pieces of any size."""
+    """The content of an upload: name of the source, size if known, and pieces of any size."""
 
     filename: str
     size: int | None
@@ -22,7 +24,7 @@ class AsyncContent:
 
 @asynccontextmanager
 async def opened_async(source: AsyncSource) -> AsyncIterator[AsyncContent]:
-    """Opens a source, and closes what it opened. Raises OSError when a path cannot be read."""
+    """Open a source, and close it if it was opened here. Raises OSError for an unreadable path."""
     if isinstance(source, AsyncIterable):
         yield AsyncContent(DEFAULT_FILENAME, None, aiter(source))
         return
@@ -31,13 +33,13 @@ async def opened_async(source: AsyncSource) -> AsyncIterator[AsyncContent]:
 
 
 async def pieces_of(pieces: Iterator[Piece], *, blocking: bool) -> AsyncIterator[Piece]:
-    """The pieces; those that may wait for a disk or a pipe are taken in a thread."""
+    """Yield the pieces. If `blocking`, they are read in a thread."""
     while (piece := await asyncio.to_thread(next, pieces, None) if blocking else next(pieces, None)) is not None:
         yield piece
 
 
 async def chunked_async(pieces: AsyncIterator[Piece]) -> AsyncIterator[bytes]:
-    """The same bytes in chunks of one size; the last may be shorter."""
+    """Yield the same bytes in chunks of one size. The last may be shorter."""
     chunker = Chunker()
     async for piece in pieces:
         for chunk in chunker.feed(piece):

@@ -1,4 +1,6 @@
-"""Reads streams across broken connections."""
+"""Reads streams, and resumes them when the connection breaks."""
+
+from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,7 +10,7 @@ import grpc
 
 from batchwire_client._retries import RetryPolicy
 from batchwire_client._transport.cursors import Cursor
-from batchwire_client._transport.errors import translated
+from batchwire_client._transport.errors import client_error
 from batchwire_client.errors import BatchwireError, ServerUnavailable
 
 Q = TypeVar("Q")
@@ -18,22 +20,22 @@ T = TypeVar("T")
 
 
 class Stream(Protocol[M_co]):
-    """A call whose answer is many messages."""
+    """A call in flight whose response is a stream."""
 
     def __aiter__(self) -> AsyncIterator[M_co]:
-        """The messages."""
+        """Return the messages."""
 
     def cancel(self) -> object:
-        """Ends the call."""
+        """Cancel the call."""
 
 
 async def follow(
-    dial: Callable[[Q], Stream[M]], cursor: Cursor[Q, M, T], retry_policy: RetryPolicy
+    open_stream: Callable[[Q], Stream[M]], cursor: Cursor[Q, M, T], retry_policy: RetryPolicy
 ) -> AsyncIterator[T]:
-    """What the cursor takes from the stream; dials again where it broke, as long as patience lasts."""
+    """Yield what the cursor takes from the stream, and resume as the retry policy allows."""
     pauses = retry_policy.calls.pauses()
     while not cursor.complete():
-        call = dial(cursor.request())
+        call = open_stream(cursor.request())
         messages = aiter(call)
         try:
             while (message := await _next(messages, retry_policy.silence)) is not None:
@@ -45,9 +47,9 @@ async def follow(
                     return
             if cursor.may_end():
                 return
-            broken: BatchwireError = ServerUnavailable("the stream ended before its time")
+            broken: BatchwireError = ServerUnavailable("the stream ended early")
         except grpc.RpcError as error:
-            broken = translated(error)
+            broken = client_error(error)
         except ServerUnavailable as error:
             broken = error
         finally:

@@ -1,4 +1,4 @@
-"""Sends streams whose messages come from the caller's own code."""
+"""Sends client streams."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 import grpc
 
-from batchwire_client._transport.errors import translated
+from batchwire_client._transport.errors import client_error
 
 Q = TypeVar("Q")
 R = TypeVar("R")
 T = TypeVar("T")
 
-_MASK = "Internal error from Core"
-_VERDICT_SECONDS = 1.0
+_MASKED_DETAILS = "Internal error from Core"
+_FINAL_STATUS_TIMEOUT_S = 1.0
 
 
 async def send(
@@ -23,28 +23,29 @@ async def send(
     messages: AsyncIterator[Q],
     metadata: tuple[tuple[str, str | bytes], ...],
 ) -> R:
-    """Sends all messages and returns the answer. An error that the source raises is raised here as it is."""
+    """Send all messages and return the response. Errors of the source are raised unchanged."""
     call = method(metadata=metadata)
-    verdict = _Verdict(call)
+    final_status = _FinalStatus(call)
     try:
         async for message in messages:
-            if call.done():  # refused before the end: the answer says why
+            if call.done():  # refused early; the status says why
                 break
             await call.write(message)
         else:
             await call.done_writing()
         return await call
     except grpc.aio.AioRpcError as error:
-        raise translated(await verdict.behind(error)) from error
+        raise client_error(await final_status.of(error)) from error
     finally:
         call.cancel()
 
 
-class _Verdict:
-    """What the server said when it ended a call.
+class _FinalStatus:
+    """The status that the server sent.
 
-    When a write fails because the server has already refused, gRPC's asyncio calls put an internal error of their own in the
-    place of the server's status: over it, or until it comes. So the status is read when the call is done, and again at the end.
+    If a write fails because the server has already refused, grpc.aio replaces the server's status
+    with an internal error of its own, before or after it arrives. So the status is read when the
+    call is done, and again at the end.
     """
 
     def __init__(self, call: grpc.aio.StreamUnaryCall[Any, Any]) -> None:
@@ -52,18 +53,18 @@ class _Verdict:
         self._first: grpc.aio.AioRpcError | None = None
         call.add_done_callback(self._note)
 
-    async def behind(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
-        """The server's own error, if this one only hides it."""
+    async def of(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
+        """Return the server's own error if `error` only masks it, else `error`."""
         if not _hides_another(error):
             return error
         if self._first is not None and not _hides_another(self._first):
             return self._first
         try:
-            async with asyncio.timeout(_VERDICT_SECONDS):
+            async with asyncio.timeout(_FINAL_STATUS_TIMEOUT_S):
                 await self._call
         except grpc.aio.AioRpcError as last:
             return last
-        except TimeoutError:  # the write failed for a reason of its own
+        except TimeoutError:  # the write failed for another reason
             return error
         return error
 
@@ -72,7 +73,7 @@ class _Verdict:
 
 
 def _hides_another(error: grpc.aio.AioRpcError) -> bool:
-    return error.code() is grpc.StatusCode.INTERNAL and error.details() == _MASK
+    return error.code() is grpc.StatusCode.INTERNAL and error.details() == _MASKED_DETAILS
 
 
 async def _error_of(call: grpc.aio.Call) -> grpc.aio.AioRpcError:
@@ -81,7 +82,7 @@ async def _error_of(call: grpc.aio.Call) -> grpc.aio.AioRpcError:
 
 
 def _at_once(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that has nothing to wait for, as those of an ended call have not."""
+    """Return the result of a coroutine that never waits, such as one of an ended call."""
     try:
         work.send(None)
     except StopIteration as end:

@@ -1,4 +1,6 @@
-"""The connection to the server."""
+"""The channel to the server."""
+
+from __future__ import annotations
 
 import grpc
 
@@ -11,21 +13,22 @@ OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_receive_message_length", 64 * _MEBIBYTE),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # gRPC would wait up to two minutes between dials, longer than this library's own pauses
+    # gRPC waits up to two minutes between connection attempts by default, longer than the client's
+    # own retries.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
 
 
 def sync_channel(settings: Settings) -> grpc.Channel:
-    """A channel for blocking calls."""
+    """Return a channel for blocking calls."""
     if settings.secure:
         return grpc.secure_channel(settings.target, _credentials(settings), options=OPTIONS)
     return grpc.insecure_channel(settings.target, options=OPTIONS)
 
 
 def async_channel(settings: Settings) -> grpc.aio.Channel:
-    """A channel for calls on the running event loop."""
+    """Return a channel for calls on the running event loop."""
     if settings.secure:
         return grpc.aio.secure_channel(settings.target, _credentials(settings), options=OPTIONS)
     return grpc.aio.insecure_channel(settings.target, options=OPTIONS)

@@ -1,4 +1,6 @@
-"""Where each kind of stream stands, so that dialling again goes on where the last one broke. No I/O here."""
+"""Cursors: the position in each kind of stream, from which it resumes. No I/O."""
+
+from __future__ import annotations
 
 import hashlib
 from typing import Protocol, TypeVar
@@ -14,23 +16,23 @@ Item_co = TypeVar("Item_co", covariant=True)
 
 
 class Cursor(Protocol[Request_co, Message_contra, Item_co]):
-    """The memory of a stream that survives its connections."""
+    """The position in a stream, which survives its connections."""
 
     def request(self) -> Request_co:
-        """What to send to go on from here."""
+        """Return the request that resumes from here."""
 
     def take(self, message: Message_contra) -> Item_co | None:
-        """What a message holds for the caller; None when nothing."""
+        """Return what a message holds for the caller, or None."""
 
     def complete(self) -> bool:
-        """Whether nothing more can come, so that even a break does no harm."""
+        """Return whether nothing more can come, so that a broken connection does no harm."""
 
     def may_end(self) -> bool:
-        """Whether an orderly end of the stream here is the end; otherwise somebody in between hung up."""
+        """Return whether the stream may end here. If not, an intermediary closed it early."""
 
 
 class WatchCursor:
-    """A watched batch. Dialling again is resuming, so only the last snapshot is kept, to tell repeats."""
+    """A watched batch. Every snapshot is complete; the last is kept to recognise repeats."""
 
     def __init__(self, batch_id: str, *, repeats: bool) -> None:
         self._batch_id = batch_id
@@ -38,51 +40,51 @@ class WatchCursor:
         self._last: v1.Batch | None = None
 
     def request(self) -> v1.WatchBatchRequest:
-        """Asks to watch."""
+        """Return the request to watch."""
         return v1.WatchBatchRequest(batch_id=self._batch_id)
 
     def take(self, message: v1.Batch) -> v1.Batch | None:
-        """The snapshot, unless it repeats the last."""
-        repeated = message == self._last
+        """Return the snapshot, or None if it repeats the last."""
+        with_retries = message == self._last
         self._last = message
-        return message if self._repeats or not repeated else None
+        return message if self._repeats or not with_retries else None
 
     def complete(self) -> bool:
-        """After the snapshot of a terminal status."""
+        """Return True after the snapshot with a terminal status."""
         return self._last is not None and self._last.status in TERMINAL
 
     def may_end(self) -> bool:
-        """Only when complete."""
+        """Return True only if complete."""
         return self.complete()
 
 
 class ResultsCursor:
-    """Results of a running batch, resumed by the server's own offset."""
+    """The results of a running batch, resumed by the server's offset."""
 
     def __init__(self, batch_id: str, offset: int) -> None:
         self._batch_id = batch_id
         self._offset = offset
 
     def request(self) -> v1.StreamResultsRequest:
-        """Asks for the lines after the last ones received."""
+        """Return the request for the lines after those received."""
         return v1.StreamResultsRequest(batch_id=self._batch_id, offset=self._offset)
 
     def take(self, message: v1.StreamResultsResponse) -> v1.StreamResultsResponse | None:
-        """The message, unless it holds no line."""
+        """Return the message, or None if it has no data."""
         self._offset = message.next_offset
         return message if message.data else None
 
     def complete(self) -> bool:
-        """Never: only the end of the stream tells that all was sent."""
+        """Return False: only the end of the stream shows that all lines were sent."""
         return False
 
     def may_end(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
 
 class DownloadCursor:
-    """A file on its way down, resumed by the number of bytes received and checked by its SHA-256."""
+    """A download, resumed by the number of bytes received and checked by SHA-256."""
 
     def __init__(self, file_id: str, offset: int = 0, limit: int | None = None) -> None:
         self._file_id = file_id
@@ -95,19 +97,22 @@ class DownloadCursor:
 
     @property
     def expected(self) -> int | None:
-        """How many bytes the download has in all; None before the first message."""
+        """The total of the download in bytes; None before the first message."""
         if self.file is None:
             return None
         rest = max(self.file.bytes - self._offset, 0)
         return rest if self._limit is None else min(rest, self._limit)
 
     def request(self) -> v1.DownloadFileRequest:
-        """Asks for the bytes after those received."""
+        """Return the request for the bytes after those received."""
         limit = None if self._limit is None else self._limit - self.received
         return v1.DownloadFileRequest(file_id=self._file_id, offset=self._offset + self.received, limit=limit)
 
     def take(self, message: v1.DownloadFileResponse) -> bytes | None:
-        """The bytes in the message. Raises CorruptDownload when the last of a whole file's bytes prove it wrong."""
+        """Return the bytes of the message.
+
+        Raises CorruptDownload if the whole file has arrived with another SHA-256.
+        """
         if message.HasField("file"):
             self.file = message.file
             return None
@@ -118,15 +123,15 @@ class DownloadCursor:
         return message.data or None
 
     def complete(self) -> bool:
-        """When all bytes are here."""
+        """Return True if all bytes have arrived."""
         return self.expected is not None and self.received >= self.expected
 
     def may_end(self) -> bool:
-        """Only when complete."""
+        """Return True only if complete."""
         return self.complete()
 
     def described(self) -> v1.File:
-        """The file's description, which every download begins with."""
+        """Return the description of the file, which every download begins with."""
         assert self.file is not None, "the download has not begun"
         return self.file
 
@@ -134,5 +139,5 @@ class DownloadCursor:
         if self.file is None or not self.complete() or not self.file.sha256:
             return
         if self._digest.hexdigest() != self.file.sha256:
-            msg = f"file {self._file_id} arrived with other bytes than it has: SHA-256 is not {self.file.sha256}"
+            msg = f"download of {self._file_id} is corrupt: its SHA-256 is not {self.file.sha256}; download it again"
             raise CorruptDownload(msg)

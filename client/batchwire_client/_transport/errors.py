@@ -1,4 +1,6 @@
-"""Turns gRPC's errors into this library's, by two tables."""
+"""Maps gRPC's errors to the client's, by two tables."""
+
+from __future__ import annotations
 
 from typing import cast
 
@@ -36,7 +38,8 @@ REASONS: dict[str, type[errors.RequestError]] = {
     "INVALID_API_KEY": errors.Unauthenticated,
 }
 
-# For errors without a reason, or with one that is newer than this library. What is not here is a ServerError.
+# For errors without a reason, or with one that this library does not know. Other codes are a
+# ServerError.
 CODES: dict[grpc.StatusCode, type[errors.RequestError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequest,
     grpc.StatusCode.OUT_OF_RANGE: errors.InvalidRequest,
@@ -49,7 +52,8 @@ CODES: dict[grpc.StatusCode, type[errors.RequestError]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.RateLimited,
 }
 
-# Nobody refused these calls: they did not get an answer. A server that shuts down ends its calls with CANCELLED.
+# These calls were not refused: they received no response. A server that shuts down ends its calls
+# with CANCELLED.
 UNANSWERED: dict[grpc.StatusCode, type[errors.BatchwireError]] = {
     grpc.StatusCode.UNAVAILABLE: errors.ServerUnavailable,
     grpc.StatusCode.CANCELLED: errors.ServerUnavailable,
@@ -58,17 +62,18 @@ UNANSWERED: dict[grpc.StatusCode, type[errors.BatchwireError]] = {
 
 
 def reason_name(reason: v1.ErrorReason.ValueType) -> str:
-    """The name of a reason as it travels: without the enum's prefix."""
+    """Return the name of a reason in an ErrorInfo: without the prefix of the enum."""
     return v1.ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
 
 
-def translated(error: grpc.RpcError) -> errors.BatchwireError:
-    """This library's error for one of gRPC's."""
+def client_error(error: grpc.RpcError) -> errors.BatchwireError:
+    """Return the client's error for an error of gRPC."""
     code, message = error.code(), error.details() or error.code().name
     reason, metadata = _error_info(error)
     if code in UNANSWERED:
         return UNANSWERED[code](message)
-    # A proxy or peer that drops a stream in the middle shows as INTERNAL; only the text tells it from a server's own failure.
+    # A proxy or peer that resets a stream shows as INTERNAL. Only the text tells it from a failure
+    # of the server.
     if code is grpc.StatusCode.INTERNAL and not reason and "RST_STREAM" in message:
         return errors.ServerUnavailable(message)
     kind = REASONS.get(reason) or CODES.get(code, errors.ServerError)
@@ -76,10 +81,10 @@ def translated(error: grpc.RpcError) -> errors.BatchwireError:
 
 
 def _error_info(error: grpc.RpcError) -> tuple[str, dict[str, str]]:
-    """Reason and metadata of the ErrorInfo that the error carries; both empty when there is none of ours."""
+    """Return reason and metadata of our ErrorInfo in the error; both empty without one."""
     try:
-        status = rpc_status.from_call(cast("grpc.Call", error))  # the error of a call is the call
-    except ValueError:  # the details contradict the status: made by something in between, so not ours
+        status = rpc_status.from_call(cast("grpc.Call", error))  # the error of a call is the call itself
+    except ValueError:  # the details contradict the status: they come from an intermediary
         return "", {}
     for detail in status.details if status is not None else ():
         info = error_details_pb2.ErrorInfo()

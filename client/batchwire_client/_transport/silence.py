@@ -1,4 +1,6 @@
-"""Ends streams that have gone silent."""
+"""Ends silent streams."""
+
+from __future__ import annotations
 
 import threading
 import time
@@ -10,13 +12,14 @@ class Cancellable(Protocol):
     """A call in flight."""
 
     def cancel(self) -> object:
-        """Ends the call."""
+        """Cancel the call."""
 
 
 class SilenceGuard:
-    """Cancels a call when somebody waits for its next message longer than `limit` seconds.
+    """Cancels a call if its next message does not arrive within `limit` seconds.
 
-    A blocking read cannot time out by itself, so a thread watches it. Only waiting counts: a slow reader is not a silent server.
+    A blocking read has no timeout, so a thread watches it. Only the time spent waiting counts: a
+    slow reader is not a silent server.
     """
 
     def __init__(self, call: Cancellable, limit: float) -> None:
@@ -28,11 +31,11 @@ class SilenceGuard:
         self.tripped = False
 
     def waiting(self) -> None:
-        """The reader begins to wait."""
+        """Note that the reader begins to wait."""
         self._waiting_since = time.monotonic()
 
     def heard(self) -> None:
-        """The reader got something."""
+        """Note that the reader received a message."""
         self._waiting_since = None
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Makes calls: adds the key and the time limit, repeats what may be repeated, raises typed errors."""
+"""Makes calls: adds metadata and the deadline, retries idempotent calls, raises typed errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import grpc
 from batchwire_client._settings import Settings
 from batchwire_client._transport.cursors import Cursor
 from batchwire_client._transport.deadline import Deadline
-from batchwire_client._transport.errors import translated
+from batchwire_client._transport.errors import client_error
 from batchwire_client._transport.sync_streams import Stream, follow
 from batchwire_client._transport.sync_uploads import Sender, send
 from batchwire_client.errors import ServerUnavailable
@@ -23,24 +23,24 @@ T = TypeVar("T")
 
 
 class Calls:
-    """The one way in which the resources of a client call the server."""
+    """Makes the calls of all resources of a client."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def once(self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
-        """A call that must not be repeated."""
+    def call(self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
+        """Call once, without retries."""
         try:
             return method(request, timeout=self._settings.timeout, metadata=self._settings.metadata)
         except grpc.RpcError as error:
-            raise translated(error) from error
+            raise client_error(error) from error
 
-    def safely(self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
-        """A call that may be repeated, and is while the server cannot be reached."""
-        return self.repeated(lambda: self.once(method, request))
+    def call_with_retries(self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
+        """Call, and retry while the server cannot be reached."""
+        return self.with_retries(lambda: self.call(method, request))
 
-    def repeated(self, attempt: Callable[[], R]) -> R:
-        """What the attempt returns, repeated while the server cannot be reached."""
+    def with_retries(self, attempt: Callable[[], R]) -> R:
+        """Return the result of `attempt`, which is retried while the server cannot be reached."""
         for pause in self._settings.retry_policy.calls.pauses():
             try:
                 return attempt()
@@ -51,14 +51,17 @@ class Calls:
     def follow(
         self, method: grpc.UnaryStreamMultiCallable[Q, M], cursor: Cursor[Q, M, T], timeout: float | None = None
     ) -> Iterator[T]:
-        """What the cursor takes from a stream, across broken connections, for `timeout` seconds at most."""
+        """Yield what the cursor takes from a stream, for at most `timeout` seconds.
+
+        The stream resumes when the connection breaks.
+        """
         deadline = Deadline(timeout)
 
-        def dial(request: Q) -> Stream[M]:
+        def open_stream(request: Q) -> Stream[M]:
             return method(request, timeout=deadline.left(), metadata=self._settings.metadata)
 
-        return follow(dial, cursor, self._settings.retry_policy, deadline)
+        return follow(open_stream, cursor, self._settings.retry_policy, deadline)
 
     def send(self, method: Sender[Q, R], messages: Iterator[Q]) -> R:
-        """Sends many messages for one answer; never repeated."""
+        """Send a client stream and return the response, without retries."""
         return send(method, messages, self._settings.metadata)

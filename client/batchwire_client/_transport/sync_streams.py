@@ -1,4 +1,4 @@
-"""Reads streams across broken connections."""
+"""Reads streams, and resumes them when the connection breaks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import grpc
 from batchwire_client._retries import RetryPolicy
 from batchwire_client._transport.cursors import Cursor
 from batchwire_client._transport.deadline import Deadline
-from batchwire_client._transport.errors import translated
+from batchwire_client._transport.errors import client_error
 from batchwire_client._transport.silence import SilenceGuard
 from batchwire_client.errors import BatchwireError, ServerUnavailable
 
@@ -22,23 +22,23 @@ T = TypeVar("T")
 
 
 class Stream(Protocol[M_co]):
-    """A call whose answer is many messages."""
+    """A call in flight whose response is a stream."""
 
     def __iter__(self) -> Iterator[M_co]:
-        """The messages."""
+        """Return the messages."""
 
     def cancel(self) -> object:
-        """Ends the call."""
+        """Cancel the call."""
 
 
 def follow(
-    dial: Callable[[Q], Stream[M]], cursor: Cursor[Q, M, T], retry_policy: RetryPolicy, deadline: Deadline
+    open_stream: Callable[[Q], Stream[M]], cursor: Cursor[Q, M, T], retry_policy: RetryPolicy, deadline: Deadline
 ) -> Iterator[T]:
-    """What the cursor takes from the stream; dials again where it broke, as long as patience lasts."""
+    """Yield what the cursor takes from the stream, and resume as the retry policy allows."""
     pauses = retry_policy.calls.pauses()
     while not cursor.complete():
         try:
-            for message in _messages(dial(cursor.request()), retry_policy.silence):
+            for message in _messages(open_stream(cursor.request()), retry_policy.silence):
                 pauses = retry_policy.streams.pauses()
                 item = cursor.take(message)
                 if item is not None:
@@ -47,9 +47,9 @@ def follow(
                     return
             if cursor.may_end():
                 return
-            broken: BatchwireError = ServerUnavailable("the stream ended before its time")
+            broken: BatchwireError = ServerUnavailable("the stream ended early")
         except grpc.RpcError as error:
-            broken = translated(error)
+            broken = client_error(error)
         except ServerUnavailable as error:
             broken = error
         pause = next(pauses, None)

@@ -1,4 +1,4 @@
-"""Sends streams whose messages come from the caller's own code."""
+"""Sends client streams."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Generic, Protocol, Self, TypeVar
 
 import grpc
 
-from batchwire_client._transport.errors import translated
+from batchwire_client._transport.errors import client_error
 from batchwire_client._transport.silence import Cancellable
 
 Q = TypeVar("Q")
@@ -18,24 +18,24 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Reply(Cancellable, Protocol[R_co]):
-    """The answer of a call in flight."""
+    """The response of a call in flight."""
 
     def result(self) -> R_co:
-        """Waits for the answer."""
+        """Wait for the response and return it."""
 
 
 class Sender(Protocol[Q_contra, R_co]):
-    """A method that takes many messages and gives one answer."""
+    """A client-streaming method."""
 
     def future(self, messages: Iterator[Q_contra], /, *, metadata: tuple[tuple[str, str | bytes], ...]) -> Reply[R_co]:
-        """Starts a call."""
+        """Start a call."""
 
 
 class _Feed(Generic[Q]):
-    """The messages as gRPC's thread takes them.
+    """The messages, as gRPC's own thread reads them.
 
-    An error of the source must reach the caller, and must not look like the end of the stream, which would commit half a file:
-    so it is kept and the call is cancelled.
+    An error of the source must reach the caller. It must not look like the end of the stream, which
+    would commit half a file. So the error is kept, and the call is cancelled.
     """
 
     def __init__(self, messages: Iterator[Q]) -> None:
@@ -58,7 +58,7 @@ class _Feed(Generic[Q]):
 
 
 def send(method: Sender[Q, R], messages: Iterator[Q], metadata: tuple[tuple[str, str | bytes], ...]) -> R:
-    """Sends all messages and returns the answer. An error that the source raises is raised here as it is."""
+    """Send all messages and return the response. Errors of the source are raised unchanged."""
     feed = _Feed(messages)
     call = method.future(feed, metadata=metadata)
     feed.call.set_result(call)
@@ -68,7 +68,7 @@ def send(method: Sender[Q, R], messages: Iterator[Q], metadata: tuple[tuple[str,
         if feed.error is not None:
             raise feed.error from None
         if isinstance(error, grpc.RpcError):
-            raise translated(error) from error
+            raise client_error(error) from error
         raise
     except BaseException:
         call.cancel()

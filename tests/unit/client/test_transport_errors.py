@@ -2,7 +2,7 @@ import grpc
 import pytest
 from batchwire import v1
 from batchwire_client import errors
-from batchwire_client._transport.errors import CODES, REASONS, UNANSWERED, reason_name, translated
+from batchwire_client._transport.errors import CODES, REASONS, UNANSWERED, client_error, reason_name
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 
@@ -24,7 +24,7 @@ def failure(
 
 @pytest.mark.parametrize("value", [value for value in v1.ErrorReason.values() if value])
 def test_every_reason_has_its_type(value: v1.ErrorReason.ValueType) -> None:
-    error = translated(failure(grpc.StatusCode.UNKNOWN, reason=reason_name(value)))
+    error = client_error(failure(grpc.StatusCode.UNKNOWN, reason=reason_name(value)))
     assert type(error) is REASONS[reason_name(value)]
     assert isinstance(error, errors.RequestError)
     assert (error.reason, error.param, str(error)) == (reason_name(value), "endpoint", "said")
@@ -36,27 +36,27 @@ def test_the_table_holds_no_reason_that_the_protocol_lacks() -> None:
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
 def test_every_code_has_its_type_when_the_reason_is_unknown(code: grpc.StatusCode) -> None:
-    error = translated(failure(code, reason="NEWER_THAN_THIS_LIBRARY"))
+    error = client_error(failure(code, reason="NEWER_THAN_THIS_LIBRARY"))
     assert type(error) is UNANSWERED.get(code, CODES.get(code, errors.ServerError))
     if isinstance(error, errors.RequestError):
         assert (error.code, error.reason) == (code, "NEWER_THAN_THIS_LIBRARY")
 
 
 def test_an_error_without_details_has_no_reason() -> None:
-    error = translated(grpc.aio.AioRpcError(grpc.StatusCode.NOT_FOUND, trailing_metadata=grpc.aio.Metadata()))
+    error = client_error(grpc.aio.AioRpcError(grpc.StatusCode.NOT_FOUND, trailing_metadata=grpc.aio.Metadata()))
     assert isinstance(error, errors.NotFound)
     assert (error.reason, error.param, str(error)) == ("", None, "NOT_FOUND")
 
 
 @pytest.mark.parametrize(("domain", "detail_code"), [("googleapis.com", None), ("batchwire.dev", 13)])
 def test_details_of_somebody_else_are_left_alone(domain: str, detail_code: int | None) -> None:
-    error = translated(failure(grpc.StatusCode.NOT_FOUND, reason="X", domain=domain, detail_code=detail_code))
+    error = client_error(failure(grpc.StatusCode.NOT_FOUND, reason="X", domain=domain, detail_code=detail_code))
     assert isinstance(error, errors.NotFound)
     assert error.reason == ""
 
 
 def test_a_dropped_stream_counts_as_unreachable() -> None:
-    error = translated(failure(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"))
+    error = client_error(failure(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"))
     assert isinstance(error, errors.ServerUnavailable)
 
 
