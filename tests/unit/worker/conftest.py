@@ -1,4 +1,4 @@
-"""The engine's world: store and blobs in memory."""
+"""The fixtures of the worker's tests: store and blobs in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batchwire_server.adapters.blobs.memory import MemoryBlobs
 
 from tests.ports.memory_harness import MemoryHarness
 from tests.ports.stores import StoreHarness
-from tests.unit.worker.world import Adapters
+from tests.unit.worker.environment import Environment
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def harness() -> StoreHarness:
 
 
 @pytest_asyncio.fixture
-async def world(harness: StoreHarness) -> AsyncIterator[Adapters]:
-    made = Adapters(harness, MemoryBlobs())
+async def env(harness: StoreHarness) -> AsyncIterator[Environment]:
+    made = Environment(harness, MemoryBlobs())
     yield made
     await made.close()

@@ -17,7 +17,7 @@ from batchwire_server.worker.model import ModelQueue
 from batchwire_server.worker.shard_run import ShardRun
 
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until
-from tests.unit.worker.world import QUICK, a_run, finished, number_of, queue_of
+from tests.unit.worker.environment import QUICK, a_run, finished, number_of, queue_of
 
 LONG = RetryPolicy(max_attempts=3, base_s=1000.0, cap_s=1000.0)
 

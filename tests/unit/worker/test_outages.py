@@ -9,7 +9,7 @@ from batchwire_server.core.scheduling.retry import RetryPolicy
 from batchwire_server.worker.lane import FIRST_LIMIT
 
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until
-from tests.unit.worker.world import a_run, queue_of
+from tests.unit.worker.environment import a_run, queue_of
 
 
 class TestRamp:

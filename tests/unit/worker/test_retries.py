@@ -10,7 +10,7 @@ from batchwire_server.core.scheduling.retry import RetryPolicy
 from batchwire_server.worker.lane import FIRST_LIMIT
 
 from tests.support.scripted_upstream import ScriptedUpstream, fine, until
-from tests.unit.worker.world import a_run, finished, number_of, queue_of
+from tests.unit.worker.environment import a_run, finished, number_of, queue_of
 
 LONG = RetryPolicy(max_attempts=3, base_s=1000.0, cap_s=1000.0)
 

@@ -16,7 +16,7 @@ from batchwire_server.core.scheduling.retry import RetryPolicy
 from batchwire_server.worker.shard_run import ShardRun
 
 from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream, fine, until
-from tests.unit.worker.world import Adapters, body, input_line, number_of
+from tests.unit.worker.environment import Environment, body, input_line, number_of
 
 S = BatchStatus
 
@@ -29,11 +29,11 @@ def numbers(entries: list[dict[str, object]]) -> list[int]:
     return [int(str(entry["custom_id"]).removeprefix("id-")) for entry in entries]
 
 
-async def test_a_batch_runs_from_its_creation_to_its_files(world: Adapters) -> None:
+async def test_a_batch_runs_from_its_creation_to_its_files(env: Environment) -> None:
     upstream = ScriptedUpstream()
-    world.start(world.worker([Route(upstream)]))
-    batch = await world.ended(await world.batch(data_of(700)))
-    output, errors = await world.files(batch)
+    env.start(env.worker([Route(upstream)]))
+    batch = await env.ended(await env.batch(data_of(700)))
+    output, errors = await env.files(batch)
     assert (batch.status, batch.total, batch.completed) == (S.COMPLETED, 700, 700)
     assert numbers(output) == list(range(1, 701))
     assert errors == []
@@ -42,29 +42,29 @@ async def test_a_batch_runs_from_its_creation_to_its_files(world: Adapters) -> N
     assert batch.created_at <= (batch.in_progress_at or 0) <= (batch.finalizing_at or 0) <= (batch.completed_at or 0)
 
 
-async def test_bodies_pass_through_byte_for_byte(world: Adapters) -> None:
+async def test_bodies_pass_through_byte_for_byte(env: Environment) -> None:
     bodies = [
         b'{"model":"m","n":1,"x":1e400,"y":0.10,"z":' + b"7" * 60 + b"}",
         '{ "model":"m", "n":2, "x":"\\u00fc ü \\ud83d\\ude00", "x":2 }'.encode(),
     ]
     data = b"".join(input_line(number).replace(body(number), bodies[number - 1]) for number in (1, 2))
     upstream = ScriptedUpstream()
-    world.start(world.worker([Route(upstream)]))
-    batch = await world.ended(await world.batch(data))
+    env.start(env.worker([Route(upstream)]))
+    batch = await env.ended(await env.batch(data))
     assert sorted(upstream.calls) == sorted(bodies)
-    file = await world.store.get_file("acme", str(batch.output_file_id))
+    file = await env.store.get_file("acme", str(batch.output_file_id))
     assert file
-    written = world.blobs.blobs[file.blob_key]
+    written = env.blobs.blobs[file.blob_key]
     assert all(b'"body":{"asked":%b,' % one in written for one in bodies)
 
 
-async def test_failures_go_to_the_error_file_with_the_upstreams_words(world: Adapters) -> None:
+async def test_failures_go_to_the_error_file_with_the_upstreams_words(env: Environment) -> None:
     async def picky(asked: bytes, nth: int) -> Reply | NoReply:
         return Reply(400, b'{"error":{"message":"no"}}') if number_of(asked) % 3 == 0 else await fine(asked, nth)
 
-    world.start(world.worker([Route(ScriptedUpstream(picky))]))
-    batch = await world.ended(await world.batch(data_of(30)))
-    output, errors = await world.files(batch)
+    env.start(env.worker([Route(ScriptedUpstream(picky))]))
+    batch = await env.ended(await env.batch(data_of(30)))
+    output, errors = await env.files(batch)
     assert batch.status is S.COMPLETED
     assert numbers(errors) == list(range(3, 31, 3))
     assert len(output) == 20
@@ -72,137 +72,137 @@ async def test_failures_go_to_the_error_file_with_the_upstreams_words(world: Ada
     assert all(entry["error"] is None for entry in errors)
 
 
-async def test_a_model_that_hangs_does_not_hold_up_another_of_the_same_batch(world: Adapters) -> None:
+async def test_a_model_that_hangs_does_not_hold_up_another_of_the_same_batch(env: Environment) -> None:
     stalled, quick = ScriptedUpstream(name="1", models=["m"]), ScriptedUpstream(name="2", models=["n"])
     stalled.open.clear()
-    world.start(world.worker([Route(stalled), Route(quick)]))
+    env.start(env.worker([Route(stalled), Route(quick)]))
     lines = b"".join(input_line(number, "mn"[number % 2]) for number in range(1, 1001))
-    batch = await world.batch(lines)
-    await world.wait_for(batch, lambda found: found.completed == 500)
+    batch = await env.batch(lines)
+    await env.wait_for(batch, lambda found: found.completed == 500)
     assert stalled.in_flight > 0
     stalled.open.set()
-    batch = await world.ended(batch)
-    output, _ = await world.files(batch)
+    batch = await env.ended(batch)
+    output, _ = await env.files(batch)
     assert numbers(output) == list(range(1, 1001))
 
 
-async def test_a_small_batch_of_one_tenant_ends_while_anothers_huge_one_runs(world: Adapters) -> None:
+async def test_a_small_batch_of_one_tenant_ends_while_anothers_huge_one_runs(env: Environment) -> None:
     async def slow(asked: bytes, nth: int) -> Reply | NoReply:
         await asyncio.sleep(0.01)
         return await fine(asked, nth)
 
-    world.start(world.worker([Route(ScriptedUpstream(slow), max_concurrency=4)]))
-    huge = await world.batch(data_of(4000), tenant="huge")
-    await world.wait_for(huge, lambda found: found.completed)
-    small = await world.ended(await world.batch(data_of(5), tenant="small"))
+    env.start(env.worker([Route(ScriptedUpstream(slow), max_concurrency=4)]))
+    huge = await env.batch(data_of(4000), tenant="huge")
+    await env.wait_for(huge, lambda found: found.completed)
+    small = await env.ended(await env.batch(data_of(5), tenant="small"))
     assert small.status is S.COMPLETED
-    assert (await world.see(huge)).status is S.IN_PROGRESS
-    await world.store.cancel_batch("huge", huge.id)
-    await world.files(await world.ended(huge))
+    assert (await env.see(huge)).status is S.IN_PROGRESS
+    await env.store.cancel_batch("huge", huge.id)
+    await env.files(await env.ended(huge))
 
 
-async def test_a_small_batch_does_not_wait_for_the_lines_that_were_claimed_for_another_tenant(world: Adapters) -> None:
+async def test_a_small_batch_does_not_wait_for_the_lines_that_were_claimed_for_another_tenant(env: Environment) -> None:
     upstream = ScriptedUpstream()
     upstream.open.clear()
-    worker = world.worker([Route(upstream, max_concurrency=4)])
-    world.start(worker)
-    huge = await world.batch(data_of(500), tenant="huge")
+    worker = env.worker([Route(upstream, max_concurrency=4)])
+    env.start(worker)
+    huge = await env.batch(data_of(500), tenant="huge")
     await until(lambda: upstream.in_flight == 4)
-    small = await world.batch(data_of(5), tenant="small")
-    await world.wait_for(small, lambda found: found.status is S.IN_PROGRESS)
-    await until(lambda: {run.batch.tenant for run in runs_of(world)} == {"huge", "small"})
+    small = await env.batch(data_of(5), tenant="small")
+    await env.wait_for(small, lambda found: found.status is S.IN_PROGRESS)
+    await until(lambda: {run.batch.tenant for run in runs_of(env)} == {"huge", "small"})
     upstream.open.set()
     for batch in (small, huge):
-        await world.files(await world.ended(batch))
+        await env.files(await env.ended(batch))
 
 
 class TestEndingEarly:
-    async def test_a_cancel_lets_calls_in_flight_finish_and_starts_no_more(self, world: Adapters) -> None:
+    async def test_a_cancel_lets_calls_in_flight_finish_and_starts_no_more(self, env: Environment) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
-        world.start(world.worker([Route(upstream, max_concurrency=4)]))
-        batch = await world.batch(data_of(100))
+        env.start(env.worker([Route(upstream, max_concurrency=4)]))
+        batch = await env.batch(data_of(100))
         await until(lambda: upstream.in_flight == 4)
-        await world.store.cancel_batch("acme", batch.id)
-        await until(lambda: any(run.stopped for run in runs_of(world)))
+        await env.store.cancel_batch("acme", batch.id)
+        await until(lambda: any(run.stopped for run in runs_of(env)))
         upstream.open.set()
-        batch = await world.ended(batch)
-        output, errors = await world.files(batch)
+        batch = await env.ended(batch)
+        output, errors = await env.files(batch)
         assert batch.status is S.CANCELLED
         assert (len(output), len(errors), len(upstream.calls)) == (4, 96, 4)
         assert {entry["error"]["code"] for entry in errors} == {"batch_cancelled"}
 
-    async def test_calls_in_flight_are_cut_off_after_the_grace_of_a_cancel(self, world: Adapters) -> None:
+    async def test_calls_in_flight_are_cut_off_after_the_grace_of_a_cancel(self, env: Environment) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
-        world.start(world.worker([Route(upstream, max_concurrency=4)], cancel_grace=0.05))
-        batch = await world.batch(data_of(10))
+        env.start(env.worker([Route(upstream, max_concurrency=4)], cancel_grace=0.05))
+        batch = await env.batch(data_of(10))
         await until(lambda: upstream.in_flight == 4)
-        await world.store.cancel_batch("acme", batch.id)
-        batch = await world.ended(batch)
-        output, errors = await world.files(batch)
+        await env.store.cancel_batch("acme", batch.id)
+        batch = await env.ended(batch)
+        output, errors = await env.files(batch)
         assert (batch.status, len(output), len(errors), upstream.cut) == (S.CANCELLED, 0, 10, 4)
 
-    async def test_at_the_deadline_calls_are_cut_off_and_what_is_done_is_kept(self, world: Adapters) -> None:
+    async def test_at_the_deadline_calls_are_cut_off_and_what_is_done_is_kept(self, env: Environment) -> None:
         async def half(asked: bytes, nth: int) -> Reply | NoReply:
             if number_of(asked) > 5:
                 await asyncio.Event().wait()
             return await fine(asked, nth)
 
-        world.start(world.worker([Route(ScriptedUpstream(half))]))
-        batch = await world.ended(await world.batch(data_of(10), window_seconds=2, completion_window="2s"))
-        output, errors = await world.files(batch)
+        env.start(env.worker([Route(ScriptedUpstream(half))]))
+        batch = await env.ended(await env.batch(data_of(10), window_seconds=2, completion_window="2s"))
+        output, errors = await env.files(batch)
         assert batch.status is S.EXPIRED
         assert numbers(output) == [1, 2, 3, 4, 5]
         assert {entry["error"]["code"] for entry in errors} == {"batch_expired"}
 
 
-def runs_of(world: Adapters) -> list[ShardRun]:
-    return [run for worker in world.workers for run in worker._runner.runs.values()]
+def runs_of(env: Environment) -> list[ShardRun]:
+    return [run for worker in env.workers for run in worker._runner.runs.values()]
 
 
 class TestStopping:
-    async def test_a_worker_that_is_stopped_gives_all_back_and_another_goes_on(self, world: Adapters) -> None:
+    async def test_a_worker_that_is_stopped_gives_all_back_and_another_goes_on(self, env: Environment) -> None:
         async def slow(asked: bytes, nth: int) -> Reply | NoReply:
             await asyncio.sleep(0.005)
             return await fine(asked, nth)
 
         upstream = ScriptedUpstream(slow)
-        stop, running = world.start(world.worker([Route(upstream, max_concurrency=4)]), grace=5.0)
-        batch = await world.batch(data_of(400))
-        await world.wait_for(batch, lambda found: found.completed > 20)
+        stop, running = env.start(env.worker([Route(upstream, max_concurrency=4)]), grace=5.0)
+        batch = await env.batch(data_of(400))
+        await env.wait_for(batch, lambda found: found.completed > 20)
         stop.set()
         await running
-        assert await world.store.held("w1") == []
-        assert (await world.see(batch)).status is S.IN_PROGRESS
-        world.start(world.worker([Route(upstream)], "w2"))
-        output, _ = await world.files(await world.ended(batch))
+        assert await env.store.held("w1") == []
+        assert (await env.see(batch)).status is S.IN_PROGRESS
+        env.start(env.worker([Route(upstream)], "w2"))
+        output, _ = await env.files(await env.ended(batch))
         assert numbers(output) == list(range(1, 401))
         assert set(upstream.times.values()) == {1}, "a clean stop repeats no call"
 
-    async def test_lines_that_were_cut_off_by_a_stop_are_run_by_the_next_worker(self, world: Adapters) -> None:
+    async def test_lines_that_were_cut_off_by_a_stop_are_run_by_the_next_worker(self, env: Environment) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
-        stop, running = world.start(world.worker([Route(upstream)]), grace=0.05)
-        batch = await world.batch(data_of(6))
+        stop, running = env.start(env.worker([Route(upstream)]), grace=0.05)
+        batch = await env.batch(data_of(6))
         await until(lambda: upstream.in_flight == 6)
         stop.set()
         await running
         upstream.open.set()
-        world.start(world.worker([Route(upstream)], "w2"))
-        batch = await world.ended(batch)
-        output, errors = await world.files(batch)
+        env.start(env.worker([Route(upstream)], "w2"))
+        batch = await env.ended(batch)
+        output, errors = await env.files(batch)
         assert (batch.status, numbers(output), errors) == (S.COMPLETED, [1, 2, 3, 4, 5, 6], [])
 
-    async def test_a_worker_that_comes_back_takes_up_what_its_name_held(self, world: Adapters) -> None:
-        batch = await world.batch(data_of(5))
-        await world.harness.claim_one(TaskKind.VALIDATE, "w1")
-        world.start(world.worker([Route(ScriptedUpstream())]))
-        assert (await world.ended(batch)).status is S.COMPLETED
+    async def test_a_worker_that_comes_back_takes_up_what_its_name_held(self, env: Environment) -> None:
+        batch = await env.batch(data_of(5))
+        await env.harness.claim_one(TaskKind.VALIDATE, "w1")
+        env.start(env.worker([Route(ScriptedUpstream())]))
+        assert (await env.ended(batch)).status is S.COMPLETED
 
 
 class TestTakingOver:
-    async def test_the_lines_that_a_dead_worker_recorded_are_not_run_again(self, world: Adapters) -> None:
+    async def test_the_lines_that_a_dead_worker_recorded_are_not_run_again(self, env: Environment) -> None:
         first = ScriptedUpstream()
 
         async def half(asked: bytes, nth: int) -> Reply | NoReply:
@@ -211,82 +211,82 @@ class TestTakingOver:
             return await fine(asked, nth)
 
         first.answer = half
-        _, running = world.start(world.worker([Route(first)]))
-        batch = await world.batch(data_of(100))
-        await world.wait_for(batch, lambda found: found.completed == 50)
+        _, running = env.start(env.worker([Route(first)]))
+        batch = await env.batch(data_of(100))
+        await env.wait_for(batch, lambda found: found.completed == 50)
         running.cancel()  # as if it were killed: it gives nothing back
         await asyncio.gather(running, return_exceptions=True)
-        world.forget(running)
-        await world.harness.advance(1000)
+        env.forget(running)
+        await env.harness.advance(1000)
         second = ScriptedUpstream()
-        world.start(world.worker([Route(second)], "w2"))
-        output, _ = await world.files(await world.ended(batch))
+        env.start(env.worker([Route(second)], "w2"))
+        output, _ = await env.files(await env.ended(batch))
         assert numbers(output) == list(range(1, 101))
         assert sorted(map(number_of, second.calls)) == list(range(51, 101))
 
     async def test_a_worker_whose_shard_was_taken_over_stops_its_calls_and_records_nothing(
-        self, world: Adapters
+        self, env: Environment
     ) -> None:
         hung, quick = ScriptedUpstream(), ScriptedUpstream()
         hung.open.clear()
-        _, running = world.start(world.worker([Route(hung, max_concurrency=2)]))
-        batch = await world.batch(data_of(5))
+        _, running = env.start(env.worker([Route(hung, max_concurrency=2)]))
+        batch = await env.batch(data_of(5))
         await until(lambda: hung.in_flight == 2)
-        await world.harness.advance(1000)
-        (taken,) = await world.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=30.0))
+        await env.harness.advance(1000)
+        (taken,) = await env.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=30.0))
         await until(lambda: hung.cut == 2)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        world.forget(running)
-        await world.store.release(taken)
-        world.start(world.worker([Route(quick)], "w2"))
-        batch = await world.ended(batch)
-        output, _ = await world.files(batch)
+        env.forget(running)
+        await env.store.release(taken)
+        env.start(env.worker([Route(quick)], "w2"))
+        batch = await env.ended(batch)
+        output, _ = await env.files(batch)
         assert numbers(output) == [1, 2, 3, 4, 5]
         assert (len(hung.calls), len(quick.calls)) == (2, 5)
 
-    async def test_a_leap_of_the_clock_takes_no_shard_from_who_works_on_it(self, world: Adapters) -> None:
+    async def test_a_leap_of_the_clock_takes_no_shard_from_who_works_on_it(self, env: Environment) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
-        world.start(world.worker([Route(upstream)]))
-        batch = await world.batch(data_of(5))
+        env.start(env.worker([Route(upstream)]))
+        batch = await env.batch(data_of(5))
         await until(lambda: upstream.in_flight == 5)
-        await world.harness.advance(1000)
-        leapt = await world.store.renew("nobody", 1.0)
-        (held,) = [held for held in await world.store.held("w1") if held.batch_status]
+        await env.harness.advance(1000)
+        leapt = await env.store.renew("nobody", 1.0)
+        (held,) = [held for held in await env.store.held("w1") if held.batch_status]
         async with asyncio.timeout(PATIENCE_S):
-            while await world.harness.lease_end(held) <= leapt:  # noqa: ASYNC110 - until its holder renews it
+            while await env.harness.lease_end(held) <= leapt:  # noqa: ASYNC110 - until its holder renews it
                 await asyncio.sleep(0.01)
         upstream.open.set()
-        assert (await world.ended(batch)).completed == 5
+        assert (await env.ended(batch)).completed == 5
         assert sorted(map(number_of, upstream.calls)) == [1, 2, 3, 4, 5]
 
-    async def test_workers_that_join_at_once_take_no_more_than_the_upstream_bears(self, world: Adapters) -> None:
+    async def test_workers_that_join_at_once_take_no_more_than_the_upstream_bears(self, env: Environment) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         for number in range(4):
-            world.start(world.worker([Route(upstream, max_concurrency=8)], f"w{number}"))
-        await world.batch(data_of(3000))
+            env.start(env.worker([Route(upstream, max_concurrency=8)], f"w{number}"))
+        await env.batch(data_of(3000))
         await until(lambda: upstream.in_flight == 8)
         await asyncio.sleep(0.5)  # there would be time for more
         assert upstream.most_in_flight == 8
 
-    async def test_without_the_store_a_worker_stops_its_calls_before_its_leases_end(self, world: Adapters) -> None:
-        queue = Unreachable(world)
+    async def test_without_the_store_a_worker_stops_its_calls_before_its_leases_end(self, env: Environment) -> None:
+        queue = Unreachable(env)
         upstream = ScriptedUpstream()
         upstream.open.clear()
-        world.start(world.worker([Route(upstream)], ttl=2.0, beat=0.5, queue=queue))
-        batch = await world.batch(data_of(5))
+        env.start(env.worker([Route(upstream)], ttl=2.0, beat=0.5, queue=queue))
+        batch = await env.batch(data_of(5))
         await until(lambda: upstream.in_flight == 5)
         queue.reachable = False
         await until(lambda: upstream.cut == 5)
-        assert await world.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=30.0)) == []
+        assert await env.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=30.0)) == []
         upstream.open.set()
         queue.reachable = True
-        assert (await world.ended(batch)).completed == 5
+        assert (await env.ended(batch)).completed == 5
 
-    async def test_what_has_finished_while_the_store_was_away_is_kept(self, world: Adapters) -> None:
-        queue = Unreachable(world)
+    async def test_what_has_finished_while_the_store_was_away_is_kept(self, env: Environment) -> None:
+        queue = Unreachable(env)
         upstream = ScriptedUpstream()
 
         async def last_hangs(asked: bytes, nth: int) -> Reply | NoReply:
@@ -296,19 +296,19 @@ class TestTakingOver:
             return await fine(asked, nth)
 
         upstream.answer = last_hangs
-        world.start(world.worker([Route(upstream)], ttl=2.0, beat=0.5, queue=queue))
-        batch = await world.batch(data_of(5))
+        env.start(env.worker([Route(upstream)], ttl=2.0, beat=0.5, queue=queue))
+        batch = await env.batch(data_of(5))
         await until(lambda: upstream.cut == 1)
         queue.reachable = True
-        assert (await world.ended(batch)).completed == 5
+        assert (await env.ended(batch)).completed == 5
         assert sorted(map(number_of, upstream.calls)) == [1, 2, 3, 4, 5, 5]
 
 
 class Unreachable:
     """A queue that is out of reach at times."""
 
-    def __init__(self, world: Adapters) -> None:
-        self._store = world.store
+    def __init__(self, env: Environment) -> None:
+        self._store = env.store
         self.reachable = True
 
     def __getattr__(self, name: str) -> object:
@@ -318,8 +318,8 @@ class Unreachable:
 
 
 class TestGivingBack:
-    async def test_a_handler_that_fails_is_tried_again(self, world: Adapters, monkeypatch: pytest.MonkeyPatch) -> None:
-        worker = world.worker([Route(ScriptedUpstream())])
+    async def test_a_handler_that_fails_is_tried_again(self, env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+        worker = env.worker([Route(ScriptedUpstream())])
         validate = worker._handlers[TaskKind.VALIDATE]
         failures = 2
 
@@ -332,42 +332,42 @@ class TestGivingBack:
 
         monkeypatch.setattr(worker, "_handlers", {**worker._handlers, TaskKind.VALIDATE: flaky})
         monkeypatch.setattr("batchwire_server.worker.worker.FAILURE_DELAY_S", 0.01)
-        world.start(worker)
-        assert (await world.ended(await world.batch(data_of(3)))).status is S.COMPLETED
+        env.start(worker)
+        assert (await env.ended(await env.batch(data_of(3)))).status is S.COMPLETED
 
     async def test_a_batch_waits_while_no_upstream_tells_its_models(
-        self, world: Adapters, monkeypatch: pytest.MonkeyPatch
+        self, env: Environment, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("batchwire_server.worker.worker.UNKNOWN_MODELS_DELAY_S", 0.02)
         monkeypatch.setattr("batchwire_server.worker.handlers.validate.FRESH_S", -1.0)
         upstream = ScriptedUpstream(models=None)
-        worker = world.worker([Route(upstream)])
-        world.start(worker)
-        batch = await world.batch(data_of(3))
+        worker = env.worker([Route(upstream)])
+        env.start(worker)
+        batch = await env.batch(data_of(3))
         await until(lambda: upstream.asked >= 3)
-        assert (await world.see(batch)).status is S.VALIDATING
+        assert (await env.see(batch)).status is S.VALIDATING
         upstream.served = ["m"]
-        await world.wait_for(batch, lambda found: found.status is not S.VALIDATING)
+        await env.wait_for(batch, lambda found: found.status is not S.VALIDATING)
 
-    async def test_one_worker_does_not_take_in_every_shard_while_its_upstream_is_busy(self, world: Adapters) -> None:
+    async def test_one_worker_does_not_take_in_every_shard_while_its_upstream_is_busy(self, env: Environment) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
-        world.start(world.worker([Route(upstream, max_concurrency=4)], policy=RetryPolicy(3, 0.01, 0.01)))
-        batch = await world.batch(data_of(5000))
+        env.start(env.worker([Route(upstream, max_concurrency=4)], policy=RetryPolicy(3, 0.01, 0.01)))
+        batch = await env.batch(data_of(5000))
         await until(lambda: upstream.in_flight == 4)
-        assert 1 <= len(await world.store.held("w1")) <= 4
-        await world.store.cancel_batch("acme", batch.id)
+        assert 1 <= len(await env.store.held("w1")) <= 4
+        await env.store.cancel_batch("acme", batch.id)
         upstream.open.set()
-        await world.ended(batch)
+        await env.ended(batch)
 
 
-async def test_two_workers_share_a_batch_and_every_line_is_called_once(world: Adapters) -> None:
+async def test_two_workers_share_a_batch_and_every_line_is_called_once(env: Environment) -> None:
     first, second = ScriptedUpstream(), ScriptedUpstream()
     for upstream, name in ((first, "w1"), (second, "w2")):
-        world.start(world.worker([Route(upstream, max_concurrency=2)], name))
-    batches: Collection[Batch] = [await world.batch(data_of(600)) for _ in range(3)]
+        env.start(env.worker([Route(upstream, max_concurrency=2)], name))
+    batches: Collection[Batch] = [await env.batch(data_of(600)) for _ in range(3)]
     for batch in batches:
-        output, _ = await world.files(await world.ended(batch))
+        output, _ = await env.files(await env.ended(batch))
         assert numbers(output) == list(range(1, 601))
     calls = Counter(first.calls) + Counter(second.calls)
     assert set(calls.values()) == {3}

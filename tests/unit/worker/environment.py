@@ -1,4 +1,4 @@
-"""What the engine's tests share: lines, runs, and a world in which workers work."""
+"""What the tests of the worker share: lines, runs, and an environment in which workers run."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def a_run(
     return run, run.add_lines((number, input_line(number)) for number in numbers)
 
 
-class Adapters:
+class Environment:
     """Workers, and all that they work on."""
 
     def __init__(self, harness: StoreHarness, blobs: MemoryBlobs) -> None:

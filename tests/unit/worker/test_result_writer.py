@@ -17,7 +17,7 @@ from batchwire_server.worker.shard_run import LineCall, ShardRun
 
 from tests.ports.stores import StoreHarness, shards
 from tests.support.scripted_upstream import until
-from tests.unit.worker.world import input_line
+from tests.unit.worker.environment import input_line
 
 NEVER = 3600.0
 

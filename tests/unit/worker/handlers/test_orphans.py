@@ -1,0 +1,113 @@
+"""Orphans: bytes that no row refers to go, once they are old; what a row refers to, or soon will, stays."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from batchwire_server.core import blob_keys, ids
+from batchwire_server.core.ports import ClaimRequest, ShardReport
+from batchwire_server.core.records import TaskKind, UploadPart
+from batchwire_server.worker.handlers.orphans import Orphans
+
+from tests.ports.stores import TTL, a_batch, a_file, an_upload, segment
+from tests.unit.worker.environment import Environment
+from tests.unit.worker.handlers.test_sweep import sweep
+
+DAY = 86400.0
+ORPHANS = [
+    blob_keys.file_key(ids.file_id()),
+    blob_keys.part_key(ids.upload_id(), ids.part_id()),
+    blob_keys.segment_key(ids.batch_id(), 17, 2, 0),
+]
+
+
+async def look(env: Environment, interval: float = 3600.0) -> None:
+    task = await env.harness.claim_one(TaskKind.ORPHANS)
+    await Orphans(env.store, env.store, env.blobs, interval=interval, age=DAY)(task)
+
+
+async def store(env: Environment, *keys: str, age: float = DAY + 60) -> None:
+    """Stores blobs some seconds ago."""
+    for key in keys:
+        await env.blobs.put(key, b"x")
+        env.blobs.stored_at[key] -= age
+
+
+async def test_bytes_without_a_row_go_once_they_are_old(env: Environment, caplog: pytest.LogCaptureFixture) -> None:
+    young = [blob_keys.file_key(ids.file_id()), blob_keys.segment_key(ids.batch_id(), 1, 1, 0)]
+    await store(env, *ORPHANS)
+    await store(env, *young, age=DAY - 60)
+    with caplog.at_level(logging.INFO):
+        await look(env)
+    assert sorted(env.blobs.blobs) == sorted(young)
+    assert "1 blobs below segments had no row" in caplog.text
+
+
+async def test_a_file_whose_row_is_just_being_written_stays(env: Environment) -> None:
+    file = a_file()
+    await env.blobs.put(file.blob_key, b"x")
+    await look(env)
+    await env.store.add_file(file, None)
+    assert await env.blobs.read(file.blob_key, 0, 9) == b"x"
+
+
+async def test_what_files_and_uploads_have_stays(env: Environment) -> None:
+    file = await env.store.add_file(a_file(), None)
+    upload = await env.store.add_upload(an_upload(), 60)
+    part = UploadPart(ids.part_id(), upload.id, 1, blob_keys.part_key(upload.id, f"part_{'0' * 24}"))
+    await env.store.add_part(part)
+    await store(env, file.blob_key, part.blob_key, *ORPHANS)
+    await look(env)
+    assert sorted(env.blobs.blobs) == sorted([file.blob_key, part.blob_key])
+
+
+async def test_the_input_of_a_running_batch_stays_though_its_file_is_deleted(env: Environment) -> None:
+    file = await env.store.add_file(a_file(), None)
+    await env.harness.start_batch(a_batch(input_key=file.blob_key))
+    await store(env, file.blob_key)
+    await env.store.delete_file("acme", file.id)
+    await sweep(env)
+    await look(env)
+    assert list(env.blobs.blobs) == [file.blob_key]
+
+
+async def test_segments_of_a_running_batch_stay_and_those_that_were_never_recorded_go(env: Environment) -> None:
+    await env.harness.start_batch()
+    task = await env.harness.claim_one(TaskKind.RUN)
+    recorded, lost = segment(task), segment(task, 1)
+    await env.store.record([ShardReport(task, recorded, done=False)])
+    await store(env, recorded.blob_key, lost.blob_key)
+    await look(env)
+    assert list(env.blobs.blobs) == [recorded.blob_key]
+
+
+async def test_what_is_not_named_as_ours_is_never_touched(env: Environment) -> None:
+    foreign = ["files/holiday.jpg", "segments/b1/1", "elsewhere/x", f"{blob_keys.file_key(ids.file_id())}/more"]
+    await store(env, *foreign)
+    await look(env)
+    assert sorted(env.blobs.blobs) == sorted(foreign)
+
+
+async def test_the_next_look_waits_for_its_time(env: Environment) -> None:
+    await look(env)
+    assert await env.store.claim(ClaimRequest("w1", [TaskKind.ORPHANS], ttl_s=TTL)) == []
+    await env.harness.advance(3601)
+    await look(env)
+
+
+async def test_an_interval_of_0_looks_never(env: Environment) -> None:
+    await store(env, *ORPHANS)
+    await look(env, interval=0)
+    assert sorted(env.blobs.blobs) == sorted(ORPHANS)
+    assert await env.store.claim(ClaimRequest("w1", [TaskKind.ORPHANS], ttl_s=TTL)) == []
+
+
+async def test_a_clock_of_this_machine_that_is_ahead_makes_nothing_old(
+    env: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store(env, *ORPHANS, age=0)
+    task = await env.harness.claim_one(TaskKind.ORPHANS)
+    monkeypatch.setattr("time.time", lambda: task.claimed_at / 1000 + 10 * DAY)
+    await Orphans(env.store, env.store, env.blobs, interval=3600, age=DAY)(task)
+    assert sorted(env.blobs.blobs) == sorted(ORPHANS)

@@ -1,0 +1,79 @@
+"""Sweeping: what nothing needs any more goes, bytes first."""
+
+from __future__ import annotations
+
+from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.ports import ClaimRequest
+from batchwire_server.core.records import TaskKind
+from batchwire_server.worker.handlers.sweep import STEP, UPLOAD_LIFETIME_S, Sweeper
+
+from tests.ports.stores import TTL, a_file, an_upload
+from tests.unit.worker.environment import Environment
+
+
+async def sweep(env: Environment, interval: float = 3600.0, batch_lifetime: int = 0) -> None:
+    task = await env.harness.claim_one(TaskKind.SWEEP)
+    sweeper = Sweeper(
+        env.store, env.store, env.blobs, interval=interval, result_lifetime=0, batch_lifetime=batch_lifetime
+    )
+    await sweeper(task)
+
+
+async def deleted_files(env: Environment, count: int) -> None:
+    for _ in range(count):
+        file = await env.store.add_file(a_file(), None)
+        await env.blobs.put(file.blob_key, b"x")
+        await env.store.delete_file("acme", file.id)
+
+
+async def test_deleted_files_lose_their_bytes_and_their_rows(env: Environment) -> None:
+    await deleted_files(env, 3)
+    kept = await env.store.add_file(a_file(), None)
+    await env.blobs.put(kept.blob_key, b"x")
+    await sweep(env)
+    assert list(env.blobs.blobs) == [kept.blob_key]
+    assert (await env.store.garbage(9, 0)).files == {}
+
+
+async def test_the_next_sweep_waits_for_its_time(env: Environment) -> None:
+    await sweep(env)
+    assert await env.store.claim(ClaimRequest("w1", [TaskKind.SWEEP], ttl_s=TTL)) == []
+    await env.harness.advance(3601)
+    await sweep(env)
+
+
+async def test_while_there_is_more_the_next_step_follows_at_once(env: Environment) -> None:
+    await deleted_files(env, STEP + 1)
+    await sweep(env)
+    assert len(env.blobs.blobs) == 1
+    await sweep(env)
+    assert env.blobs.blobs == {}
+
+
+async def test_uploads_past_their_time_go_a_day_later(env: Environment) -> None:
+    upload = await env.store.add_upload(an_upload(), 60)
+    await env.harness.advance(60 + UPLOAD_LIFETIME_S - 60)
+    await sweep(env, interval=0.0)
+    assert await env.store.get_upload("acme", upload.id) is not None
+    await env.harness.advance(61)
+    await sweep(env)
+    assert await env.store.get_upload("acme", upload.id) is None
+
+
+async def test_ended_batches_go_after_their_lifetime_and_running_ones_stay(env: Environment) -> None:
+    running = await env.harness.start_batch()
+    ended, _ = await env.harness.batch_in(BatchStatus.FAILED)
+    await env.harness.advance(61)
+    await sweep(env, interval=0.0)
+    assert await env.harness.status(ended) is BatchStatus.FAILED, "by default, they are kept for ever"
+    await sweep(env, batch_lifetime=60)
+    assert await env.store.get_batch("acme", ended.id) is None
+    assert await env.harness.status(running) is BatchStatus.IN_PROGRESS
+
+
+async def test_while_there_are_more_rows_to_go_the_next_step_follows_at_once(env: Environment) -> None:
+    uploads = [await env.store.add_upload(an_upload(), 60) for _ in range(STEP + 1)]
+    await env.harness.advance(10 * UPLOAD_LIFETIME_S)
+    await sweep(env)
+    await sweep(env)
+    assert [await env.store.get_upload("acme", upload.id) for upload in uploads] == [None] * len(uploads)
