@@ -1,4 +1,4 @@
-"""The gateway as its callers meet it: a real gRPC server behind, a real HTTP server in front."""
+"""The gateway with a real HTTP server in front and a real gRPC server behind."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.unit.gateway.fake_api import FakeApi
 
 class _Uvicorn(uvicorn.Server):
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # pytest keeps its own
+    def capture_signals(self) -> Iterator[None]:  # signals are pytest's
         yield
 
 
 @dataclass
 class RunningGateway:
-    """Everything a test needs of a running gateway."""
+    """A running gateway, its HTTP client, and the fake api behind it."""
 
     api: FakeApi
     health: Any
@@ -41,8 +41,8 @@ class RunningGateway:
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    """Wait for a condition; the test's own timeout bounds it."""
-    while not condition():  # noqa: ASYNC110 - what is waited for is anything that a test can see
+    """Wait for a condition, until the test's timeout."""
+    while not condition():  # noqa: ASYNC110 - the condition may be anything
         await asyncio.sleep(0.005)
 
 
@@ -79,7 +79,7 @@ async def gateway() -> AsyncIterator[RunningGateway]:
 
 @pytest_asyncio.fixture
 async def small_gateway() -> AsyncIterator[RunningGateway]:
-    """A gateway with narrow limits."""
+    """Run a gateway with small limits."""
     async with run_gateway(GatewayOptions(max_json_bytes=1000, max_drain_bytes=100_000)) as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""A small api in memory, behind a real gRPC server: what the gateway talks to in these tests."""
+"""A fake api in memory, served by a real gRPC server."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from google.rpc.status_pb2 import Status
 
 NOW = Timestamp(seconds=1_700_000_000)
 LATER = Timestamp(seconds=1_702_592_000)
-PIECE = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
 @dataclass
 class Failure:
-    """How a method is to fail."""
+    """An error that a method returns."""
 
     code: grpc.StatusCode
     message: str
@@ -32,7 +32,7 @@ class Failure:
 
 
 async def abort(context: Any, failure: Failure) -> NoReturn:
-    """End a call as the api does: with an ErrorInfo when there is a reason."""
+    """End a call as the api does, with an ErrorInfo if there is a reason."""
     trailing: tuple[tuple[str, bytes], ...] = ()
     if failure.reason or failure.metadata:
         info = ErrorInfo(reason=failure.reason, domain="batchwire.dev", metadata=dict(failure.metadata))
@@ -46,7 +46,7 @@ async def abort(context: Any, failure: Failure) -> NoReturn:
 
 @dataclass
 class Upload:
-    """One UploadFile or AddUploadPart as the api saw it."""
+    """One call of UploadFile or AddUploadPart as the api received it."""
 
     spec: v1.UploadFileSpec = field(default_factory=v1.UploadFileSpec)
     upload_id: str = ""
@@ -61,7 +61,7 @@ class FakeApi(
     v1.BatchServiceServicer,
     v1.ModelServiceServicer,
 ):
-    """Keeps what it is sent, fails where it is told to."""
+    """Stores what it receives, and returns the errors in `failures`."""
 
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}
@@ -142,7 +142,8 @@ class FakeApi(
                     upload.outcome = "refused"
                     invalid = grpc.StatusCode.INVALID_ARGUMENT
                     await abort(context, Failure(invalid, "File is too large.", "FILE_TOO_LARGE"))
-            # grpc.aio shows a cancelled stream as an ended one before it cancels the handler; storing takes the moment between.
+            # grpc.aio ends a cancelled stream before it cancels the handler. A real api is storing
+            # the upload in between.
             await asyncio.sleep(0.05)
         except asyncio.CancelledError:
             upload.outcome = "cancelled"
@@ -186,8 +187,8 @@ class FakeApi(
         end = request.offset + request.limit if request.HasField("limit") else file.bytes
         content = self.contents[file.id][request.offset : end]
         try:
-            for at in range(0, len(content), PIECE):
-                yield v1.DownloadFileResponse(data=content[at : at + PIECE])
+            for at in range(0, len(content), CHUNK_BYTES):
+                yield v1.DownloadFileResponse(data=content[at : at + CHUNK_BYTES])
             if "after content" in self.failures:
                 await abort(context, self.failures["after content"])
         except (asyncio.CancelledError, GeneratorExit):
@@ -299,7 +300,7 @@ class FakeApi(
 
 
 def _webhooks_of(api: FakeApi) -> Any:
-    """Returns a WebhookService that only answers with nothing, or fails as the api is told to."""
+    """Return a WebhookService with empty replies, or with the api's failures."""
 
     def answering(response: type[Message]) -> Any:
         async def method(_self: Any, request: Message, context: Any) -> Message:

@@ -1,4 +1,4 @@
-"""Programs that are no Python client of ours: curl, requests, and fetch in Node."""
+"""Foreign HTTP clients: curl, requests, and fetch in Node."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ async def _run(command: tuple[str, ...], stdin: bytes) -> tuple[int, Any]:
 
 
 async def curl(*arguments: str, stdin: bytes = b"") -> tuple[int, Any]:
-    """Run curl; its exit code and the JSON that it printed."""
+    """Run curl. Return its exit code and the JSON that it printed."""
     return await _run(("curl", "--silent", "--show-error", "--max-time", "30", *arguments), stdin)
 
 
 async def node(script: str, *arguments: str) -> Any:
-    """Run a script in Node, with its arguments in `process.argv` from 1 on; the JSON that it printed."""
+    """Run a script in Node, and return the JSON that it printed.
+
+    Its arguments are in `process.argv` from 1 on.
+    """
     code, printed = await _run(("node", "-e", script, *arguments), b"")
     assert code == 0, printed
     return printed

@@ -1,4 +1,4 @@
-"""Azure's dialect: /openai/files and /openai/batches, with any api-version and the key in `api-key`."""
+"""Azure's dialect: /openai/files and /openai/batches, any api-version, the key in `api-key`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INPUT = b'{"custom_id": "1", "body": {"model": "m"}}\n'
 
 
 @pytest.mark.parametrize("strict", [False, True])
-async def test_its_own_client_goes_round(gateway: RunningGateway, strict: bool) -> None:
+async def test_azure_sdk_uploads_creates_cancels_and_deletes(gateway: RunningGateway, strict: bool) -> None:
     async with openai.AsyncAzureOpenAI(
         azure_endpoint=gateway.url,
         api_key="k",
@@ -34,7 +34,7 @@ async def test_its_own_client_goes_round(gateway: RunningGateway, strict: bool) 
 
 
 @pytest.mark.parametrize("endpoint", ["/chat/completions", "/v1/chat/completions"])
-async def test_an_endpoint_has_two_spellings_and_lines_need_none(gateway: RunningGateway, endpoint: str) -> None:
+async def test_endpoint_gains_v1_and_lines_may_lack_targets(gateway: RunningGateway, endpoint: str) -> None:
     gateway.api.store(INPUT)
     body = {"input_file_id": "file-0", "endpoint": endpoint, "completion_window": "24h"}
     batch = (await gateway.http.post("/openai/batches?api-version=x", json=body)).json()
@@ -45,7 +45,7 @@ async def test_an_endpoint_has_two_spellings_and_lines_need_none(gateway: Runnin
 
 
 @pytest.mark.parametrize("endpoint", ["chat/completions", "", 7])
-async def test_what_is_no_path_is_for_the_api_to_judge(gateway: RunningGateway, endpoint: object) -> None:
+async def test_endpoint_that_is_no_path_is_passed_to_the_api(gateway: RunningGateway, endpoint: object) -> None:
     gateway.api.store(INPUT)
     reply = await gateway.http.post("/openai/batches", json={"input_file_id": "file-0", "endpoint": endpoint})
     if isinstance(endpoint, str):
@@ -54,7 +54,7 @@ async def test_what_is_no_path_is_for_the_api_to_judge(gateway: RunningGateway, 
         assert (reply.status_code, reply.json()["error"]["param"]) == (400, "endpoint")
 
 
-async def test_novitas_longer_prefix_is_not_azures(gateway: RunningGateway) -> None:
+async def test_novitas_longer_prefix_wins_over_azures(gateway: RunningGateway) -> None:
     gateway.api.batches["b"] = v1.Batch(id="b")
     assert (await gateway.http.get("/openai/v1/batches/b")).json()["errors"] == ""
     assert (await gateway.http.get("/openai/batches/b")).json()["errors"] is None

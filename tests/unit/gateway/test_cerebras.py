@@ -1,4 +1,4 @@
-"""Cerebras' dialect, as its documents have it: /cerebras/v1, for an SDK whose base URL ends before /v1."""
+"""Cerebras' dialect as documented: /cerebras/v1, for an SDK whose base URL ends before /v1."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEVEN_DAYS = v1.ExpiresAfter(anchor="created_at", seconds=7 * 86400)
 
 
 @pytest.mark.parametrize("prefix", ["/cerebras/v1", "/v1"])
-async def test_the_pages_curl_uploads(gateway: RunningGateway, tmp_path: Path, prefix: str) -> None:
+async def test_documented_curl_command_uploads_a_file(gateway: RunningGateway, tmp_path: Path, prefix: str) -> None:
     path = tmp_path / "batch-requests.jsonl"
     path.write_bytes(INPUT)
     code, file = await curl(
@@ -45,7 +45,7 @@ async def test_the_pages_curl_uploads(gateway: RunningGateway, tmp_path: Path, p
     assert {key: file[key] for key in listed} == listed
 
 
-async def test_files_live_seven_days_unless_told_otherwise(gateway: RunningGateway) -> None:
+async def test_files_expire_after_seven_days_by_default(gateway: RunningGateway) -> None:
     files, purpose = {"file": ("in.jsonl", INPUT)}, {"purpose": "batch"}
     hour = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
     for data in (purpose, purpose | hour):
@@ -60,7 +60,7 @@ async def create(gateway: RunningGateway, **more: Any) -> httpx.Response:
     return await gateway.http.post("/cerebras/v1/batches", json=body | more)
 
 
-async def test_a_batch_is_of_one_model_and_its_results_live_seven_days(gateway: RunningGateway) -> None:
+async def test_batch_has_one_model_and_results_for_seven_days(gateway: RunningGateway) -> None:
     batch = (await create(gateway)).json()
     assert (batch["status"], batch["errors"], batch["metadata"]) == ("validating", None, None)
     assert gateway.api.requests[-1] == v1.CreateBatchRequest(
@@ -83,7 +83,7 @@ METADATA = {
 }
 
 
-async def test_metadata_of_any_value_comes_back_as_it_was_given(gateway: RunningGateway) -> None:
+async def test_metadata_of_any_json_type_round_trips(gateway: RunningGateway) -> None:
     created = (await create(gateway, metadata=METADATA)).json()
     assert created["metadata"] == METADATA
     found = (await gateway.http.get(f"/cerebras/v1/batches/{created['id']}")).json()
@@ -99,19 +99,21 @@ async def test_metadata_of_any_value_comes_back_as_it_was_given(gateway: Running
     }
 
 
-async def test_metadata_that_only_looks_like_json_stays_a_string(gateway: RunningGateway) -> None:
+async def test_metadata_that_resembles_encoded_json_stays_a_string(gateway: RunningGateway) -> None:
     gateway.api.batches["b"] = v1.Batch(id="b", metadata={"note": "json: is a format"})
     assert (await gateway.http.get("/cerebras/v1/batches/b")).json()["metadata"] == {"note": "json: is a format"}
 
 
-async def test_metadata_that_is_no_object_is_named(gateway: RunningGateway) -> None:
+async def test_metadata_that_is_no_object_is_refused(gateway: RunningGateway) -> None:
     reply = await create(gateway, metadata=["a"])
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "metadata")
 
 
 @pytest.mark.parametrize("prefix", ["/cerebras/v1", "/v1", "/siliconflow/v1"])
 @pytest.mark.parametrize(("verb", "path"), [("DELETE", ""), ("DELETE", "/"), ("POST", "/cancel")])
-async def test_a_batch_is_cancelled_by_delete_too(gateway: RunningGateway, prefix: str, verb: str, path: str) -> None:
+async def test_delete_cancels_a_batch_in_every_dialect(
+    gateway: RunningGateway, prefix: str, verb: str, path: str
+) -> None:
     gateway.api.batches["b"] = v1.Batch(id="b", status=v1.BATCH_STATUS_IN_PROGRESS)
     reply = await gateway.http.request(verb, f"{prefix}/batches/b{path}")
     assert (reply.status_code, reply.json()["id"], reply.json()["status"]) == (200, "b", "cancelling")
@@ -132,7 +134,7 @@ async def test_a_batch_is_cancelled_by_delete_too(gateway: RunningGateway, prefi
         (v1.BATCH_STATUS_CANCELLED, 0, 2, "cancelled"),
     ],
 )
-async def test_a_batch_is_queued_until_a_line_of_it_has_ended(
+async def test_batch_is_queued_until_its_first_line_ends(
     gateway: RunningGateway, status: v1.BatchStatus.ValueType, completed: int, failed: int, word: str
 ) -> None:
     counts = v1.RequestCounts(total=2, completed=completed, failed=failed)
@@ -141,12 +143,12 @@ async def test_a_batch_is_queued_until_a_line_of_it_has_ended(
     assert (await gateway.http.get("/cerebras/v1/batches")).json()["data"][0]["status"] == word
 
 
-async def test_faults_are_one_string(gateway: RunningGateway) -> None:
+async def test_batch_errors_are_one_string(gateway: RunningGateway) -> None:
     gateway.api.batches["b"] = v1.Batch(id="b", errors=[v1.BatchError(code="c", message="Not JSON.", line=2)])
     assert (await gateway.http.get("/cerebras/v1/batches/b")).json()["errors"] == "Line 2: Not JSON."
 
 
-async def test_lists_have_three_keys_and_twenty_files(gateway: RunningGateway) -> None:
+async def test_lists_have_three_keys_and_default_to_twenty_files(gateway: RunningGateway) -> None:
     gateway.api.store(INPUT, purpose="batch_output")
     files = (await gateway.http.get("/cerebras/v1/files")).json()
     assert gateway.api.requests[-1] == v1.ListFilesRequest(limit=20)
@@ -155,7 +157,7 @@ async def test_lists_have_three_keys_and_twenty_files(gateway: RunningGateway) -
     assert set((await gateway.http.get("/cerebras/v1/batches")).json()) == {"object", "data", "has_more"}
 
 
-async def test_content_is_json_lines_in_its_words(gateway: RunningGateway) -> None:
+async def test_content_has_its_media_type(gateway: RunningGateway) -> None:
     gateway.api.store(INPUT)
     reply = await gateway.http.get("/cerebras/v1/files/file-0/content")
     assert (reply.headers["content-type"], reply.content) == ("application/x-ndjson", INPUT)
@@ -164,17 +166,17 @@ async def test_content_is_json_lines_in_its_words(gateway: RunningGateway) -> No
 @pytest.mark.parametrize(
     "path", ["/v1/tcp_warming", "/openai/v1/tcp_warming", "/cerebras/v1/tcp_warming", "/cerebras/v1/tcp_warming/"]
 )
-async def test_warming_needs_no_key_and_no_api(gateway: RunningGateway, path: str) -> None:
+async def test_tcp_warming_needs_neither_key_nor_api(gateway: RunningGateway, path: str) -> None:
     await gateway.grpc_server.stop(None)
     assert (await gateway.http.get(path)).status_code == 200
 
 
-async def test_results_in_its_older_form_are_not_pretended(gateway: RunningGateway) -> None:
+async def test_results_route_is_left_out(gateway: RunningGateway) -> None:
     gateway.api.batches["b"] = v1.Batch(id="b")
     assert (await gateway.http.get("/cerebras/v1/batches/b/results")).status_code == 404
 
 
-async def test_the_openai_sdk_goes_round(gateway: RunningGateway) -> None:
+async def test_openai_sdk_uploads_creates_lists_and_cancels(gateway: RunningGateway) -> None:
     async with openai.AsyncOpenAI(base_url=f"{gateway.url}/cerebras/v1", api_key="k", max_retries=0) as sdk:
         file = await sdk.files.create(file=("in.jsonl", INPUT), purpose="batch")
         batch = await sdk.batches.create(
@@ -186,7 +188,7 @@ async def test_the_openai_sdk_goes_round(gateway: RunningGateway) -> None:
         assert (await sdk.files.delete(file.id)).deleted
 
 
-async def test_generic_calls_from_a_base_url_without_v1_reach_it(gateway: RunningGateway) -> None:
+async def test_generic_calls_work_with_a_base_url_without_v1(gateway: RunningGateway) -> None:
     async with openai.AsyncOpenAI(base_url=f"{gateway.url}/cerebras", api_key="k", max_retries=0) as client:
         await client.get("/v1/tcp_warming", cast_to=httpx.Response)
         file = await client.post(

@@ -1,3 +1,5 @@
+"""Decoding of JSON bodies and of text."""
+
 from __future__ import annotations
 
 import pytest
@@ -11,7 +13,7 @@ def parse_body(body: bytes, message: Message) -> None:
     fill(message, json_object(body))
 
 
-def test_a_body_fills_every_kind_of_field() -> None:
+def test_body_fills_every_kind_of_field() -> None:
     message = v1.CreateUploadRequest()
     parse_body(
         b'\xef\xbb\xbf{"bytes": 9, "filename": "\xc3\xa9", "expires_after": {"seconds": 3600, "x": 1}, "x": [{}]}',
@@ -24,20 +26,20 @@ def test_a_body_fills_every_kind_of_field() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"  \n", b"{}", b'{"metadata": null}'])
-def test_nothing_is_filled_from_nothing(body: bytes) -> None:
+def test_empty_bodies_and_nulls_fill_nothing(body: bytes) -> None:
     message = v1.CreateBatchRequest()
     parse_body(body, message)
     assert message == v1.CreateBatchRequest()
 
 
-def test_an_object_without_keys_is_still_there() -> None:
+def test_empty_object_sets_its_field() -> None:
     message = v1.CreateBatchRequest()
     parse_body(b'{"output_expires_after": {}}', message)
     assert message.HasField("output_expires_after")
 
 
 @pytest.mark.parametrize("body", [b"{", b"nan", b'{"a": NaN}', b'{"endpoint": "\xff"}', b"[" * 100_000, b'"\\ud800"'])
-def test_what_is_not_json_gets_the_hint(body: bytes) -> None:
+def test_body_that_is_no_json_is_refused_with_openais_hint(body: bytes) -> None:
     with pytest.raises(ApiError, match="We could not parse the JSON body of your request") as refused:
         parse_body(body, v1.CreateBatchRequest())
     assert (refused.value.status, refused.value.code) == (400, None)
@@ -80,19 +82,19 @@ def test_what_is_not_json_gets_the_hint(body: bytes) -> None:
         ),
     ],
 )
-def test_the_wrong_type_is_told_in_openais_words(body: bytes, param: str | None, message: str) -> None:
+def test_wrong_type_is_refused_with_openais_message(body: bytes, param: str | None, message: str) -> None:
     with pytest.raises(ApiError) as refused:
         parse_body(body, v1.CreateBatchRequest())
     assert (refused.value.message, refused.value.param, refused.value.code) == (message, param, "invalid_type")
 
 
-def test_an_item_of_the_wrong_type_is_told_by_its_place() -> None:
+def test_list_item_of_the_wrong_type_is_named_by_its_index() -> None:
     with pytest.raises(ApiError, match="expected a string, but got an object") as refused:
         parse_body(b'{"part_ids": ["a", {}]}', v1.CompleteUploadRequest())
     assert refused.value.param == "part_ids[1]"
 
 
-def test_a_number_that_does_not_fit_is_an_invalid_value() -> None:
+def test_number_out_of_range_is_an_invalid_value() -> None:
     with pytest.raises(ApiError, match="out of range") as refused:
         parse_text(v1.ListFilesRequest(), "limit", "99999999999")
     assert (refused.value.param, refused.value.code) == ("limit", "invalid_value")
@@ -105,14 +107,14 @@ def test_text_that_is_no_number_is_an_invalid_type(text: str) -> None:
     assert (refused.value.param, refused.value.code) == ("limit", "invalid_type")
 
 
-def test_an_unknown_word_is_told_with_the_known_ones() -> None:
+def test_unknown_enum_value_is_refused_with_the_supported_values() -> None:
     with pytest.raises(ApiError) as refused:
         parse_text(v1.ListFilesRequest(), "order", "up")
     assert refused.value.message == "Invalid value: 'up'. Supported values are: 'asc' and 'desc'."
     assert (refused.value.param, refused.value.code) == ("order", "invalid_value")
 
 
-def test_text_fills_fields_and_their_parts() -> None:
+def test_text_fills_fields_and_fields_of_messages() -> None:
     files = v1.ListFilesRequest()
     for name, text in {"limit": "-5", "order": "desc", "after": "", "nothing": "x", "a[b]": "x", "[": "x"}.items():
         parse_text(files, name, text)

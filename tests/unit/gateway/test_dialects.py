@@ -1,4 +1,4 @@
-"""All dialects at once: the page that compares them, and what they have in common."""
+"""All dialects at once: the page that compares them, and what they share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ABSENT = object()
 
 
 def properties(dialect: Dialect) -> dict[str, Any]:
-    """Return all that a dialect's table says, by the page's field names. Equal values behave alike."""
+    """Return what a dialect's table says by the page's field names. Equal values behave alike."""
     requests, responses = dialect.request_mapping, dialect.response_mapping
     defaults = {
         f"{message}.{name}": f"`{json.dumps(value)}`"
@@ -59,7 +59,7 @@ def properties(dialect: Dialect) -> dict[str, Any]:
 
 
 def rows() -> Iterator[tuple[str, dict[str, str]]]:
-    """The rows of the page's table: what each is about, and its cells by column."""
+    """Yield the rows of the page's table: the field, and the cells by column."""
     lines = [line for line in PAGE.partition("## What differs")[2].splitlines() if line.startswith("|")]
     head, _, *body = ([cell.strip() for cell in line.strip("|").split(" | ")] for line in lines)
     for cells in body:
@@ -67,13 +67,13 @@ def rows() -> Iterator[tuple[str, dict[str, str]]]:
         yield row["call"] if row["field"] == "verb and path" else row["field"], row
 
 
-def test_the_page_has_a_column_for_every_dialect() -> None:
+def test_page_has_a_column_for_every_dialect() -> None:
     columns = [dialect.name for dialect in OTHERS]
     assert all(list(row) == ["call", "field", *columns, "why"] for _, row in rows())
     assert re.findall(r"(?m)^\| (\w+) \| `http:", PAGE) == [dialect.name for dialect in DIALECTS]
 
 
-def test_the_page_has_a_row_for_every_difference_and_no_other() -> None:
+def test_page_has_a_row_for_exactly_the_differences() -> None:
     ours, different = properties(OPENAI), set()
     for dialect in OTHERS:
         theirs = properties(dialect)
@@ -83,7 +83,7 @@ def test_the_page_has_a_row_for_every_difference_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("dialect", OTHERS, ids=lambda dialect: str(dialect.name))
-def test_every_cell_of_the_page_is_true(dialect: Dialect) -> None:
+def test_every_cell_of_the_page_matches_the_code(dialect: Dialect) -> None:
     ours, theirs = properties(OPENAI), properties(dialect)
     for name, row in rows():
         cell, value = row[dialect.name], theirs.get(name, ABSENT)
@@ -92,7 +92,7 @@ def test_every_cell_of_the_page_is_true(dialect: Dialect) -> None:
             assert cell == value, name
 
 
-def test_the_calls_that_the_page_names_exist() -> None:
+def test_calls_on_the_page_exist() -> None:
     calls = {f"{verb} {path}" for _, verb, path, _ in http_options()}
     extra = {" ".join(binding) for dialect in DIALECTS for binding in dialect.additional_bindings}
     probes = {f"GET {path}" for dialect in DIALECTS for path in dialect.probe_paths}
@@ -101,7 +101,7 @@ def test_the_calls_that_the_page_names_exist() -> None:
 
 @pytest.fixture
 def nebius() -> Dialect:
-    """The dialect that the page adds."""
+    """Return the example dialect of the page."""
     code = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     namespace: dict[str, Any] = {}
     exec(compile(code[0], "nebius.py", "exec"), namespace)
@@ -109,7 +109,7 @@ def nebius() -> Dialect:
     return dialect
 
 
-async def test_the_further_dialect_of_the_page_is_served_once_it_is_listed(
+async def test_example_dialect_is_served_once_it_is_in_dialects(
     nebius: Dialect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "DIALECTS", (*DIALECTS, nebius))
@@ -126,7 +126,7 @@ async def test_the_further_dialect_of_the_page_is_served_once_it_is_listed(
         assert "/nebius/v1/batches" in (await gateway.http.get("/openapi.json")).json()["paths"]
 
 
-def test_the_further_dialect_of_the_page_works(nebius: Dialect) -> None:
+def test_example_dialect_routes_and_transforms_requests(nebius: Dialect) -> None:
     dialects = (*DIALECTS, nebius)
     route, _ = Routes(dialects).match("POST", "/nebius/v1/batches/")
     assert (route.dialect, route.method.name) == (nebius, "CreateBatch")
@@ -138,14 +138,14 @@ def test_the_further_dialect_of_the_page_works(nebius: Dialect) -> None:
     assert request == v1.CreateBatchRequest(endpoint="/v1/x", replace=v1.Replace(model="m"))
 
 
-def test_names_and_prefixes_are_nobody_elses() -> None:
+def test_names_and_prefixes_are_unique() -> None:
     url_prefixes = [prefix for dialect in DIALECTS for prefix in dialect.url_prefixes]
     assert len(set(url_prefixes)) == len(url_prefixes)
     assert len({dialect.name for dialect in DIALECTS}) == len(DIALECTS)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: str(dialect.name))
-async def test_an_idempotency_key_is_passed_on_and_its_reuse_is_a_conflict(
+async def test_idempotency_key_is_passed_on_and_its_reuse_is_a_conflict(
     gateway: RunningGateway, dialect: Dialect
 ) -> None:
     gateway.api.store(b"{}\n")
@@ -164,7 +164,7 @@ async def test_an_idempotency_key_is_passed_on_and_its_reuse_is_a_conflict(
 
 
 @pytest.mark.parametrize("name", ["openai", "azure", "groq", "novita", "cerebras"])
-async def test_a_missing_key_is_told_in_openais_words(gateway: RunningGateway, name: str) -> None:
+async def test_missing_api_key_is_refused_with_openais_message(gateway: RunningGateway, name: str) -> None:
     words = (
         "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
         "(i.e. Authorization: Bearer YOUR_KEY)"
@@ -178,7 +178,7 @@ async def test_a_missing_key_is_told_in_openais_words(gateway: RunningGateway, n
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: str(dialect.name))
 @pytest.mark.parametrize("header", ["api-key", "x-api-key"])
-async def test_a_key_in_another_header_is_a_bearer_token(
+async def test_api_key_in_another_header_becomes_a_bearer_token(
     gateway: RunningGateway, dialect: Dialect, header: str
 ) -> None:
     await gateway.http.get(str(dialect.path_for("/v1/batches")), headers={header: "k"})
@@ -186,9 +186,7 @@ async def test_a_key_in_another_header_is_a_bearer_token(
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: str(dialect.name))
-async def test_what_the_caller_says_of_lines_is_united_with_the_dialects(
-    gateway: RunningGateway, dialect: Dialect
-) -> None:
+async def test_callers_line_rules_merge_with_the_dialects_defaults(gateway: RunningGateway, dialect: Dialect) -> None:
     gateway.api.store(b"{}\n")
     rules = {"default_target": True, "single_model": False}
     body = {"input_file_id": "file-0", "line_rules": rules}

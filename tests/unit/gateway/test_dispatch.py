@@ -1,20 +1,37 @@
-"""Unary methods over the wire."""
+"""The choice of a handler, and unary methods over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 
-import grpc
 import httpx
 import openai.types
 import pytest
 from batchwire import v1
+from batchwire_server.gateway.dialects import DIALECTS
+from batchwire_server.gateway.methods.dispatch import handler_for, unary
+from batchwire_server.gateway.methods.downloads import download
+from batchwire_server.gateway.methods.streams import events, lines
+from batchwire_server.gateway.methods.uploads import upload
+from batchwire_server.gateway.routes import Routes
 
 from tests.unit.gateway.conftest import RunningGateway, eventually
-from tests.unit.gateway.fake_api import LATER, NOW, Failure
+from tests.unit.gateway.fake_api import LATER, NOW
 
 
-async def test_a_batch_is_created_from_json_and_answered_with_every_key(gateway: RunningGateway) -> None:
+def test_handler_follows_from_the_kind_of_method() -> None:
+    kinds = {route.method.name: handler_for(route.method) for route in Routes(DIALECTS).all}
+    others = {
+        "UploadFile": upload,
+        "AddUploadPart": upload,
+        "DownloadFile": download,
+        "WatchBatch": events,
+        "StreamResults": lines,
+    }
+    assert {name: kind for name, kind in kinds.items() if kind is not unary} == others
+
+
+async def test_created_batch_has_every_key(gateway: RunningGateway) -> None:
     body = {"input_file_id": "file-1", "endpoint": "/v1/embeddings", "completion_window": "24h", "metadata": {"a": "b"}}
     reply = await gateway.http.post("/v1/batches", json=body | {"replace": {"model": "x"}})
     assert reply.status_code == 200
@@ -51,7 +68,7 @@ async def test_a_batch_is_created_from_json_and_answered_with_every_key(gateway:
     }
 
 
-async def test_objects_have_the_keys_of_openai_and_no_others(gateway: RunningGateway) -> None:
+async def test_objects_have_exactly_openais_keys(gateway: RunningGateway) -> None:
     file = gateway.api.store(b"{}\n")
     batch = await gateway.http.post("/v1/batches", json={})
     assert set(batch.json()) == set(openai.types.Batch.model_fields)
@@ -62,7 +79,7 @@ async def test_objects_have_the_keys_of_openai_and_no_others(gateway: RunningGat
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_both_spellings_of_a_path_are_served_without_a_redirect(gateway: RunningGateway, slash: str) -> None:
+async def test_trailing_slash_is_served_without_a_redirect(gateway: RunningGateway, slash: str) -> None:
     file = gateway.api.store(b"{}\n")
     for path in ("/v1/files", f"/v1/files/{file.id}", f"/v1/files/{file.id}/content", "/v1/batches", "/v1/models/echo"):
         reply = await gateway.http.get(path + slash, follow_redirects=False)
@@ -84,37 +101,37 @@ async def test_query_parameters_become_request_fields(gateway: RunningGateway) -
     assert [file["id"] for file in body["data"]] == ["file-0", "file-1"]
 
 
-async def test_an_empty_list_has_null_ids(gateway: RunningGateway) -> None:
+async def test_empty_list_has_null_ids(gateway: RunningGateway) -> None:
     reply = await gateway.http.get("/v1/batches")
     assert reply.json() == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
 
 
-async def test_a_deleted_file_is_answered_with_a_body(gateway: RunningGateway) -> None:
+async def test_delete_has_a_reply_body(gateway: RunningGateway) -> None:
     file = gateway.api.store(b"{}\n")
     reply = await gateway.http.delete(f"/v1/files/{file.id}", headers={"content-type": "application/json"})
     assert (reply.status_code, reply.json()) == (200, {"id": file.id, "object": "file", "deleted": True})
 
 
-async def test_models_are_listed_and_found_by_names_with_slashes(gateway: RunningGateway) -> None:
+async def test_models_with_slashes_in_their_names_are_found(gateway: RunningGateway) -> None:
     model = {"object": "model", "id": "echo", "created": NOW.seconds, "owned_by": "batchwire"}
     assert (await gateway.http.get("/v1/models")).json() == {"object": "list", "data": [model]}
     assert (await gateway.http.get("/v1/models/Qwen/Qwen3-8B")).json()["id"] == "Qwen/Qwen3-8B"
     assert (await gateway.http.get("/v1/models/Qwen%2FQwen3%20%C3%A9/")).json()["id"] == "Qwen/Qwen3 é"
 
 
-async def test_the_path_has_the_last_word(gateway: RunningGateway) -> None:
+async def test_path_variable_wins_over_the_body(gateway: RunningGateway) -> None:
     await gateway.http.post("/v1/uploads/upload_1/complete", json={"upload_id": "other", "part_ids": [], "md5": None})
     assert gateway.api.requests[-1] == v1.CompleteUploadRequest(upload_id="upload_1")
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", None])
-async def test_json_is_read_whatever_the_content_type(gateway: RunningGateway, content_type: str | None) -> None:
+async def test_json_is_read_regardless_of_content_type(gateway: RunningGateway, content_type: str | None) -> None:
     headers = {"content-type": content_type} if content_type else {}
     reply = await gateway.http.post("/v1/uploads", content=b'{"bytes": 7, "purpose": "batch"}', headers=headers)
     assert reply.json()["bytes"] == 7
 
 
-async def test_an_empty_body_is_no_error_of_its_own(gateway: RunningGateway) -> None:
+async def test_empty_body_counts_as_an_empty_object(gateway: RunningGateway) -> None:
     created = await gateway.http.post("/v1/batches", headers={"content-type": "application/json"})
     assert created.status_code == 200
     cancelled = await gateway.http.post(
@@ -123,7 +140,7 @@ async def test_an_empty_body_is_no_error_of_its_own(gateway: RunningGateway) -> 
     assert cancelled.json()["status"] == "cancelling"
 
 
-async def test_a_body_that_is_not_json_gets_the_hint(gateway: RunningGateway) -> None:
+async def test_body_that_is_no_json_is_refused_with_openais_hint(gateway: RunningGateway) -> None:
     reply = await gateway.http.post("/v1/batches", content=b"input_file_id=file-1&endpoint=x")
     error = reply.json()["error"]
     assert reply.status_code == 400
@@ -131,7 +148,7 @@ async def test_a_body_that_is_not_json_gets_the_hint(gateway: RunningGateway) ->
     assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", None, None)
 
 
-async def test_a_value_of_the_wrong_type_is_named(gateway: RunningGateway) -> None:
+async def test_wrong_type_in_a_body_names_the_field(gateway: RunningGateway) -> None:
     reply = await gateway.http.post("/v1/batches", json={"metadata": {"tags": ["a"]}})
     assert reply.status_code == 400
     assert reply.json() == {
@@ -144,89 +161,24 @@ async def test_a_value_of_the_wrong_type_is_named(gateway: RunningGateway) -> No
     }
 
 
-async def test_a_query_that_is_no_number_is_named(gateway: RunningGateway) -> None:
+async def test_wrong_type_in_a_query_names_the_parameter(gateway: RunningGateway) -> None:
     error = (await gateway.http.get("/v1/files?limit=many")).json()["error"]
     assert (error["param"], error["code"]) == ("limit", "invalid_type")
 
 
-async def test_a_body_beyond_the_limit_is_refused(small_gateway: RunningGateway) -> None:
+async def test_body_over_the_limit_is_refused(small_gateway: RunningGateway) -> None:
     reply = await small_gateway.http.post("/v1/batches", json={"metadata": {"a": "x" * 5000}})
     assert reply.status_code == 413
     assert "1000 bytes" in reply.json()["error"]["message"]
 
 
-async def test_an_error_of_the_api_arrives_with_its_words(gateway: RunningGateway) -> None:
-    reply = await gateway.http.get("/v1/files/file-x")
-    assert reply.status_code == 404
-    assert reply.json() == {
-        "error": {
-            "message": "No such File object: file-x",
-            "type": "invalid_request_error",
-            "param": "id",
-            "code": None,
-        }
-    }
-
-
-async def test_a_refused_cancel_forbids_retries(gateway: RunningGateway) -> None:
-    gateway.api.batches["b"] = v1.Batch(id="b", status=v1.BATCH_STATUS_COMPLETED)
-    reply = await gateway.http.post("/v1/batches/b/cancel")
-    assert reply.status_code == 409
-    assert reply.headers["x-should-retry"] == "false"
-    assert reply.json()["error"]["message"] == "Cannot cancel a batch with status 'completed'."
-
-
-async def test_a_fault_of_the_api_tells_nothing_but_the_request_id(
-    gateway: RunningGateway, caplog: pytest.LogCaptureFixture
-) -> None:
-    gateway.api.failures["*"] = Failure(grpc.StatusCode.INTERNAL, "secret: password=1")
-    reply = await gateway.http.get("/v1/models")
-    error = reply.json()["error"]
-    assert (reply.status_code, error["type"]) == (500, "server_error")
-    assert "secret" not in reply.text
-    assert reply.headers["x-request-id"] in error["message"]
-    assert reply.headers["x-request-id"] in caplog.text
-
-
-async def test_an_api_that_is_away_is_unavailable(gateway: RunningGateway) -> None:
-    await gateway.grpc_server.stop(None)
-    reply = await gateway.http.get("/v1/models")
-    assert (reply.status_code, reply.json()["error"]["type"]) == (503, "server_error")
-    assert "127.0.0.1" not in reply.text
-
-
-async def test_pushing_back_carries_when_to_come_again(gateway: RunningGateway) -> None:
-    gateway.api.failures["*"] = Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "Slow down.", metadata={"retry_after": "3"})
-    reply = await gateway.http.get("/v1/models")
-    assert (reply.status_code, reply.headers["retry-after"]) == (429, "3")
-    assert reply.json()["error"]["message"] == "Slow down."
-
-
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/files/a/b/c", "/nowhere"])
-async def test_an_unknown_url_is_named(gateway: RunningGateway, path: str) -> None:
-    reply = await gateway.http.post(path, json={})
-    assert reply.status_code == 404
-    assert reply.json()["error"] == {
-        "message": f"Invalid URL (POST {path})",
-        "type": "invalid_request_error",
-        "param": None,
-        "code": None,
-    }
-
-
-async def test_a_verb_that_a_path_has_not_is_named(gateway: RunningGateway) -> None:
-    reply = await gateway.http.put("/v1/batches/batch_1", json={})
-    assert (reply.status_code, reply.headers["allow"]) == (405, "DELETE, GET, HEAD")
-    assert reply.json()["error"]["message"] == "Not allowed to PUT on /v1/batches/batch_1."
-
-
-async def test_a_caller_who_leaves_cancels_the_rpc(gateway: RunningGateway) -> None:
+async def test_disconnected_caller_cancels_the_rpc(gateway: RunningGateway) -> None:
     gateway.api.hold.clear()
     with pytest.raises(httpx.ReadTimeout):
         await gateway.http.get("/v1/files/file-1", timeout=httpx.Timeout(30, read=0.2))
     await eventually(lambda: gateway.api.cancelled == ["GetFileRequest"])
 
 
-async def test_a_connection_serves_many_calls(gateway: RunningGateway) -> None:
+async def test_concurrent_calls_are_all_answered(gateway: RunningGateway) -> None:
     replies = await asyncio.gather(*(gateway.http.get("/v1/models/echo") for _ in range(20)))
     assert {reply.status_code for reply in replies} == {200}

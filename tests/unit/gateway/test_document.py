@@ -1,4 +1,4 @@
-"""The OpenAPI document against the routes, and against what the gateway really answers."""
+"""The OpenAPI document, compared with the routes and with the gateway's replies."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ TYPES: dict[str, Any] = {
 by_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: str(dialect.name))
 
 
-def faults(schema: Any, value: Any, where: str = "$") -> Iterator[str]:
-    """What a value has against a schema: as much of JSON Schema as the document uses."""
+def violations(schema: Any, value: Any, where: str = "$") -> Iterator[str]:
+    """Yield violations of a schema, for as much of JSON Schema as the document uses."""
     if "$ref" in schema:
-        yield from faults(DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]], value, where)
-    if "anyOf" in schema and all(list(faults(each, value, where)) for each in schema["anyOf"]):
+        yield from violations(DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]], value, where)
+    if "anyOf" in schema and all(list(violations(each, value, where)) for each in schema["anyOf"]):
         yield f"{where}: none of anyOf"
     if "const" in schema and schema["const"] != value:
         yield f"{where}: not {schema['const']!r}"
@@ -41,11 +41,11 @@ def faults(schema: Any, value: Any, where: str = "$") -> Iterator[str]:
     kinds = schema.get("type", [])
     if kinds and type(value) not in [TYPES[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds)]:
         yield f"{where}: {value!r} is no {kinds}"
-    yield from inner_faults(schema, value, where)
+    yield from inner_violations(schema, value, where)
 
 
-def inner_faults(schema: Any, value: Any, where: str) -> Iterator[str]:
-    """What is wrong inside an object or an array."""
+def inner_violations(schema: Any, value: Any, where: str) -> Iterator[str]:
+    """Yield violations inside an object or an array."""
     if isinstance(value, dict):
         properties, rest = schema.get("properties", {}), schema.get("additionalProperties", {})
         yield from (f"{where}: {name} is missing" for name in schema.get("required", []) if name not in value)
@@ -53,10 +53,10 @@ def inner_faults(schema: Any, value: Any, where: str) -> Iterator[str]:
             if name not in properties and rest is False:
                 yield f"{where}: {name} is unknown"
             else:
-                yield from faults(properties.get(name, rest), each, f"{where}.{name}")
+                yield from violations(properties.get(name, rest), each, f"{where}.{name}")
     if isinstance(value, list):
         for at, each in enumerate(value):
-            yield from faults(schema.get("items", {}), each, f"{where}[{at}]")
+            yield from violations(schema.get("items", {}), each, f"{where}[{at}]")
 
 
 def reply_schema(verb: str, path: str, status: str = "200") -> Any:
@@ -64,34 +64,34 @@ def reply_schema(verb: str, path: str, status: str = "200") -> Any:
 
 
 def operations_in(media_type: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
-    """Verb and path of each operation of a dialect whose reply is of a type."""
+    """Yield verb and path of a dialect's operations that reply with a media type."""
     for path, verbs in DOCUMENT["paths"].items():
         for verb, operation in verbs.items():
             if operation["tags"] == [dialect.name] and media_type in operation["responses"]["200"].get("content", {}):
                 yield verb, path
 
 
-def test_the_checker_finds_what_is_wrong() -> None:
+def test_checker_finds_violations() -> None:
     schema = {
         "type": "object",
         "properties": {"a": {"type": "integer"}},
         "required": ["a"],
         "additionalProperties": False,
     }
-    assert list(faults(schema, {"a": 1})) == []
-    assert len(list(faults(schema, {"b": 1}))) == 2
-    assert list(faults(schema, {"a": True})) == ["$.a: True is no integer"]
-    assert list(faults({"anyOf": [{"const": 1}, {"enum": [2]}]}, 3)) == ["$: none of anyOf"]
+    assert list(violations(schema, {"a": 1})) == []
+    assert len(list(violations(schema, {"b": 1}))) == 2
+    assert list(violations(schema, {"a": True})) == ["$.a: True is no integer"]
+    assert list(violations({"anyOf": [{"const": 1}, {"enum": [2]}]}, 3)) == ["$: none of anyOf"]
 
 
-def test_the_document_lists_every_route_and_every_route_is_listed() -> None:
+def test_document_lists_exactly_the_routes() -> None:
     routes = {(route.verb.lower(), route.template.replace("=**", "")) for route in Routes(DIALECTS).all}
     probes = {("get", dialect.path_for(each)) for dialect in DIALECTS for each in dialect.probe_paths}
     listed = {(verb, path) for path, verbs in DOCUMENT["paths"].items() for verb in verbs}
     assert listed == routes | probes
 
 
-async def test_the_document_is_served_and_every_path_of_it_is_known(gateway: RunningGateway) -> None:
+async def test_document_is_served_and_its_paths_are_routed(gateway: RunningGateway) -> None:
     served = (await gateway.http.get("/openapi.json")).json()
     assert served == DOCUMENT
     assert served["openapi"].startswith("3.1")
@@ -102,7 +102,7 @@ async def test_the_document_is_served_and_every_path_of_it_is_known(gateway: Run
             assert reply.status_code in {200, 400, 403}, (verb, path, reply.text)
 
 
-def test_every_operation_has_a_name_of_its_own_and_declares_its_path() -> None:
+def test_operation_ids_are_unique_and_path_variables_declared() -> None:
     operations = [
         (path, each) for path, verbs in DOCUMENT["paths"].items() for each in verbs.values() if "operationId" in each
     ]
@@ -113,13 +113,13 @@ def test_every_operation_has_a_name_of_its_own_and_declares_its_path() -> None:
         assert declared == re.findall(r"\{(\w+)\}", path)
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves_and_every_schema_is_used() -> None:
     references = re.findall(r"#/components/schemas/([\w.]+)", repr(DOCUMENT))
     assert set(references) == set(DOCUMENT["components"]["schemas"])
 
 
 @by_dialect
-async def test_replies_are_as_described(gateway: RunningGateway, dialect: Dialect) -> None:
+async def test_json_replies_match_their_schemas(gateway: RunningGateway, dialect: Dialect) -> None:
     def at(path: str) -> str:
         return str(dialect.path_for(path))
 
@@ -167,17 +167,15 @@ async def test_replies_are_as_described(gateway: RunningGateway, dialect: Dialec
     for verb, path, variable, options in calls:
         reply = await gateway.http.request(verb, re.sub(r"\{\w+\}", variable, at(path)), **options)
         assert reply.status_code == 200, (verb, path, reply.text)
-        assert list(faults(reply_schema(verb, at(path)), reply.json())) == [], (verb, path)
+        assert list(violations(reply_schema(verb, at(path)), reply.json())) == [], (verb, path)
     for code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INVALID_ARGUMENT):
         gateway.api.failures["*"] = Failure(code, "No.")
         refused = await gateway.http.get(at("/v1/files"))
-        assert list(faults(reply_schema("get", at("/v1/files"), "default"), refused.json())) == []
+        assert list(violations(reply_schema("get", at("/v1/files"), "default"), refused.json())) == []
 
 
 @by_dialect
-async def test_replies_that_are_no_json_have_the_type_that_is_described(
-    gateway: RunningGateway, dialect: Dialect
-) -> None:
+async def test_streamed_replies_have_their_described_media_type(gateway: RunningGateway, dialect: Dialect) -> None:
     gateway.api.store(b"{}\n")
     gateway.api.batches["file-0"] = v1.Batch(id="file-0")
     for media_type in (dialect.file_content_type, "text/event-stream", "application/jsonl"):
@@ -198,7 +196,7 @@ async def test_replies_that_are_no_json_have_the_type_that_is_described(
 
 
 @by_dialect
-def test_what_a_dialect_means_by_default_is_not_required(dialect: Dialect) -> None:
+def test_fields_with_a_default_are_not_required(dialect: Dialect) -> None:
     path = str(dialect.path_for("/v1/batches"))
     body = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
     window = body["properties"]["completion_window"]
@@ -211,7 +209,7 @@ def test_what_a_dialect_means_by_default_is_not_required(dialect: Dialect) -> No
 
 
 @by_dialect
-async def test_metadata_is_as_free_as_described(gateway: RunningGateway, dialect: Dialect) -> None:
+async def test_metadata_takes_the_types_that_are_described(gateway: RunningGateway, dialect: Dialect) -> None:
     path = str(dialect.path_for("/v1/batches"))
     body = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
     strings_only = body["properties"]["metadata"].get("additionalProperties") == {"type": "string"}
@@ -221,7 +219,7 @@ async def test_metadata_is_as_free_as_described(gateway: RunningGateway, dialect
     assert reply.status_code == (400 if strings_only else 200)
 
 
-def test_a_form_has_its_parts() -> None:
+def test_forms_describe_their_parts() -> None:
     form = DOCUMENT["paths"]["/v1/files"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["required"] == ["file", "purpose"]
     assert {"expires_after[anchor]", "expires_after[seconds]"} <= set(form["properties"])

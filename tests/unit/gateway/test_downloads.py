@@ -1,4 +1,4 @@
-"""Downloads over the wire."""
+"""Downloads over HTTP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.gateway.fake_api import Failure
 CONTENT = bytes(range(256)) * 4000  # a megabyte: many messages
 
 
-async def test_a_download_has_the_headers_of_a_file(gateway: RunningGateway) -> None:
+async def test_download_has_content_headers(gateway: RunningGateway) -> None:
     file = gateway.api.store(CONTENT, 'ou"t\\é.jsonl')
     reply = await gateway.http.get(f"/v1/files/{file.id}/content", headers={"accept": "application/binary"})
     assert (reply.status_code, reply.content) == (200, CONTENT)
@@ -37,7 +37,7 @@ async def test_a_download_has_the_headers_of_a_file(gateway: RunningGateway) -> 
         ("lines=0-1", 200, slice(None), None),
     ],
 )
-async def test_one_range_is_served_alone(
+async def test_single_range_is_served(
     gateway: RunningGateway, asked: str, status: int, part: slice, content_range: str | None
 ) -> None:
     file = gateway.api.store(CONTENT)
@@ -47,41 +47,39 @@ async def test_one_range_is_served_alone(
     assert reply.headers["content-length"] == str(len(CONTENT[part]))
 
 
-async def test_a_range_beyond_the_end_tells_the_size(gateway: RunningGateway) -> None:
+async def test_range_beyond_the_end_is_a_416_with_the_size(gateway: RunningGateway) -> None:
     file = gateway.api.store(b"123")
     reply = await gateway.http.get(f"/v1/files/{file.id}/content", headers={"range": "bytes=3-"})
     assert (reply.status_code, reply.headers["content-range"]) == (416, "bytes */3")
     assert reply.json()["error"]["type"] == "invalid_request_error"
 
 
-async def test_a_copy_that_is_current_is_not_sent_again(gateway: RunningGateway) -> None:
+async def test_matching_etag_is_a_304(gateway: RunningGateway) -> None:
     file = gateway.api.store(CONTENT)
     reply = await gateway.http.get(f"/v1/files/{file.id}/content", headers={"if-none-match": f'"{file.sha256}"'})
     assert (reply.status_code, reply.content, reply.headers["etag"]) == (304, b"", f'"{file.sha256}"')
 
 
-async def test_head_tells_the_size_without_the_content(gateway: RunningGateway) -> None:
+async def test_head_has_the_size_without_the_content(gateway: RunningGateway) -> None:
     file = gateway.api.store(CONTENT)
     reply = await gateway.http.head(f"/v1/files/{file.id}/content")
     assert (reply.status_code, reply.headers["content-length"], reply.content) == (200, str(len(CONTENT)), b"")
 
 
-async def test_an_empty_file_is_served(gateway: RunningGateway) -> None:
+async def test_empty_file_is_served(gateway: RunningGateway) -> None:
     file = gateway.api.store(b"")
     for headers in ({}, {"if-none-match": '"other"'}):
         reply = await gateway.http.get(f"/v1/files/{file.id}/content", headers=headers)
         assert (reply.status_code, reply.headers["content-length"], reply.content) == (200, "0", b"")
 
 
-async def test_a_file_that_is_not_there_is_a_404(gateway: RunningGateway) -> None:
+async def test_unknown_file_is_a_404(gateway: RunningGateway) -> None:
     for headers in ({}, {"range": "bytes=0-1"}):
         reply = await gateway.http.get("/v1/files/nothing/content", headers=headers)
         assert (reply.status_code, reply.json()["error"]["message"]) == (404, "No such File object: nothing")
 
 
-async def test_a_download_that_breaks_off_is_not_taken_for_whole(
-    gateway: RunningGateway, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_failed_download_breaks_the_connection(gateway: RunningGateway, caplog: pytest.LogCaptureFixture) -> None:
     gateway.api.failures["after content"] = Failure(grpc.StatusCode.DATA_LOSS, "disk")
     file = gateway.api.store(CONTENT)
     file.bytes += 1
@@ -90,7 +88,7 @@ async def test_a_download_that_breaks_off_is_not_taken_for_whole(
     assert "failed with DATA_LOSS: disk" in caplog.text
 
 
-async def test_a_caller_who_leaves_ends_the_download(gateway: RunningGateway) -> None:
+async def test_disconnected_caller_cancels_the_download(gateway: RunningGateway) -> None:
     file = gateway.api.store(CONTENT * 40)
     with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
         caller.sendall(f"GET /v1/files/{file.id}/content HTTP/1.1\r\nHost: x\r\n\r\n".encode())

@@ -1,3 +1,5 @@
+"""Encoding of messages as OpenAI's JSON."""
+
 from __future__ import annotations
 
 from batchwire import v1
@@ -8,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 render = OPENAI.response_mapping.render
 
 
-def test_every_status_has_its_word() -> None:
+def test_every_status_has_its_json_name() -> None:
     words = {
         v1.Batch(status=status).status: render(v1.Batch(status=status))["status"] for status in v1.BatchStatus.values()
     }
@@ -26,7 +28,7 @@ def test_every_status_has_its_word() -> None:
     assert dict(enum_names(v1.ListOrder.DESCRIPTOR)) == {1: "asc", 2: "desc"}
 
 
-def test_errors_are_a_list_object_and_null_when_there_are_none() -> None:
+def test_errors_are_a_list_object_or_null() -> None:
     error = v1.BatchError(code="invalid_json_line", message="This line is not parseable as valid JSON.", line=3)
     assert render(v1.Batch(errors=[error]))["errors"] == {
         "object": "list",
@@ -42,7 +44,7 @@ def test_errors_are_a_list_object_and_null_when_there_are_none() -> None:
     assert render(v1.Batch())["errors"] is None
 
 
-def test_what_is_unset_is_null_and_what_is_zero_is_zero() -> None:
+def test_unset_is_null_and_zero_is_zero() -> None:
     assert render(v1.Batch())["created_at"] is None
     assert render(v1.Batch(created_at=Timestamp(seconds=7, nanos=999)))["created_at"] == 7
     assert render(v1.Model(id="m", created=Timestamp()))["created"] == 0
@@ -55,12 +57,12 @@ def test_metadata_is_null_when_empty() -> None:
     assert render(v1.Batch(metadata={"a": "b"}))["metadata"] == {"a": "b"}
 
 
-def test_a_nested_file_is_a_file_object() -> None:
+def test_nested_file_is_a_file_object() -> None:
     assert render(v1.Upload(file=v1.File(id="file-1")))["file"]["object"] == "file"
     assert render(v1.Upload())["file"] is None
 
 
-def test_every_reply_of_the_protocol_can_be_rendered_and_has_an_object() -> None:
+def test_every_reply_of_the_protocol_renders_with_an_object_key() -> None:
     replies = [v1.Batch, v1.DeleteFileResponse, v1.File, v1.Model, v1.Upload, v1.UploadPart]
     lists = [v1.ListBatchesResponse, v1.ListFilesResponse, v1.ListModelsResponse]
     assert all(render(reply())["object"] for reply in replies)

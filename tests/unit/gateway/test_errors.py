@@ -1,4 +1,4 @@
-"""The error tables, walked whole."""
+"""Every row of the error tables."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_code_has_a_row(code: grpc.StatusCode) -> None:
     assert (error.status < 500) == (error.message == "Its words.")
 
 
-def test_no_conflict_is_retried_but_a_lost_race() -> None:
+def test_only_a_lost_race_may_be_retried_after_409() -> None:
     forbidding = {"x-should-retry": "false"}
     assert all(row.headers == forbidding for row in BY_REASON.values() if row.status == 409)
     conflicts = {code for code, row in BY_CODE.items() if row.status == 409 and row.headers != forbidding}
@@ -63,7 +63,7 @@ def test_no_conflict_is_retried_but_a_lost_race() -> None:
         ),
     ],
 )
-def test_without_a_reason_of_ours_the_code_decides(error: grpc.aio.AioRpcError) -> None:
+def test_code_decides_without_a_known_reason(error: grpc.aio.AioRpcError) -> None:
     found = from_rpc(error, "req_1")
     assert (found.status, found.code, found.message) == (404, None, "Its words.")
 
@@ -75,7 +75,7 @@ def test_headers_are_filled_from_metadata_or_left_out() -> None:
     assert from_rpc(failed(grpc.StatusCode.RESOURCE_EXHAUSTED), "").headers == {}
 
 
-def test_a_purpose_that_there_is_not_has_no_code() -> None:
+def test_unknown_purpose_has_no_code() -> None:
     refused = from_rpc(
         failed(grpc.StatusCode.INVALID_ARGUMENT, reason="INVALID_VALUE", metadata={"param": "purpose"}), "r"
     )
@@ -84,7 +84,7 @@ def test_a_purpose_that_there_is_not_has_no_code() -> None:
     assert (other.param, other.code) == ("limit", "invalid_value")
 
 
-def test_the_gateway_refuses_as_the_api_does() -> None:
+def test_refusal_renders_like_an_error_of_the_api() -> None:
     error = refusal(v1.ERROR_REASON_INVALID_VALUE, "No.", param="limit")
     assert isinstance(error, ApiError)
     assert OPENAI.render_error(error) == {

@@ -1,4 +1,7 @@
-"""Groq's dialect: /groq/openai/v1, for its SDK with /groq as base URL; on the bare host its paths are Novita's and still serve it."""
+"""Groq's dialect: /groq/openai/v1, for its SDK with the base URL /groq.
+
+On the bare host, its SDK calls the paths of Novita's dialect, which serve it too.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ from tests.unit.gateway.conftest import RunningGateway
 INPUT = b'{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m"}}\n'
 
 
-# The paths, verbs, bodies and the Accept of Groq's SDK are OpenAI's; what is parsed strictly is what Groq's types want as well.
+# Groq's SDK sends OpenAI's paths, verbs, bodies and Accept, and its types require the same keys, so
+# OpenAI's strict SDK stands in for it.
 @pytest.mark.parametrize(("base", "strict"), [("/groq", True), ("/groq", False), ("", False)])
-async def test_its_calls_go_round(gateway: RunningGateway, base: str, strict: bool) -> None:
+async def test_groq_sdk_uploads_creates_lists_and_cancels(gateway: RunningGateway, base: str, strict: bool) -> None:
     async with openai.AsyncOpenAI(
         base_url=f"{gateway.url}{base}/openai/v1", api_key="k", max_retries=0, _strict_response_validation=strict
     ) as sdk:
@@ -31,7 +35,7 @@ async def test_its_calls_go_round(gateway: RunningGateway, base: str, strict: bo
         assert (await sdk.batches.cancel(batch.id)).status == "cancelling"
 
 
-async def test_an_unknown_file_is_told_at_once(gateway: RunningGateway) -> None:
+async def test_unknown_input_file_is_a_404_at_once(gateway: RunningGateway) -> None:
     body = {"input_file_id": "file-x", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     assert (await gateway.http.post("/groq/openai/v1/batches", json=body)).status_code == 404
     assert gateway.api.requests[-1] == v1.CreateBatchRequest(

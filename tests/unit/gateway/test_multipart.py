@@ -1,3 +1,5 @@
+"""The parser of multipart forms."""
+
 from __future__ import annotations
 
 import itertools
@@ -42,7 +44,7 @@ def parts_of(reader: MultipartReader, pieces: list[bytes]) -> list[tuple[str, st
 
 
 @given(cuts=st.lists(st.integers(0, len(BODY))), boundary=st.sampled_from([b"b0", None]))
-def test_a_form_is_the_same_however_it_is_cut(cuts: list[int], boundary: bytes | None) -> None:
+def test_parts_do_not_depend_on_chunk_boundaries(cuts: list[int], boundary: bytes | None) -> None:
     at = [0, *sorted(cuts), len(BODY)]
     reader = MultipartReader(boundary)
     assert parts_of(reader, [BODY[start:end] for start, end in itertools.pairwise(at)]) == PARTS
@@ -50,7 +52,7 @@ def test_a_form_is_the_same_however_it_is_cut(cuts: list[int], boundary: bytes |
 
 
 @given(length=st.integers(0, BODY.index(b"\r\nepilogue") - 1))
-def test_a_form_without_its_last_boundary_is_never_complete(length: int) -> None:
+def test_form_without_its_last_boundary_is_incomplete(length: int) -> None:
     reader = MultipartReader(b"b0")
     reader.feed(BODY[:length])
     assert not reader.complete
@@ -70,7 +72,7 @@ def test_a_form_without_its_last_boundary_is_never_complete(length: int) -> None
         ("", "", None),
     ],
 )
-def test_a_part_has_the_names_that_its_header_gives(disposition: str, name: str, filename: str | None) -> None:
+def test_part_has_the_names_in_its_header(disposition: str, name: str, filename: str | None) -> None:
     reader = MultipartReader(b"b")
     events = reader.feed(f"--b\r\nContent-Disposition: {disposition}\r\n\r\n".encode())
     assert events == [PartBegins(name, filename)]
@@ -86,16 +88,16 @@ def test_a_part_has_the_names_that_its_header_gives(disposition: str, name: str,
         ("", None),
     ],
 )
-def test_a_boundary_counts_on_any_content_type(content_type: str, boundary: bytes | None) -> None:
+def test_boundary_is_read_from_any_content_type(content_type: str, boundary: bytes | None) -> None:
     assert boundary_of(content_type) == boundary
 
 
 @pytest.mark.parametrize("body", [b"{}", b"x", b"-x", b"--\r\n", b"-" * 200, b"file=1&purpose=batch"])
-def test_a_body_that_begins_otherwise_is_no_form(body: bytes) -> None:
+def test_body_without_a_first_boundary_is_no_form(body: bytes) -> None:
     with pytest.raises(NotAFormError):
         MultipartReader(None).feed(body)
 
 
-def test_a_boundary_that_is_too_long_is_malformed() -> None:
+def test_boundary_that_is_too_long_is_malformed() -> None:
     with pytest.raises(MalformedFormError):
         MultipartReader(b"x" * 1000)

@@ -1,4 +1,4 @@
-"""Novita's dialect, as its documents have it: /openai/v1."""
+"""Novita's dialect, as documented: /openai/v1."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-async def test_an_upload_is_answered_with_what_the_page_lists(gateway: RunningGateway, path: Path) -> None:
+async def test_upload_reply_has_the_documented_keys(gateway: RunningGateway, path: Path) -> None:
     url = f"{gateway.url}/openai/v1/files"
     code, file = await curl(url, "-H", "Authorization: Bearer k", "--form", "purpose=batch", "--form", f"file=@{path}")
     assert code == 0
@@ -43,7 +43,9 @@ async def test_an_upload_is_answered_with_what_the_page_lists(gateway: RunningGa
 
 
 @pytest.mark.parametrize("prefix", ["/openai/v1", "/v1"])
-async def test_the_header_that_the_page_requires_does_no_harm(gateway: RunningGateway, path: Path, prefix: str) -> None:
+async def test_documented_content_type_json_is_accepted_with_a_form(
+    gateway: RunningGateway, path: Path, prefix: str
+) -> None:
     url, json_header = f"{gateway.url}{prefix}/files", "Content-Type: application/json"
     code, file = await curl(url, "-H", json_header, "-F", f"file=@{path}", "-F", "purpose=batch")
     assert (code, file["bytes"]) == (0, len(INPUT))
@@ -57,7 +59,7 @@ async def test_the_header_that_the_page_requires_does_no_harm(gateway: RunningGa
     assert reply.json()["bytes"] == len(INPUT)
 
 
-async def test_an_input_is_kept_for_fifteen_days_unless_told_otherwise(gateway: RunningGateway, path: Path) -> None:
+async def test_files_expire_after_fifteen_days_by_default(gateway: RunningGateway, path: Path) -> None:
     url = f"{gateway.url}/openai/v1/files"
     await curl(url, "-F", "purpose=batch", "-F", f"file=@{path}")
     await curl(url, "-F", "purpose=batch", "-F", "expires_after[seconds]=3600", "-F", f"file=@{path}")
@@ -65,7 +67,7 @@ async def test_an_input_is_kept_for_fifteen_days_unless_told_otherwise(gateway: 
     assert kept == [v1.ExpiresAfter(anchor="created_at", seconds=each) for each in (FIFTEEN_DAYS, 3600)]
 
 
-async def test_a_batch_needs_no_window_and_its_lines_no_target(gateway: RunningGateway) -> None:
+async def test_window_and_targets_of_lines_are_optional(gateway: RunningGateway) -> None:
     gateway.api.store(INPUT)
     body = {"input_file_id": "file-0", "endpoint": "/v1/chat/completions"}
     reply = await gateway.http.post("/openai/v1/batches", json=body)
@@ -81,20 +83,20 @@ async def test_a_batch_needs_no_window_and_its_lines_no_target(gateway: RunningG
     assert (batch["errors"], batch["output_file_id"], batch["error_file_id"]) == ("", "", "")
 
 
-async def test_a_window_of_its_older_pages_is_passed_on(gateway: RunningGateway) -> None:
+async def test_window_of_48h_is_passed_on(gateway: RunningGateway) -> None:
     gateway.api.store(INPUT)
     body = {"input_file_id": "file-0", "endpoint": "/v1/completions", "completion_window": "48h"}
     assert (await gateway.http.post("/openai/v1/batches", json=body)).json()["completion_window"] == "48h"
 
 
-async def test_faults_are_one_string(gateway: RunningGateway) -> None:
+async def test_batch_errors_are_one_string(gateway: RunningGateway) -> None:
     faults = [v1.BatchError(code="c", message="Not JSON.", line=2), v1.BatchError(code="d", message="Empty.")]
     gateway.api.batches["b"] = v1.Batch(id="b", errors=faults, output_file_id="file-9")
     batch = (await gateway.http.get("/openai/v1/batches/b")).json()
     assert (batch["errors"], batch["output_file_id"]) == ("Line 2: Not JSON.\nEmpty.", "file-9")
 
 
-async def test_errors_are_those_of_openai(gateway: RunningGateway) -> None:
+async def test_errors_have_openais_form(gateway: RunningGateway) -> None:
     body = {"input_file_id": "file-x", "endpoint": "/v1/chat/completions"}
     missing = await gateway.http.post("/openai/v1/batches", json=body)
     assert (missing.status_code, missing.json()["error"]["message"]) == (404, "No such File object: file-x")
@@ -112,7 +114,7 @@ async def test_errors_are_those_of_openai(gateway: RunningGateway) -> None:
     assert (unknown.status_code, set(unknown.json()["error"])) == (404, {"message", "type", "param", "code"})
 
 
-async def test_the_openai_sdk_goes_round(gateway: RunningGateway) -> None:
+async def test_openai_sdk_uploads_creates_lists_and_cancels(gateway: RunningGateway) -> None:
     async with openai.AsyncOpenAI(base_url=f"{gateway.url}/openai/v1", api_key="k", max_retries=0) as sdk:
         file = await sdk.files.create(file=("in.jsonl", INPUT), purpose="batch")
         assert getattr(file, "metadata") == {"total_requests": 2}  # noqa: B009 - a key that the type has not

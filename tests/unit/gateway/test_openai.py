@@ -1,4 +1,4 @@
-"""The openai SDK, sync and async, lax and strict, against the gateway."""
+"""OpenAI's dialect with the openai SDK: sync and async, lax and strict."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def sdk(gateway: RunningGateway, request: pytest.FixtureRequest) -> AsyncI
         yield client
 
 
-async def test_files_go_round(gateway: RunningGateway, sdk: openai.AsyncOpenAI) -> None:
+async def test_files_are_uploaded_found_read_and_deleted(gateway: RunningGateway, sdk: openai.AsyncOpenAI) -> None:
     expiry = {"anchor": "created_at", "seconds": 3600}
     file = await sdk.files.create(file=("in.jsonl", CONTENT), purpose="batch", expires_after=expiry)  # type: ignore[arg-type]  # a TypedDict
     assert (file.filename, file.bytes, file.status) == ("in.jsonl", len(CONTENT), "processed")
@@ -44,7 +44,7 @@ async def test_lists_are_paged_to_their_end(gateway: RunningGateway, sdk: openai
     assert len(gateway.api.requests) == 3
 
 
-async def test_batches_go_round(gateway: RunningGateway, sdk: openai.AsyncOpenAI) -> None:
+async def test_batches_are_created_found_listed_and_cancelled(gateway: RunningGateway, sdk: openai.AsyncOpenAI) -> None:
     batch = await sdk.batches.create(
         input_file_id="file-1",
         endpoint="/v1/chat/completions",
@@ -66,7 +66,7 @@ async def test_batches_go_round(gateway: RunningGateway, sdk: openai.AsyncOpenAI
     assert (failed.errors.data[0].code, failed.errors.data[0].line) == ("c", None)
 
 
-async def test_a_refused_cancel_is_asked_for_once(gateway: RunningGateway) -> None:
+async def test_refused_cancel_is_not_retried(gateway: RunningGateway) -> None:
     gateway.api.batches["b"] = v1.Batch(id="b", status=v1.BATCH_STATUS_COMPLETED)
     async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="k", max_retries=2) as client:
         with pytest.raises(openai.ConflictError, match="Cannot cancel a batch with status 'completed'"):
@@ -74,7 +74,7 @@ async def test_a_refused_cancel_is_asked_for_once(gateway: RunningGateway) -> No
     assert len(gateway.api.requests) == 1
 
 
-async def test_large_files_go_in_parts(sdk: openai.AsyncOpenAI) -> None:
+async def test_large_file_is_uploaded_in_parts(sdk: openai.AsyncOpenAI) -> None:
     upload = await sdk.uploads.upload_file_chunked(
         file=CONTENT,
         filename="in.jsonl",
@@ -94,14 +94,16 @@ async def test_models_are_found(sdk: openai.AsyncOpenAI) -> None:
     assert (await sdk.models.retrieve("Qwen/Qwen3-8B")).id == "Qwen/Qwen3-8B"
 
 
-async def test_a_refused_upload_is_seen_and_not_a_broken_pipe(gateway: RunningGateway, sdk: openai.AsyncOpenAI) -> None:
+async def test_refused_upload_raises_its_error_not_a_broken_pipe(
+    gateway: RunningGateway, sdk: openai.AsyncOpenAI
+) -> None:
     gateway.api.max_upload_bytes = 100_000
     with pytest.raises(openai.APIStatusError, match="File is too large") as refused:
         await sdk.files.create(file=("in.jsonl", CONTENT), purpose="batch")
     assert refused.value.status_code == 413
 
 
-async def test_the_sync_client_works_the_same(gateway: RunningGateway) -> None:
+async def test_sync_client_uploads_creates_and_downloads(gateway: RunningGateway) -> None:
     def go_round() -> bytes:
         with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="k", _strict_response_validation=True) as client:
             file = client.files.create(file=io.BytesIO(CONTENT), purpose="batch")
@@ -114,7 +116,7 @@ async def test_the_sync_client_works_the_same(gateway: RunningGateway) -> None:
     assert gateway.api.metadata["authorization"] == "Bearer k"
 
 
-async def test_an_event_stream_is_read_by_the_sdk(gateway: RunningGateway, sdk: openai.AsyncOpenAI) -> None:
+async def test_sdk_reads_the_event_stream(gateway: RunningGateway, sdk: openai.AsyncOpenAI) -> None:
     gateway.api.batches["b"] = v1.Batch(id="b")
     await gateway.api.snapshots.put(v1.Batch(id="b", status=v1.BATCH_STATUS_COMPLETED))
     await gateway.api.snapshots.put(None)

@@ -1,4 +1,4 @@
-"""Respan's dialect, as its documents have it: /api/files/ and /api/v1/batches/."""
+"""Respan's dialect, as documented: /api/files/ and /api/v1/batches/."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def check(file: Any) -> None:
 
 
 @pytest.mark.parametrize("url", ["/api/files/", "/api/files", "/v1/files/"])
-async def test_the_pages_curl_uploads(gateway: RunningGateway, path: Path, url: str) -> None:
+async def test_documented_curl_command_uploads_a_file(gateway: RunningGateway, path: Path, url: str) -> None:
     code, file = await curl(
         gateway.url + url, "-H", "Authorization: Bearer YOUR_API_KEY", "-F", f"file=@{path}", "-F", "purpose=batch"
     )
@@ -59,7 +59,7 @@ async def test_the_pages_curl_uploads(gateway: RunningGateway, path: Path, url: 
     assert gateway.api.metadata["authorization"] == "Bearer YOUR_API_KEY"
 
 
-async def test_the_pages_python_uploads(gateway: RunningGateway, path: Path) -> None:
+async def test_documented_python_uploads_a_file(gateway: RunningGateway, path: Path) -> None:
     with path.open("rb") as f:
         reply = await requested(
             requests.post,
@@ -73,13 +73,13 @@ async def test_the_pages_python_uploads(gateway: RunningGateway, path: Path) -> 
 
 
 @needs_node
-async def test_the_pages_typescript_uploads(gateway: RunningGateway) -> None:
+async def test_documented_typescript_uploads_a_file(gateway: RunningGateway) -> None:
     script = f"(async () => {{ {FETCH} }})()"
     check(await node(script, f"{gateway.url}/api/files/", INPUT.decode()))
 
 
 @pytest.mark.parametrize("slash", ["/", ""])
-async def test_every_path_has_both_forms(gateway: RunningGateway, slash: str) -> None:
+async def test_paths_work_with_and_without_a_trailing_slash(gateway: RunningGateway, slash: str) -> None:
     file = gateway.api.store(INPUT)
     gateway.api.batches["b"] = v1.Batch(id="b")
     for url in ("/api/files", f"/api/files/{file.id}", f"/api/files/{file.id}/content", "/api/v1/batches"):
@@ -119,7 +119,7 @@ async def test_every_path_has_both_forms(gateway: RunningGateway, slash: str) ->
         ),
     ],
 )
-async def test_an_error_has_the_shape_of_its_kind(
+async def test_errors_have_their_documented_forms(
     gateway: RunningGateway, failure: Failure, status: int, body: Any
 ) -> None:
     gateway.api.failures["*"] = failure
@@ -144,7 +144,7 @@ async def test_parameters_in_a_header_become_metadata(gateway: RunningGateway, h
     assert reply.json()["metadata"] == {"customer_identifier": "c-1", "environment": "prod", "team": "ü", "n": 3}
 
 
-async def test_parameters_in_the_body_are_the_same_and_win(gateway: RunningGateway) -> None:
+async def test_parameters_in_the_body_win_over_the_header(gateway: RunningGateway) -> None:
     gateway.api.store(INPUT)
     body = {"input_file_id": "file-0", "thread_identifier": "t", "customer_identifier": "c-2", "metadata": {"a": [1]}}
     headers = {"X-Data-Respan-Params": json.dumps(PARAMS | {"metadata": {"a": "b"}})}
@@ -158,7 +158,7 @@ async def test_parameters_in_the_body_are_the_same_and_win(gateway: RunningGatew
 
 
 @pytest.mark.parametrize("value", ["{", "[]", "nonsense!", "bm9uc2Vuc2U=", ""])
-async def test_parameters_that_cannot_be_read_are_refused(gateway: RunningGateway, value: str) -> None:
+async def test_malformed_parameters_are_refused(gateway: RunningGateway, value: str) -> None:
     reply = await gateway.http.post("/api/v1/batches/", json={}, headers={"X-Data-Respan-Params": value})
     assert reply.status_code == 400
     assert reply.json()["error"]["message"] == (
@@ -166,7 +166,7 @@ async def test_parameters_that_cannot_be_read_are_refused(gateway: RunningGatewa
     )
 
 
-async def test_an_upload_takes_the_header_and_keeps_nothing_of_it(gateway: RunningGateway, path: Path) -> None:
+async def test_upload_checks_the_header_and_ignores_it(gateway: RunningGateway, path: Path) -> None:
     url = f"{gateway.url}/api/files/"
     header = 'X-Data-Respan-Params: {"customer_identifier": "c", "purpose": "x"}'
     code, file = await curl(url, "-H", header, "-F", f"file=@{path}", "-F", "purpose=batch")
@@ -175,7 +175,7 @@ async def test_an_upload_takes_the_header_and_keeps_nothing_of_it(gateway: Runni
     assert "must be a JSON object" in refused["error"]["message"]
 
 
-async def test_the_openai_sdk_goes_round_on_each_prefix(gateway: RunningGateway) -> None:
+async def test_openai_sdk_works_on_each_prefix(gateway: RunningGateway) -> None:
     async with openai.AsyncOpenAI(base_url=f"{gateway.url}/api", api_key="k", max_retries=0) as files:
         file = await files.files.create(file=("in.jsonl", INPUT), purpose="batch")
         assert [each.id async for each in files.files.list()] == [file.id]

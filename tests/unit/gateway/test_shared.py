@@ -1,3 +1,5 @@
+"""Overrides that dialects share."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -12,23 +14,23 @@ MARKED = st.text().map(lambda text: f"json:{text}")
 
 
 @given(st.dictionaries(st.text(), VALUES | MARKED, min_size=1))
-def test_metadata_of_any_json_goes_round(metadata: dict[str, Any]) -> None:
+def test_metadata_of_any_json_type_round_trips(metadata: dict[str, Any]) -> None:
     kept = encode_metadata({"metadata": metadata})["metadata"]
     assert all(isinstance(value, str) for value in kept.values())
     assert decode_metadata(kept) == metadata
 
 
 @given(st.text().filter(lambda text: not text.startswith("json:")))
-def test_a_plain_string_is_kept_as_it_is(text: str) -> None:
+def test_plain_string_is_unchanged(text: str) -> None:
     assert encode_metadata({"metadata": {"a": text}}) == {"metadata": {"a": text}}
 
 
-def test_no_metadata_is_null() -> None:
+def test_empty_metadata_is_null() -> None:
     assert decode_metadata({}) is None
     assert encode_metadata({"endpoint": "x"}) == {"endpoint": "x"}
 
 
-def test_a_fault_tells_its_line_where_it_has_one() -> None:
+def test_error_text_has_the_line_if_there_is_one() -> None:
     faults = [{"message": "Bad.", "line": 3}, {"message": "Empty.", "line": None}]
     assert error_sentences(faults) == ["Line 3: Bad.", "Empty."]
     assert error_text(faults) == "Line 3: Bad.\nEmpty."

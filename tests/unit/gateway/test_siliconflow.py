@@ -1,4 +1,4 @@
-"""SiliconFlow's dialect, as its documents have it: /siliconflow/v1."""
+"""SiliconFlow's dialect, as documented: /siliconflow/v1."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def create(gateway: RunningGateway, window: str = "24h", prefix: str = "/s
     return batch
 
 
-async def test_a_batch_is_answered_with_what_the_page_lists(gateway: RunningGateway) -> None:
+async def test_batch_has_the_documented_keys(gateway: RunningGateway) -> None:
     batch = await create(gateway)
     assert set(KEYS) <= set(batch)
     assert {key: batch[key] for key in KEYS} == {
@@ -82,9 +82,7 @@ async def test_a_batch_is_answered_with_what_the_page_lists(gateway: RunningGate
 
 
 @pytest.mark.parametrize("prefix", ["/siliconflow/v1", "/v1"])
-async def test_the_longest_window_and_a_replaced_model_are_passed_on_everywhere(
-    gateway: RunningGateway, prefix: str
-) -> None:
+async def test_longest_window_and_replaced_model_are_passed_on(gateway: RunningGateway, prefix: str) -> None:
     batch = await create(gateway, "336h", prefix)
     assert batch["completion_window"] == "336h"
     request = gateway.api.requests[-1]
@@ -94,12 +92,12 @@ async def test_the_longest_window_and_a_replaced_model_are_passed_on_everywhere(
 
 
 @pytest.mark.parametrize("window", ["24h", "1440m", "86400s", "1d", "336h", "14d"])
-async def test_a_window_within_its_bounds_is_taken(gateway: RunningGateway, window: str) -> None:
+async def test_window_within_the_range_is_accepted(gateway: RunningGateway, window: str) -> None:
     assert (await create(gateway, window))["completion_window"] == window
 
 
 @pytest.mark.parametrize("window", ["23h", "1h", "86399s", "337h", "15d", "0h"])
-async def test_a_window_outside_its_bounds_is_refused_in_its_words(gateway: RunningGateway, window: str) -> None:
+async def test_window_outside_the_range_is_refused(gateway: RunningGateway, window: str) -> None:
     refused = await create(gateway, window)
     message = f"Invalid value: '{window}'. Supported values are: '24h' to '336h'."
     assert refused == {"code": 20012, "message": message, "data": "completion_window"}
@@ -107,7 +105,7 @@ async def test_a_window_outside_its_bounds_is_refused_in_its_words(gateway: Runn
 
 
 @pytest.mark.parametrize("window", ["tomorrow", "", "24", "24 h"])
-async def test_what_is_no_window_is_left_to_the_api(gateway: RunningGateway, window: str) -> None:
+async def test_malformed_window_is_passed_to_the_api(gateway: RunningGateway, window: str) -> None:
     await create(gateway, window)
     request = gateway.api.requests[-1]
     assert isinstance(request, v1.CreateBatchRequest)
@@ -116,7 +114,7 @@ async def test_what_is_no_window_is_left_to_the_api(gateway: RunningGateway, win
 
 @pytest.mark.parametrize("status", v1.BatchStatus.values()[1:])
 @pytest.mark.parametrize("ended", [0, 1])
-async def test_a_batch_is_in_the_queue_until_a_line_of_it_has_ended(
+async def test_batch_is_in_queue_until_its_first_line_ends(
     gateway: RunningGateway, status: v1.BatchStatus.ValueType, ended: int
 ) -> None:
     gateway.api.batches["b"] = v1.Batch(id="b", status=status, request_counts=v1.RequestCounts(total=2, failed=ended))
@@ -127,12 +125,12 @@ async def test_a_batch_is_in_the_queue_until_a_line_of_it_has_ended(
     assert word == ("in_queue" if waits else plain)
 
 
-async def test_faults_are_a_list_of_strings(gateway: RunningGateway) -> None:
+async def test_batch_errors_are_a_list_of_strings(gateway: RunningGateway) -> None:
     gateway.api.batches["b"] = v1.Batch(id="b", errors=[v1.BatchError(code="c", message="Not JSON.", line=2)])
     assert (await gateway.http.get("/siliconflow/v1/batches/b")).json()["errors"] == ["Line 2: Not JSON."]
 
 
-async def test_an_upload_is_answered_wrapped_and_plain_at_once(gateway: RunningGateway) -> None:
+async def test_upload_reply_is_a_file_and_its_wrapper(gateway: RunningGateway) -> None:
     form = {"data": {"purpose": "batch"}, "files": {"file": ("in.jsonl", INPUT)}}
     reply = (await gateway.http.post("/siliconflow/v1/files", **form)).json()  # type: ignore[arg-type]  # as httpx takes them
     assert (reply["id"], reply["status"], reply["code"], reply["message"]) == ("file-0", "processed", 20000, "Ok")
@@ -148,7 +146,7 @@ async def test_an_upload_is_answered_wrapped_and_plain_at_once(gateway: RunningG
 
 
 @pytest.mark.parametrize("strict", [False, True])
-async def test_the_guides_way_to_the_id_works_and_so_does_openais(gateway: RunningGateway, strict: bool) -> None:
+async def test_both_ways_to_the_file_id_work(gateway: RunningGateway, strict: bool) -> None:
     async with openai.AsyncOpenAI(
         base_url=f"{gateway.url}/siliconflow/v1", api_key="k", max_retries=0, _strict_response_validation=strict
     ) as sdk:
@@ -158,7 +156,7 @@ async def test_the_guides_way_to_the_id_works_and_so_does_openais(gateway: Runni
         assert [file.id async for file in sdk.files.list(purpose="batch")] == [batch_input_file.id]
 
 
-async def test_the_openai_sdk_goes_round(gateway: RunningGateway) -> None:
+async def test_openai_sdk_uploads_creates_lists_and_cancels(gateway: RunningGateway) -> None:
     gateway.api.store(INPUT)
     async with openai.AsyncOpenAI(base_url=f"{gateway.url}/siliconflow/v1", api_key="k", max_retries=0) as sdk:
         batch = await sdk.batches.create(
@@ -177,7 +175,7 @@ async def test_the_openai_sdk_goes_round(gateway: RunningGateway) -> None:
         assert refused.value.code == "20012"  # as the SDK reads a number
 
 
-async def test_ten_files_are_listed_unless_more_are_asked_for(gateway: RunningGateway) -> None:
+async def test_lists_default_to_ten_files(gateway: RunningGateway) -> None:
     await gateway.http.get("/siliconflow/v1/files?purpose=batch")
     await gateway.http.get("/siliconflow/v1/files?purpose=batch&limit=50")
     expected = [v1.ListFilesRequest(purpose="batch", limit=limit) for limit in (10, 50)]
@@ -203,7 +201,7 @@ async def test_ten_files_are_listed_unless_more_are_asked_for(gateway: RunningGa
         ),
     ],
 )
-async def test_an_error_has_the_shape_of_its_status(
+async def test_errors_have_the_form_of_their_status(
     gateway: RunningGateway, failure: Failure, status: int, body: Any
 ) -> None:
     gateway.api.failures["*"] = failure
@@ -214,15 +212,13 @@ async def test_an_error_has_the_shape_of_its_status(
 @pytest.mark.parametrize(
     ("code", "status"), [(grpc.StatusCode.UNAVAILABLE, 503), (grpc.StatusCode.DEADLINE_EXCEEDED, 504)]
 )
-async def test_a_server_that_is_away_is_a_bare_string(
-    gateway: RunningGateway, code: grpc.StatusCode, status: int
-) -> None:
+async def test_unavailable_api_is_a_bare_string(gateway: RunningGateway, code: grpc.StatusCode, status: int) -> None:
     gateway.api.failures["*"] = Failure(code, "secret")
     reply = await gateway.http.get("/siliconflow/v1/batches")
     assert reply.status_code == status
     assert isinstance(reply.json(), str)
 
 
-async def test_an_unknown_url_is_answered_as_the_page_prints(gateway: RunningGateway) -> None:
+async def test_unknown_url_has_the_documented_reply(gateway: RunningGateway) -> None:
     reply = await gateway.http.get("/siliconflow/v1/nothing")
     assert (reply.status_code, reply.json()) == (404, "404 page not found")

@@ -1,4 +1,4 @@
-"""Server-sent events and JSON Lines over the wire."""
+"""Server-sent events and JSON Lines over HTTP."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _batch(gateway: RunningGateway) -> None:
     gateway.api.batches["b"] = v1.Batch(id="b", status=v1.BATCH_STATUS_IN_PROGRESS)
 
 
-async def test_a_watched_batch_is_a_stream_of_events_that_says_when_it_is_done(gateway: RunningGateway) -> None:
+async def test_watched_batch_is_sent_as_events_until_done(gateway: RunningGateway) -> None:
     await gateway.api.snapshots.put(v1.Batch(id="b", status=v1.BATCH_STATUS_IN_PROGRESS))
     async with gateway.http.stream("GET", "/v1/batches/b/events") as reply:
         assert reply.headers["content-type"] == "text/event-stream"
@@ -45,7 +45,7 @@ async def test_a_watched_batch_is_a_stream_of_events_that_says_when_it_is_done(g
         assert [event async for event in events] == [("done", "[DONE]")]
 
 
-async def test_a_watch_that_fails_says_so_and_is_not_done(gateway: RunningGateway) -> None:
+async def test_failed_watch_ends_with_an_error_event(gateway: RunningGateway) -> None:
     await gateway.api.snapshots.put(v1.Batch(id="b"))
     await gateway.api.snapshots.put(Failure(grpc.StatusCode.UNAVAILABLE, "draining"))
     async with gateway.http.stream("GET", "/v1/batches/b/events") as reply:
@@ -54,13 +54,13 @@ async def test_a_watch_that_fails_says_so_and_is_not_done(gateway: RunningGatewa
     assert events[-1][1]["error"]["type"] == "server_error"
 
 
-async def test_watching_what_is_not_there_is_a_404(gateway: RunningGateway) -> None:
+async def test_unknown_batch_is_a_404(gateway: RunningGateway) -> None:
     reply = await gateway.http.get("/v1/batches/nothing/events")
     assert (reply.status_code, reply.json()["error"]["code"]) == (404, None)
 
 
 @pytest.mark.parametrize(("path", "method"), [("events", "WatchBatch"), ("results", "StreamResults")])
-async def test_a_caller_who_leaves_ends_the_stream(gateway: RunningGateway, path: str, method: str) -> None:
+async def test_disconnected_caller_cancels_the_stream(gateway: RunningGateway, path: str, method: str) -> None:
     await gateway.api.snapshots.put(v1.Batch(id="b"))
     await gateway.api.lines.put(b"{}\n")
     async with gateway.http.stream("GET", f"/v1/batches/b/{path}") as reply:
@@ -68,13 +68,13 @@ async def test_a_caller_who_leaves_ends_the_stream(gateway: RunningGateway, path
     await eventually(lambda: gateway.api.cancelled == [method])
 
 
-async def test_a_caller_who_leaves_before_the_first_message_ends_the_stream(gateway: RunningGateway) -> None:
+async def test_disconnect_before_the_first_message_cancels_the_stream(gateway: RunningGateway) -> None:
     with pytest.raises(httpx.ReadTimeout):
         await gateway.http.get("/v1/batches/b/results", timeout=httpx.Timeout(30, read=0.2))
     await eventually(lambda: gateway.api.cancelled == ["StreamResults"])
 
 
-async def test_results_are_lines_as_they_come(gateway: RunningGateway) -> None:
+async def test_results_are_sent_as_they_arrive(gateway: RunningGateway) -> None:
     await gateway.api.lines.put(b'{"n":1}\n{"n":2}\n')
     async with gateway.http.stream("GET", "/v1/batches/b/results?offset=7") as reply:
         assert reply.headers["content-type"] == "application/jsonl"
@@ -87,20 +87,20 @@ async def test_results_are_lines_as_they_come(gateway: RunningGateway) -> None:
     assert gateway.api.requests[-1] == v1.StreamResultsRequest(batch_id="b", offset=7)
 
 
-async def test_a_batch_without_results_has_an_empty_body(gateway: RunningGateway) -> None:
+async def test_batch_without_results_has_an_empty_body(gateway: RunningGateway) -> None:
     await gateway.api.lines.put(None)
     reply = await gateway.http.get("/v1/batches/b/results")
     assert (reply.status_code, reply.content) == (200, b"")
 
 
-async def test_results_that_break_off_are_not_taken_for_whole(gateway: RunningGateway) -> None:
+async def test_failed_results_break_the_connection(gateway: RunningGateway) -> None:
     await gateway.api.lines.put(b"{}\n")
     await gateway.api.lines.put(Failure(grpc.StatusCode.UNAVAILABLE, "draining"))
     with pytest.raises(httpx.RemoteProtocolError):
         await gateway.http.get("/v1/batches/b/results")
 
 
-async def test_head_of_a_stream_ends_it(gateway: RunningGateway) -> None:
+async def test_head_cancels_the_stream(gateway: RunningGateway) -> None:
     await gateway.api.snapshots.put(v1.Batch(id="b"))
     reply = await asyncio.wait_for(gateway.http.head("/v1/batches/b/events"), 30)
     assert (reply.status_code, reply.headers["content-type"]) == (200, "text/event-stream")

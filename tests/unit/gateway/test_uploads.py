@@ -1,4 +1,4 @@
-"""Forms over the wire: every sender that was seen, every way to break off."""
+"""Uploads over HTTP: forms of all known senders, and interrupted forms."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BIG = LINE * 150_000  # 2.85 MB: several messages
 
 
 def form(*parts: tuple[str, bytes], boundary: str = "b0undary", end: bool = True) -> bytes:
-    """A form of parts, each with its Content-Disposition."""
+    """Return a form of (Content-Disposition, content) parts."""
     body = b"".join(
         f"--{boundary}\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + content + b"\r\n"
         for disposition, content in parts
@@ -36,7 +36,7 @@ PURPOSE = ('form-data; name="purpose"', b"batch")
 FORM = {"content-type": "multipart/form-data; boundary=b0undary"}
 
 
-async def test_a_file_streams_through_in_messages_of_half_a_mebibyte_or_little_more(gateway: RunningGateway) -> None:
+async def test_file_is_streamed_in_messages_of_bounded_size(gateway: RunningGateway) -> None:
     reply = await gateway.http.post("/v1/files", data={"purpose": "batch"}, files={"file": ("in.jsonl", BIG)})
     assert reply.status_code == 200
     assert reply.json()["bytes"] == len(BIG)
@@ -49,7 +49,7 @@ async def test_a_file_streams_through_in_messages_of_half_a_mebibyte_or_little_m
 
 
 @pytest.mark.parametrize("parts", [(FILE, PURPOSE), (PURPOSE, FILE)])
-async def test_parts_come_in_any_order(gateway: RunningGateway, parts: tuple[tuple[str, bytes], ...]) -> None:
+async def test_parts_may_have_any_order(gateway: RunningGateway, parts: tuple[tuple[str, bytes], ...]) -> None:
     expiry = (
         ('form-data; name="expires_after[anchor]"', b"created_at"),
         ('form-data; name="expires_after[seconds]"', b"3600"),
@@ -62,7 +62,7 @@ async def test_parts_come_in_any_order(gateway: RunningGateway, parts: tuple[tup
     assert gateway.api.uploads[0].spec == expected
 
 
-async def test_no_content_length_is_needed(gateway: RunningGateway) -> None:
+async def test_content_length_is_optional(gateway: RunningGateway) -> None:
     body = form(FILE, PURPOSE)
 
     def pieces() -> Iterator[bytes]:
@@ -73,7 +73,7 @@ async def test_no_content_length_is_needed(gateway: RunningGateway) -> None:
     assert (reply.status_code, reply.json()["filename"]) == (200, "in.jsonl")
 
 
-async def test_curl_with_a_json_header_and_a_boundary_is_understood(gateway: RunningGateway, tmp_path: Path) -> None:
+async def test_curl_with_a_json_content_type_and_a_boundary_uploads(gateway: RunningGateway, tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(BIG)
     header = ("-H", "Content-Type: application/json")
@@ -81,7 +81,7 @@ async def test_curl_with_a_json_header_and_a_boundary_is_understood(gateway: Run
     assert (code, file["filename"], file["bytes"]) == (0, "in.jsonl", len(BIG))
 
 
-async def test_requests_with_a_json_header_and_no_boundary_is_understood(gateway: RunningGateway) -> None:
+async def test_requests_with_a_json_content_type_and_no_boundary_uploads(gateway: RunningGateway) -> None:
     reply = await requested(
         requests.post,
         f"{gateway.url}/v1/files",
@@ -92,7 +92,7 @@ async def test_requests_with_a_json_header_and_no_boundary_is_understood(gateway
     assert (reply.status_code, reply.json()["bytes"]) == (200, len(BIG))
 
 
-async def test_requests_without_a_header_is_understood(gateway: RunningGateway) -> None:
+async def test_requests_without_a_content_type_uploads(gateway: RunningGateway) -> None:
     files = {"purpose": (None, "batch"), "file": ("in.jsonl", LINE)}
     reply = await requested(requests.post, f"{gateway.url}/v1/files", files=files)
     assert (reply.status_code, reply.json()["purpose"]) == (200, "batch")
@@ -115,7 +115,7 @@ async def test_content_may_be_a_plain_field_of_any_size(gateway: RunningGateway,
     assert gateway.api.uploads[1].spec.filename == "upload"
 
 
-async def test_curl_that_expects_100_continue_gets_it(gateway: RunningGateway, tmp_path: Path) -> None:
+async def test_curl_gets_100_continue(gateway: RunningGateway, tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(BIG)
     expecting = ("-H", "Expect: 100-continue", "--expect100-timeout", "60", "--max-time", "10")
@@ -123,7 +123,7 @@ async def test_curl_that_expects_100_continue_gets_it(gateway: RunningGateway, t
     assert (code, file["bytes"]) == (0, len(BIG))
 
 
-async def test_a_filename_of_another_alphabet_arrives(gateway: RunningGateway) -> None:
+async def test_filename_in_another_alphabet_is_kept(gateway: RunningGateway) -> None:
     parts = (("form-data; name=file; filename*=UTF-8''%E2%82%AC.jsonl; filename=e.jsonl", LINE), PURPOSE)
     assert (await gateway.http.post("/v1/files", content=form(*parts), headers=FORM)).json()["filename"] == "€.jsonl"
     reply = await requested(
@@ -142,19 +142,19 @@ async def test_a_filename_of_another_alphabet_arrives(gateway: RunningGateway) -
         (b'{"purpose": "batch"}', {"content-type": "application/json"}),
     ],
 )
-async def test_a_form_without_a_file_is_refused(gateway: RunningGateway, body: bytes, headers: dict[str, str]) -> None:
+async def test_form_without_a_file_is_refused(gateway: RunningGateway, body: bytes, headers: dict[str, str]) -> None:
     reply = await gateway.http.post("/v1/files", content=body, headers=headers)
     error = reply.json()["error"]
     assert (reply.status_code, error["message"], error["param"]) == (400, "'file' is a required property", "file")
     await eventually(lambda: all(upload.outcome == "cancelled" for upload in gateway.api.uploads))
 
 
-async def test_a_part_without_data_is_refused_by_its_own_name(gateway: RunningGateway) -> None:
+async def test_upload_part_without_data_names_data(gateway: RunningGateway) -> None:
     reply = await gateway.http.post("/v1/uploads/upload_1/parts", content=form(FILE), headers=FORM)
     assert reply.json()["error"]["message"] == "'data' is a required property"
 
 
-async def test_what_the_api_misses_is_told_in_its_words(gateway: RunningGateway) -> None:
+async def test_missing_field_is_refused_with_the_apis_message(gateway: RunningGateway) -> None:
     reply = await gateway.http.post("/v1/files", content=form(FILE), headers=FORM)
     error = reply.json()["error"]
     assert reply.status_code == 400
@@ -174,14 +174,14 @@ async def test_what_the_api_misses_is_told_in_its_words(gateway: RunningGateway)
         b"--other\r\n",
     ],
 )
-async def test_a_form_that_is_wrong_is_refused_and_never_committed(gateway: RunningGateway, body: bytes) -> None:
+async def test_malformed_form_is_refused_and_not_committed(gateway: RunningGateway, body: bytes) -> None:
     reply = await gateway.http.post("/v1/files", content=body, headers=FORM)
     assert reply.status_code == 400, reply.text
     await eventually(lambda: all(upload.outcome == "cancelled" for upload in gateway.api.uploads))
     assert not gateway.api.files
 
 
-async def test_a_wrong_number_in_a_form_is_named(gateway: RunningGateway) -> None:
+async def test_wrong_type_in_a_form_names_the_field(gateway: RunningGateway) -> None:
     body = form(FILE, PURPOSE, ('form-data; name="expires_after[seconds]"', b"soon"))
     error = (await gateway.http.post("/v1/files", content=body, headers=FORM)).json()["error"]
     assert (
@@ -191,7 +191,7 @@ async def test_a_wrong_number_in_a_form_is_named(gateway: RunningGateway) -> Non
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_caller_who_leaves_midway_commits_nothing(gateway: RunningGateway, chunked: bool) -> None:
+async def test_disconnect_during_the_form_commits_nothing(gateway: RunningGateway, chunked: bool) -> None:
     body = form(PURPOSE, FILE, end=False)
     length = "Transfer-Encoding: chunked" if chunked else "Content-Length: 100000"
     head = f"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM['content-type']}\r\n{length}\r\n\r\n".encode()
@@ -202,7 +202,7 @@ async def test_a_caller_who_leaves_midway_commits_nothing(gateway: RunningGatewa
     assert not gateway.api.files
 
 
-async def test_a_caller_who_leaves_before_the_answer_cancels_the_rpc(gateway: RunningGateway) -> None:
+async def test_disconnect_before_the_reply_cancels_the_rpc(gateway: RunningGateway) -> None:
     gateway.api.hold.clear()
     body = form(PURPOSE, FILE)
     head = f"POST /v1/files HTTP/1.1\r\nHost: x\r\n{'Content-Type'}: {FORM['content-type']}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -212,7 +212,7 @@ async def test_a_caller_who_leaves_before_the_answer_cancels_the_rpc(gateway: Ru
     await eventually(lambda: gateway.api.cancelled)
 
 
-async def test_an_upload_that_grows_too_large_is_answered_while_it_is_sent(gateway: RunningGateway) -> None:
+async def test_upload_that_is_too_large_is_refused_while_it_arrives(gateway: RunningGateway) -> None:
     gateway.api.max_upload_bytes = 1_000_000
     head = f"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM['content-type']}\r\nContent-Length: 99999999\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
@@ -227,7 +227,7 @@ async def test_an_upload_that_grows_too_large_is_answered_while_it_is_sent(gatew
     await writer.wait_closed()
 
 
-async def test_real_clients_see_why_a_large_upload_was_refused(gateway: RunningGateway, tmp_path: Path) -> None:
+async def test_real_clients_see_why_an_upload_was_refused(gateway: RunningGateway, tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(BIG * 4)
     gateway.api.max_upload_bytes = 1_000_000
@@ -236,7 +236,7 @@ async def test_real_clients_see_why_a_large_upload_was_refused(gateway: RunningG
     await _python_clients_see_the_refusal(gateway, path)
 
 
-async def test_clients_that_only_send_see_it_even_when_they_are_cut_off(
+async def test_clients_that_send_first_see_the_refusal_after_draining(
     small_gateway: RunningGateway, tmp_path: Path
 ) -> None:
     path = tmp_path / "in.jsonl"
@@ -256,13 +256,13 @@ async def _python_clients_see_the_refusal(gateway: RunningGateway, path: Path) -
     assert {upload.outcome for upload in gateway.api.uploads} == {"refused"}
 
 
-async def test_credentials_are_judged_before_the_body(gateway: RunningGateway) -> None:
+async def test_credentials_are_checked_before_the_body(gateway: RunningGateway) -> None:
     gateway.api.failures["*"] = Failure(grpc.StatusCode.UNAUTHENTICATED, "Incorrect API key provided: x")
     reply = await gateway.http.post("/v1/files", data={"purpose": "batch"}, files={"file": BIG * 3})
     assert (reply.status_code, reply.json()["error"]["message"]) == (401, "Incorrect API key provided: x")
 
 
-async def test_a_slow_api_slows_the_sender(gateway: RunningGateway) -> None:
+async def test_slow_api_slows_the_sender(gateway: RunningGateway) -> None:
     gateway.api.hold.clear()
     head = f"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM['content-type']}\r\nContent-Length: 999999999\r\n\r\n"
     sent = 0
