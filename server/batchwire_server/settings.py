@@ -1,7 +1,8 @@
-"""Configuration: the only reader of the environment and of the configuration file.
+"""Settings: the only reader of the environment and of the configuration file.
 
-The command line beats the environment (`BATCHWIRE_…`), which beats the file (TOML), which beats the defaults here. Nested settings are
-`BATCHWIRE_LIMITS__MAX_LINES` in the environment and `[limits]` in the file.
+The command line overrides the environment (`BATCHWIRE_…`), which overrides the file (TOML), which
+overrides the defaults here. Nested settings are `BATCHWIRE_LIMITS__MAX_LINES` in the environment and
+`[limits]` in the file.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pydantic_settings import (
 from batchwire_server.core.limits import ENDPOINTS, MIB
 
 TAKEN_HEADERS = ("authorization", "api-key", "x-api-key", "x-request-id", "host", "content-type", "content-length")
+"""Headers with a meaning of their own, which cannot be the trusted header."""
 
 DATABASES = {
     "sqlite": "sqlite+aiosqlite",
@@ -34,33 +36,33 @@ DATABASES = {
     "postgresql": "postgresql+asyncpg",
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
-"""Schemes of database URLs, and what SQLAlchemy calls them."""
+"""Schemes of database URLs, and the scheme that SQLAlchemy expects for each."""
 
 OBJECT_STORES = ("s3", "gs", "az")
-"""Schemes of object stores' URLs."""
+"""Schemes of the URLs of object stores."""
 
 PREFIX = "BATCHWIRE_"
-"""What the names of environment variables begin with."""
+"""Prefix of the environment variables."""
 
-_CLIENTS = {f"{PREFIX}TARGET", f"{PREFIX}API_KEY"}
-"""Variables that are the client's."""
+_CLIENT_VARIABLES = {f"{PREFIX}TARGET", f"{PREFIX}API_KEY"}
+"""Environment variables of the client, which has the same prefix."""
 
-_NEAR = 0.92
-"""How alike, of 1, a misspelt name is to the one that is meant."""
+_MIN_SIMILARITY = 0.92
+"""Similarity, at most 1, from which an unknown variable counts as a typing error for a setting."""
 
 ECHO = "echo"
-"""In the place of a base URL, the built-in model."""
+"""Stands for the built-in model where a base URL is expected."""
 
 
 def check_url(value: str) -> str:
-    """Returns a base URL. Raises ValueError for what cannot be one."""
+    """Return a base URL. Raises ValueError if it is neither an HTTP URL nor `echo`."""
     if value != ECHO and not value.startswith(("http://", "https://")):
-        raise ValueError(f"{value!r} is neither a URL that starts with http:// or https://, nor {ECHO!r}")
+        raise ValueError(f"{value!r} is neither {ECHO!r} nor a URL that starts with http:// or https://")
     return value
 
 
 class Section(BaseModel):
-    """A table of the file; an unknown key is a mistake."""
+    """A table of the configuration file. An unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -68,24 +70,26 @@ class Section(BaseModel):
 class UpstreamSettings(Section):
     """An inference server."""
 
-    name: str = Field("", description="What to call it; its host and port when empty.")
-    base_url: str = Field(description="Such as `http://gpu-1:8000/v1`; a URL without a path gets `/v1`.")
-    api_key_env: str = Field("", description="Environment variable that holds its key.")
+    name: str = Field("", description="Name in logs. Empty: host and port of the URL.")
+    base_url: str = Field(
+        description="Base URL of its OpenAI API, such as `http://gpu-1:8000/v1`. A URL without a path gets `/v1`."
+    )
+    api_key_env: str = Field("", description="Environment variable that holds its API key. Empty: it needs none.")
     models: tuple[str, ...] = Field(
-        (), description='Names of its models; `["*"]` for any name at all; empty: it is asked (`GET /models`).'
+        (), description='Models that it serves. `["*"]`: every model. Empty: those that its `GET /models` lists.'
     )
     max_concurrency: int = Field(
         256,
         ge=1,
-        description="Most calls in flight per model, over all workers; the number starts low and grows while the upstream answers well.",
+        description="Upper bound of concurrent requests per model, over all workers. The limit starts low and adapts below it.",
     )
     requests_per_minute: int = Field(
-        0, ge=0, description="Most calls per minute and model, over all workers; 0: any number."
+        0, ge=0, description="Requests per minute and model, over all workers. 0: unlimited."
     )
     tokens_per_minute: int = Field(
-        0, ge=0, description="Most tokens per minute and model, by what answers say they used; 0: any number."
+        0, ge=0, description="Tokens per minute and model, as the `usage` of responses counts them. 0: unlimited."
     )
-    timeout: float = Field(600.0, gt=0, description="Seconds for a whole call.")
+    timeout: float = Field(600.0, gt=0, description="Timeout of a request, in seconds.")
 
     @field_validator("base_url")
     @classmethod
@@ -94,68 +98,84 @@ class UpstreamSettings(Section):
 
     @field_validator("api_key_env")
     @classmethod
-    def _is_set(cls, value: str) -> str:
+    def _names_a_set_variable(cls, value: str) -> str:
         if value and not os.environ.get(value):
             raise ValueError(f"the environment variable {value} is not set")
         return value
 
 
 class LimitSettings(Section):
-    """What callers may ask for."""
+    """Limits on requests of callers."""
 
-    max_file_bytes: int = Field(200 * MIB, ge=1, description="Bytes of a file.")
-    max_part_bytes: int = Field(64 * MIB, ge=1, description="Bytes of one part of an upload.")
-    max_line_bytes: int = Field(16 * MIB, ge=1, description="Bytes of one line of a batch's input.")
-    max_lines: int = Field(50_000, ge=1, description="Lines of a batch's input.")
-    min_lines: int = Field(1, ge=1, description="Fewest lines of a batch's input.")
+    max_file_bytes: int = Field(200 * MIB, ge=1, description="Maximum size of a file, in bytes.")
+    max_part_bytes: int = Field(64 * MIB, ge=1, description="Maximum size of a part of an upload, in bytes.")
+    max_line_bytes: int = Field(16 * MIB, ge=1, description="Maximum size of a line of an input file, in bytes.")
+    max_lines: int = Field(50_000, ge=1, description="Maximum number of lines of an input file.")
+    min_lines: int = Field(1, ge=1, description="Minimum number of lines of an input file.")
     max_embedding_inputs: int = Field(
-        50_000, ge=1, description="Inputs of a batch for `/v1/embeddings`, over all its lines."
+        50_000, ge=1, description="Maximum number of inputs of a batch for `/v1/embeddings`, over all its lines."
     )
-    batches_per_hour: int = Field(
-        0, ge=0, description="Batches that a tenant may create within an hour; 0: any number."
-    )
-    endpoints: tuple[str, ...] = Field(ENDPOINTS, description="What a batch may call.")
+    batches_per_hour: int = Field(0, ge=0, description="Batches that a tenant may create per hour. 0: unlimited.")
+    endpoints: tuple[str, ...] = Field(ENDPOINTS, description="Endpoints that batches may use.")
     require_jsonl_name: bool = Field(
-        True, description="Whether a batch's input must be named `*.jsonl`, as OpenAI wants it."
+        True, description="Require names of input files to end in `.jsonl`, as OpenAI does."
     )
-    mixed_models: bool = Field(True, description="Whether the lines of a batch may name several models.")
-    batch_file_lifetime: int = Field(30 * 86400, ge=1, description="Seconds that a batch's files are kept by default.")
-    upload_lifetime: int = Field(3600, ge=1, description="Seconds that an upload takes parts.")
+    mixed_models: bool = Field(True, description="Allow lines of a batch to name different models.")
+    batch_file_lifetime: int = Field(
+        30 * 86400,
+        ge=1,
+        description="Seconds for which input, output and error files are kept, unless the caller sets an expiry.",
+    )
+    upload_lifetime: int = Field(3600, ge=1, description="Seconds after its creation in which an upload accepts parts.")
     result_lifetime: int = Field(
-        3600, ge=0, description="Seconds after its end that a batch's results can be streamed."
+        3600, ge=0, description="Seconds after the end of a batch in which its results can be streamed."
     )
     batch_lifetime: int = Field(
-        0, ge=0, description="Seconds after its end that a batch, and its idempotency key, are known; 0: for ever."
+        0, ge=0, description="Seconds after its end for which a batch and its idempotency key are kept. 0: for ever."
     )
-    private_webhooks: bool = Field(
-        False, description="Whether webhooks may go to private addresses, and over plain http."
-    )
+    private_webhooks: bool = Field(False, description="Allow webhooks to private addresses and over plain HTTP.")
 
 
 class WorkSettings(Section):
-    """How workers go about it. Times in seconds."""
+    """How workers run tasks. Times are in seconds."""
 
-    lease_ttl: float = Field(15.0, gt=0, description="How long a lease lasts.")
-    heartbeat: float = Field(5.0, gt=0, description="Time between its renewals.")
-    flush_interval: float = Field(1.0, gt=0, description="Time between writes of finished lines.")
-    cancel_grace: float = Field(600.0, ge=0, description="How long calls in flight may go on after a cancel.")
-    drain_grace: float = Field(20.0, ge=0, description="How long calls in flight may go on after SIGTERM.")
-    delivery_timeout: float = Field(15.0, gt=0, description="How long a webhook's receiver may take to answer.")
-    sweep_interval: float = Field(60.0, gt=0, description="Time between sweeps.")
+    lease_ttl: float = Field(15.0, gt=0, description="Seconds for which a lease is valid after its last renewal.")
+    heartbeat: float = Field(
+        5.0, gt=0, description="Seconds between two renewals of a lease. At most half of `lease_ttl`."
+    )
+    flush_interval: float = Field(1.0, gt=0, description="Seconds between two writes of finished lines.")
+    cancel_grace: float = Field(
+        600.0,
+        ge=0,
+        description="Seconds that requests in flight have to end after their batch is cancelled.",
+    )
+    drain_grace: float = Field(20.0, ge=0, description="Seconds that requests in flight have to end after SIGTERM.")
+    delivery_timeout: float = Field(15.0, gt=0, description="Timeout of a webhook delivery, in seconds.")
+    sweep_interval: float = Field(
+        60.0, gt=0, description="Seconds between two sweeps, which delete what is no longer needed."
+    )
     orphan_interval: float = Field(
-        3600.0, ge=0, description="Time between looks for stored bytes that nothing refers to; 0: they stay."
+        3600.0,
+        ge=0,
+        description="Seconds between two searches for orphans: blobs that no row refers to. 0: never search.",
     )
     orphan_age: float = Field(
         86400.0,
         gt=0,
-        description="How long such bytes are left alone: more than the longest upload, or outage of the database, takes.",
+        description="Age in seconds from which an orphan is deleted. Must exceed the longest upload and the longest database outage.",
     )
-    max_attempts: int = Field(5, ge=1, description="Calls of a line that an upstream takes and fails.")
-    retry_base: float = Field(0.5, gt=0, description="The first delay before a line is called again.")
-    retry_cap: float = Field(60.0, gt=0, description="The longest such delay.")
+    max_attempts: int = Field(
+        5,
+        ge=1,
+        description="Attempts per line. Requests that the upstream refuses with 429, or never receives, do not count.",
+    )
+    retry_base: float = Field(
+        0.5, gt=0, description="Seconds before the first retry of a line. The delay doubles with each retry."
+    )
+    retry_cap: float = Field(60.0, gt=0, description="Maximum delay before a retry, in seconds.")
 
     @model_validator(mode="after")
-    def _renews_in_time(self) -> Self:
+    def _renews_before_expiry(self) -> Self:
         if self.heartbeat * 2 > self.lease_ttl:
             raise ValueError("lease_ttl must be at least twice the heartbeat")
         return self
@@ -166,68 +186,77 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
-    data_dir: Path = Field(Path(".batchwire"), description="Where SQLite and the blobs are, unless said otherwise.")
+    data_dir: Path = Field(
+        Path(".batchwire"),
+        description="Directory of the SQLite database and of the blobs, unless `database` or `blobs` is set.",
+    )
     database: str = Field(
         "",
-        description="`postgresql://USER:PASSWORD@HOST/NAME` or `sqlite:///PATH`; empty: SQLite under the data directory.",
+        description="`postgresql://USER:PASSWORD@HOST/NAME` or `sqlite:///PATH`. Empty: SQLite in the data directory.",
     )
     blobs: str = Field(
         "",
-        description="Directory of the blobs, or `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`; empty: under the data directory.",
+        description="Directory of the blobs, or `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`. Empty: `blobs` in the data directory.",
     )
-    grpc_listen: str = Field("127.0.0.1:50051", description="HOST:PORT of the gRPC face; port 0: any.")
-    http_listen: str = Field("127.0.0.1:8080", description="HOST:PORT of the REST face; port 0: any.")
-    api: str = Field("127.0.0.1:50051", description="HOST:PORT of the api that a gateway of its own speaks to.")
+    grpc_listen: str = Field(
+        "127.0.0.1:50051", description="HOST:PORT on which the gRPC server listens. Port 0: any free port."
+    )
+    http_listen: str = Field(
+        "127.0.0.1:8080", description="HOST:PORT on which the REST gateway listens. Port 0: any free port."
+    )
+    api: str = Field("127.0.0.1:50051", description="HOST:PORT of the gRPC server that a separate gateway connects to.")
     auth: Literal["auto", "open"] = Field(
         "auto",
-        description="`auto`: callers need a key once there is one, and always where others than this machine can reach the server; "
-        "`open`: no key is needed as long as there never was one.",
+        description="`open`: requests without a key are accepted until the first key is created. "
+        "`auto`: the same if only this machine can reach the server; otherwise keys are always required.",
     )
     trusted_header: str = Field(
         "",
-        description="Header that says for whom a call acts, set by something in front that authenticates callers; empty: none.",
+        description="Request header in which an authenticating proxy names the tenant. Empty: none.",
     )
     trusted_peers: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Networks of those who are believed when they send it, such as `10.0.0.5/32`."
+        (), description="Networks whose `trusted_header` is believed, such as `10.0.0.5/32`."
     )
-    workers: int = Field(1, ge=0, description="Worker processes of `serve`.")
+    workers: int = Field(1, ge=0, description="Number of worker processes of `serve`.")
     upstream: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Base URLs of inference servers: a short form of `upstreams`. `echo` names the built-in model."
+        (), description="Base URLs of inference servers: a short form of `upstreams`. `echo`: the built-in model."
     )
     upstreams: tuple[UpstreamSettings, ...] = Field(
         (),
-        description="Inference servers. All roles of an installation need the same; `serve` alone takes `echo` when there is none.",
+        description="Inference servers. `api` and `worker` need the same ones. `serve` uses `echo` if there is none.",
     )
     limits: LimitSettings = LimitSettings()
     work: WorkSettings = WorkSettings()
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level of log messages.")
 
     @field_validator("database")
     @classmethod
-    def _is_known(cls, value: str) -> str:
+    def _has_known_scheme(cls, value: str) -> str:
         scheme, separator, rest = value.partition("://")
         if value and scheme not in DATABASES:
-            raise ValueError("a URL that starts with sqlite:/// or postgresql:// is wanted")
+            raise ValueError("the URL must start with sqlite:/// or postgresql://")
         return f"{DATABASES[scheme]}{separator}{rest}" if value else value
 
     @field_validator("blobs")
     @classmethod
-    def _is_a_place(cls, value: str) -> str:
+    def _is_directory_or_object_store(cls, value: str) -> str:
         scheme, separator, rest = value.partition("://")
         if separator and (scheme not in OBJECT_STORES or rest[:1] in {"", "/", "?"}):
-            raise ValueError("a directory, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX is wanted")
+            raise ValueError("must be a directory, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX")
         return value
 
     @field_validator("trusted_header")
     @classmethod
-    def _is_free(cls, value: str) -> str:
+    def _is_free_header_name(cls, value: str) -> str:
         name = value.lower()
         if name and (
             not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name)
             or name in TAKEN_HEADERS
             or name.startswith(("grpc-", "batchwire-"))
         ):
-            raise ValueError(f"{value!r} cannot be the name of a header for this")
+            raise ValueError(
+                f"{value!r} is no valid header name, or has another meaning; choose a name such as x-tenant"
+            )
         return name
 
     @field_validator("trusted_peers")
@@ -236,9 +265,9 @@ class Settings(BaseSettings):
         return tuple(str(ip_network(network)) for network in networks)
 
     @model_validator(mode="after")
-    def _trusts_whole(self) -> Self:
+    def _has_header_and_peers(self) -> Self:
         if bool(self.trusted_header) != bool(self.trusted_peers):
-            raise ValueError("trusted_header and trusted_peers go together")
+            raise ValueError("trusted_header and trusted_peers must be set together")
         return self
 
     @field_validator("upstream", "trusted_peers", mode="before")
@@ -253,12 +282,12 @@ class Settings(BaseSettings):
 
     @property
     def database_url(self) -> str:
-        """The SQLAlchemy URL."""
+        """The database URL in SQLAlchemy's form."""
         return self.database or f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'batchwire.db'}"
 
     @property
     def blob_url(self) -> str:
-        """The URL of the object store that has the blobs; empty: they are in a directory."""
+        """The URL of the object store, or an empty string if the blobs are in a directory."""
         return self.blobs if "://" in self.blobs else ""
 
     @property
@@ -268,16 +297,21 @@ class Settings(BaseSettings):
 
     @property
     def all_upstreams(self) -> tuple[UpstreamSettings, ...]:
-        """The inference servers, however they were named."""
+        """The inference servers of `upstreams` and of `upstream`."""
         return (*self.upstreams, *(UpstreamSettings(base_url=url) for url in self.upstream))
 
 
 def load(config: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
-    """Reads the configuration. Raises pydantic.ValidationError, OSError and tomllib.TOMLDecodeError for a bad one.
+    """Read the settings from all sources.
 
     Args:
-        config: the TOML file; `BATCHWIRE_CONFIG` names one otherwise.
-        overrides: what the command line says.
+        config: the TOML file. None means the one that `BATCHWIRE_CONFIG` names, if any.
+        overrides: settings of the command line.
+
+    Raises:
+        pydantic.ValidationError: a setting is unknown or has an invalid value.
+        OSError: the file cannot be read.
+        tomllib.TOMLDecodeError: the file is not TOML.
     """
     path = config or (Path(found) if (found := os.environ.get("BATCHWIRE_CONFIG")) else None)
     in_file = tomllib.loads(path.read_text()) if path else {}
@@ -298,7 +332,7 @@ def load(config: Path | None = None, overrides: dict[str, Any] | None = None) ->
 
 
 def secret(variable: str) -> str | None:
-    """Returns the value of an environment variable that a setting names."""
+    """Return the value of the environment variable that a setting names. An empty name means None."""
     return os.environ.get(variable) if variable else None
 
 
@@ -307,18 +341,21 @@ def _shown(value: object) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    """Returns a URL without its user and the values of its options, either of which may be a secret; other text as it is."""
+    """Return a URL with its user and the values of its options masked, since either may be a secret.
+
+    Other text is returned unchanged.
+    """
     scheme, separator, rest = text.partition("://")
     if not separator:
         return text
-    if not scheme.startswith("sqlite"):  # which has a path alone
+    if not scheme.startswith("sqlite"):  # a path, which may contain @
         rest = re.sub(r".*@", "***@", rest, flags=re.DOTALL)
     place, mark, options = rest.partition("?")
     return scheme + separator + place + mark + re.sub(r"=[^&]*", "=***", options)
 
 
 def documentation(model: type[BaseModel] = Settings, prefix: str = "") -> list[tuple[str, str, str]]:
-    """Returns name, default and description of every setting; those of a table follow it as `table.name`."""
+    """Return name, default and description of every setting. Those of a table are named `table.name`."""
     rows: list[tuple[str, str, str]] = []
     for name, field in model.model_fields.items():
         default = field.get_default()
@@ -333,7 +370,10 @@ def documentation(model: type[BaseModel] = Settings, prefix: str = "") -> list[t
 
 
 def effective(settings: BaseModel, prefix: str = "") -> dict[str, str]:
-    """Returns all values by the names of `reference`, secrets left out. Of upstreams it has the number, and the values of all beside each other."""
+    """Return the effective value of every setting under its name in `documentation`, secrets masked.
+
+    `upstreams` is their number; `upstreams[].name` holds the names of all, separated by ` | `.
+    """
     values: dict[str, str] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
@@ -349,13 +389,14 @@ def effective(settings: BaseModel, prefix: str = "") -> dict[str, str]:
 
 
 def unknown_variables(environment: Iterable[str]) -> dict[str, str]:
-    """Returns the environment's variables that are no settings but nearly so, each with the setting that may be meant.
+    """Return environment variables that look like typing errors, each with the setting it resembles.
 
-    Others that begin alike are nobody's mistake: an orchestrator may make some, and an upstream's key may be in one.
+    Other variables with the prefix are left alone: an orchestrator may set some, and one may hold
+    the key of an upstream.
     """
     names = [name for name, _, _ in documentation() if not name.startswith("upstreams[]")]
     sections = {name.partition(".")[0] for name in names}
     known = [f"{PREFIX}{name.replace('.', '__').upper()}" for name in (*names, *sections, "config")]
-    unknown = {name for name in environment if name.upper().startswith(PREFIX)} - {*known, *_CLIENTS}
-    near = {name: get_close_matches(name.upper(), known, 1, _NEAR) for name in sorted(unknown)}
+    unknown = {name for name in environment if name.upper().startswith(PREFIX)} - {*known, *_CLIENT_VARIABLES}
+    near = {name: get_close_matches(name.upper(), known, 1, _MIN_SIMILARITY) for name in sorted(unknown)}
     return {name: found[0] for name, found in near.items() if found and found[0] != name.upper()}
