@@ -1,8 +1,8 @@
 """Settings: the only reader of the environment and of the configuration file.
 
 The command line overrides the environment (`BATCHWIRE_…`), which overrides the file (TOML), which
-overrides the defaults here. Nested settings are `BATCHWIRE_LIMITS__MAX_LINES` in the environment and
-`[limits]` in the file.
+overrides the defaults here. Nested settings are `BATCHWIRE_LIMITS__MAX_LINES` in the environment
+and `[limits]` in the file.
 """
 
 from __future__ import annotations
@@ -332,7 +332,7 @@ def load(config: Path | None = None, overrides: dict[str, Any] | None = None) ->
 
 
 def secret(variable: str) -> str | None:
-    """Return the value of the environment variable that a setting names. An empty name means None."""
+    """Return the value of an environment variable, or None if the name is empty."""
     return os.environ.get(variable) if variable else None
 
 
@@ -341,7 +341,7 @@ def _shown(value: object) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    """Return a URL with its user and the values of its options masked, since either may be a secret.
+    """Return a URL with user and option values masked, since either may be a secret.
 
     Other text is returned unchanged.
     """
@@ -355,7 +355,7 @@ def _without_secrets(text: str) -> str:
 
 
 def documentation(model: type[BaseModel] = Settings, prefix: str = "") -> list[tuple[str, str, str]]:
-    """Return name, default and description of every setting. Those of a table are named `table.name`."""
+    """Return name, default and description of every setting; a table's are named `table.name`."""
     rows: list[tuple[str, str, str]] = []
     for name, field in model.model_fields.items():
         default = field.get_default()
@@ -370,7 +370,7 @@ def documentation(model: type[BaseModel] = Settings, prefix: str = "") -> list[t
 
 
 def effective(settings: BaseModel, prefix: str = "") -> dict[str, str]:
-    """Return the effective value of every setting under its name in `documentation`, secrets masked.
+    """Return the effective value of every setting by its name, with secrets masked.
 
     `upstreams` is their number; `upstreams[].name` holds the names of all, separated by ` | `.
     """
@@ -389,7 +389,7 @@ def effective(settings: BaseModel, prefix: str = "") -> dict[str, str]:
 
 
 def unknown_variables(environment: Iterable[str]) -> dict[str, str]:
-    """Return environment variables that look like typing errors, each with the setting it resembles.
+    """Return variables that look like typing errors, each with the setting that it resembles.
 
     Other variables with the prefix are left alone: an orchestrator may set some, and one may hold
     the key of an upstream.

@@ -38,7 +38,7 @@ def address_of(peer: str) -> str:
 
 
 def trusted_tenant(context: aio.ServicerContext[Any, Any], trusted_header: TrustedHeader) -> str | None:
-    """Return the tenant that the trusted header names, or None if there is none or it is not trusted.
+    """Return the tenant that a trusted peer names in the header, or None if there is none.
 
     Raises BatchwireError if the header is trusted and does not name one tenant.
     """

@@ -64,7 +64,7 @@ class BatchServicer(v1.BatchServiceServicer):
                 yield self._snapshot(batch)
 
     def _snapshot(self, batch: Batch) -> v1.Batch:
-        """Return the message of a snapshot, built once for all watchers that are sent it in a row."""
+        """Return the message of a snapshot, built once for all watchers that get it in a row."""
         if self._latest is None or self._latest[0] is not batch:
             self._latest = batch, batch_message(batch)
         return self._latest[1]

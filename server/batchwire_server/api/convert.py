@@ -35,12 +35,12 @@ Listed = v1.File | v1.Batch | v1.WebhookEndpoint
 
 
 def page_limit(request: ListRequest) -> int | None:
-    """Return the page size that a list request asks for, or None if it leaves that to the server."""
+    """Return the page size that a list request asks for, or None if it names none."""
     return request.limit if request.HasField("limit") else None
 
 
 def page_fields(items: Sequence[Listed], *, has_more: bool) -> dict[str, Any]:
-    """Return the fields that all list responses have: the items, their ends, and whether more follow."""
+    """Return the fields that all list responses have."""
     ends = {"first_id": items[0].id, "last_id": items[-1].id} if items else {}
     return {"data": items, "has_more": has_more, **ends}
 
@@ -69,7 +69,10 @@ def file_message(file: File) -> v1.File:
 
 
 def file_spec(spec: v1.UploadFileSpec) -> FileSpec:
-    """Return what an uploader declares. Raises BatchwireError if the expiry policy is not allowed."""
+    """Return what an uploader declares.
+
+    Raises BatchwireError if the expiry policy is not allowed.
+    """
     return FileSpec(
         filename=spec.filename,
         purpose=spec.purpose,

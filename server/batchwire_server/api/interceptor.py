@@ -90,7 +90,10 @@ class CallInterceptor(aio.ServerInterceptor):
         return wrapped
 
     async def _admit(self, context: Context) -> None:
-        """Set the tenant of a call. Raises BatchwireError if its credentials are missing or wrong."""
+        """Set the tenant of a call.
+
+        Raises BatchwireError if its credentials are missing or wrong.
+        """
         act_for(trusted_tenant(context, self._trusted_header) or await self._authenticator.tenant(key_of(context)))
 
     def _wrap_unary(

@@ -32,7 +32,7 @@ async def checked_stream(requests: AsyncIterator[M]) -> AsyncIterator[M]:
 
 
 def _texts(message: Message, prefix: str) -> Iterator[tuple[str, str]]:
-    """Yield the path of its field and the text of each string of a message, keys of maps included."""
+    """Yield each string of a message, keys of maps included, after the path of its field."""
     for field in _text_fields(message.DESCRIPTOR):
         if field.has_presence and not message.HasField(field.name):
             continue
@@ -41,7 +41,10 @@ def _texts(message: Message, prefix: str) -> Iterator[tuple[str, str]]:
 
 @cache
 def _text_fields(descriptor: Descriptor) -> tuple[FieldDescriptor, ...]:
-    """Return the fields of strings and messages. Bytes are left out, since reading them copies them."""
+    """Return the fields of strings and messages.
+
+    Bytes are left out, since reading them copies them.
+    """
     kinds = {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE}
     return tuple(field for field in descriptor.fields if field.type in kinds and field.name not in _CLEANED)
 

@@ -52,7 +52,7 @@ async def run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         node = stack.enter_context(lock_data_dir(settings.data_dir))
         adapters = await stack.enter_async_context(open_adapters(settings))
-        # Workers of a `serve` that was killed may still hold leases. The lock says that they are gone.
+        # Workers of a killed `serve` may still hold leases. The lock shows that they have ended.
         await adapters.store.release_worker(node, crashed=True)
         if not settings.blobs:  # the directory is this installation's alone, so nobody is writing
             await adapters.blobs.clear_temporary(math.inf)
@@ -61,13 +61,13 @@ async def run(settings: Settings) -> None:
         grpc_address = await stack.enter_async_context(running_api(settings, adapters, *listens, gateway_token=token))
         http_address = await stack.enter_async_context(running_gateway(settings, grpc_address, token))
         names = [f"{node}/{number}" for number in range(settings.workers)]
-        times = WorkerTimeouts(settings.work.drain_grace * 2 + RPC_GRACE_S, settings.work.lease_ttl * 2)
+        timeouts = WorkerTimeouts(settings.work.drain_grace * 2 + RPC_GRACE_S, settings.work.lease_ttl * 2)
         child_settings = settings.model_dump_json()
         release = partial(adapters.store.release_worker, crashed=True)
-        supervising = asyncio.create_task(Supervisor(names, child_settings, release, times).run(stop))
+        supervising = asyncio.create_task(Supervisor(names, child_settings, release, timeouts).run(stop))
         isolating = asyncio.create_task(
             keep_quarantine_worker(
-                f"{node}/isolated", child_settings, adapters.store.quarantine_waits, release, stop, times
+                f"{node}/isolated", child_settings, adapters.store.quarantine_waits, release, stop, timeouts
             )
         )
         announce(grpc=grpc_address, http=http_address)

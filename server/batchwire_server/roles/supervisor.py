@@ -1,4 +1,4 @@
-"""Keeps worker processes alive: starts them fresh, starts them again when they die or stand still, and frees at once what they held."""
+"""Runs worker processes: restarts those that die or hang, and releases their leases at once."""
 
 from __future__ import annotations
 
@@ -15,43 +15,52 @@ log = logging.getLogger(__name__)
 
 FIRST_DELAY_S = 0.1
 MAX_DELAY_S = 10.0
+"""First and longest pause before a restart. It doubles until a process lasts `HEALTHY_S`."""
+
 HEALTHY_S = 10.0
 QUARANTINE_POLL_S = 1.0
 HEARTBEAT_S = 1.0
-STEADY_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}
-"""Has glibc give back what is freed. By itself it keeps a heap per thread, and in it room for the largest block that the thread ever had."""
+MALLOC_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}
+"""Makes glibc return freed memory to the system. By default it keeps a heap per thread, each with
+room for the largest block that its thread ever had."""
+
 STARTUP_TIMEOUT_S = 60.0
-"""How long a process may take until its first sign of life."""
+"""Seconds that a process has to send its first heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerTimeouts:
-    """How many seconds a worker may take to hand over, and may give no sign of life."""
+    """Timeouts after which a worker process is killed.
+
+    Attributes:
+        shutdown_s: seconds that it has to end after it was told to.
+        silence_s: seconds that it may send no heartbeat.
+    """
 
     shutdown_s: float
-    silence: float
+    silence_s: float
 
 
 class Supervisor:
-    """Some worker processes, for as long as `run` runs.
+    """Keeps a number of worker processes running, for as long as `run` runs.
 
     Args:
-        names: one per worker.
-        settings: JSON.
-        release: frees what the worker of a name holds.
-        times: how long workers may take.
+        names: the names under which they hold leases, one per process.
+        settings: all settings, as JSON.
+        release: releases the leases of a name.
+        timeouts: when to kill a process.
     """
 
     def __init__(
-        self, names: list[str], settings: str, release: Callable[[str], Awaitable[int]], times: WorkerTimeouts
+        self, names: list[str], settings: str, release: Callable[[str], Awaitable[int]], timeouts: WorkerTimeouts
     ) -> None:
         self._names = names
         self._settings = settings
         self._release = release
-        self._times = times
+        self._timeouts = timeouts
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Keeps the workers alive until `stop` is set, then has them hand over and end."""
+        """Keep the processes running until `stop` is set, then shut them down."""
         await asyncio.gather(stop.wait(), *(self._keep(name, stop) for name in self._names))
 
     async def _keep(self, name: str, stop: asyncio.Event) -> None:
@@ -59,87 +68,89 @@ class Supervisor:
         while not stop.is_set():
             started = time.monotonic()
             try:
-                status = await run_worker(name, self._settings, stop, self._times)
-                log.log(
-                    logging.INFO if stop.is_set() else logging.WARNING, "worker %s ended with status %d", name, status
-                )
+                status = await run_worker(name, self._settings, stop, self._timeouts)
+                if stop.is_set():
+                    log.info("worker %s ended with status %d", name, status)
+                else:
+                    log.warning("worker %s ended with status %d; restarting it", name, status)
             except OSError:
-                log.exception("worker %s could not be started; trying again", name)
+                log.exception("starting worker %s failed; trying again", name)
             if stop.is_set():
                 return
             try:
                 await self._release(name)
             except Exception:
-                log.exception("what worker %s held could not be freed; its leases run out by themselves", name)
+                log.exception("releasing the leases of worker %s failed; they expire by themselves", name)
             delay = FIRST_DELAY_S if time.monotonic() - started > HEALTHY_S else min(delay * 2, MAX_DELAY_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await stop.wait()
 
 
-async def run_worker(name: str, settings: str, stop: asyncio.Event, times: WorkerTimeouts, *options: str) -> int:
-    """Runs one worker process to its end, which `stop` brings about; returns its exit status.
+async def run_worker(name: str, settings: str, stop: asyncio.Event, timeouts: WorkerTimeouts, *options: str) -> int:
+    """Run one worker process to its end; return its exit status.
 
     Args:
-        name: the holder of its leases.
-        settings: JSON. It goes in as the first line of the standard input, which then stays open: when that ends, however this process
-            ends, the worker ends too.
-        stop: has the worker hand over and end.
-        times: how long it may take for that, and be silent: one that stands still is ended.
-        options: more of the command line.
+        name: the name under which it holds leases.
+        settings: all settings, as JSON. They are the first line of its standard input, which then
+            stays open. Its end stops the worker, so that it never outlives this process.
+        stop: shuts the worker down.
+        timeouts: when to kill it.
+        options: further options of its command line.
     """
     command = [sys.executable, "-m", "batchwire_server", "worker", "--name", name, "--settings-from-stdin", *options]
-    # A session of its own: Ctrl-C at a terminal is for `serve`, which then has its workers hand over.
+    # In a session of its own: Ctrl-C at a terminal reaches `serve` alone, which stops its workers.
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=pipe, stdout=pipe, start_new_session=True, env=STEADY_MEMORY | os.environ
+        *command, stdin=pipe, stdout=pipe, start_new_session=True, env=MALLOC_ENVIRONMENT | os.environ
     )
     assert process.stdin
     assert process.stdout
-    log.info("worker %s runs as process %d", name, process.pid)
+    log.info("worker %s started as process %d", name, process.pid)
     with suppress(ConnectionError):
         process.stdin.write(settings.encode() + b"\n")
         await process.stdin.drain()
     ended = asyncio.create_task(process.wait())
     stopping = asyncio.create_task(stop.wait())
-    listening = asyncio.create_task(_until_silent(process.stdout, times.silence))
-    await asyncio.wait({ended, stopping, listening}, return_when=asyncio.FIRST_COMPLETED)
+    silence = asyncio.create_task(_until_silent(process.stdout, timeouts.silence_s))
+    await asyncio.wait({ended, stopping, silence}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     process.stdin.close()
-    if listening.done() and not ended.done() and not stop.is_set() and listening.result():
-        log.warning("worker %s has given no sign of life for %.0f s; ending it", name, times.silence)
+    if silence.done() and not ended.done() and not stop.is_set() and silence.result():
+        log.warning("worker %s has sent no heartbeat for %.0f s; killing it", name, timeouts.silence_s)
         process.kill()
     try:
-        return await asyncio.wait_for(asyncio.shield(ended), times.shutdown_s)
+        return await asyncio.wait_for(asyncio.shield(ended), timeouts.shutdown_s)
     except TimeoutError:
-        log.warning("worker %s did not hand over in %.0f s; ending it", name, times.shutdown_s)
+        log.warning("worker %s did not shut down within %.0f s; killing it", name, timeouts.shutdown_s)
         process.kill()
         return await ended
     finally:
-        listening.cancel()
+        silence.cancel()
 
 
-async def _until_silent(pulse: asyncio.StreamReader, silence: float) -> bool:
-    """Waits until a process has given no sign of life for so long, and returns True; or until it has closed its end, and returns False.
+async def _until_silent(heartbeats: asyncio.StreamReader, silence_s: float) -> bool:
+    """Return True once no heartbeat has come for `silence_s`, False once the pipe is closed.
 
-    Silence must be found twice in a row: a supervisor that stood still itself finds it once for no reason.
+    Two timeouts in a row are needed, each of half the time. If this process itself was suspended,
+    the first one may come although heartbeats are waiting to be read.
     """
-    missed, patience = 0, STARTUP_TIMEOUT_S
+    missed, timeout_s = 0, STARTUP_TIMEOUT_S
     while missed < 2:
         try:
-            async with asyncio.timeout(patience / 2):
-                if not await pulse.read(1024):
+            async with asyncio.timeout(timeout_s / 2):
+                if not await heartbeats.read(1024):
                     return False
-            missed, patience = 0, silence
+            missed, timeout_s = 0, silence_s
         except TimeoutError:
             missed += 1
     return True
 
 
 async def send_heartbeats() -> None:
-    """Tells the supervisor, until cancelled, that this process does not stand still."""
+    """Write a byte to the standard output every `HEARTBEAT_S`, until cancelled."""
     while True:
-        with suppress(OSError):  # the supervisor has ended, which the standard input tells
+        with suppress(OSError):  # the supervisor has ended; the end of the standard input stops this process
             os.write(sys.stdout.fileno(), b".")
         await asyncio.sleep(HEARTBEAT_S)
 
@@ -147,23 +158,23 @@ async def send_heartbeats() -> None:
 async def keep_quarantine_worker(
     name: str,
     settings: str,
-    waits: Callable[[], Awaitable[bool]],
+    is_waiting: Callable[[], Awaitable[bool]],
     release: Callable[[str], Awaitable[int]],
     stop: asyncio.Event,
-    times: WorkerTimeouts,
+    timeouts: WorkerTimeouts,
 ) -> None:
-    """Runs a worker for the shards that were set aside whenever there are any, until `stop` is set.
+    """Run a worker process for quarantined shards whenever there are any, until `stop` is set.
 
-    `waits` tells whether there are; the other arguments are those of the Supervisor.
+    `is_waiting` returns True if there are any. The other arguments are those of Supervisor.
     """
     while not stop.is_set():
         try:
-            if await waits():
-                status = await run_worker(name, settings, stop, times, "--isolated")
+            if await is_waiting():
+                status = await run_worker(name, settings, stop, timeouts, "--isolated")
                 log.log(logging.WARNING if status else logging.INFO, "worker %s ended with status %d", name, status)
                 await release(name)
         except Exception:
-            log.exception("what was set aside could not be run; trying again")
+            log.exception("running quarantined shards failed; trying again in %.0f s", QUARANTINE_POLL_S)
         with suppress(TimeoutError):
             async with asyncio.timeout(QUARANTINE_POLL_S):
                 await stop.wait()

@@ -29,7 +29,7 @@ async def run(settings: Settings, name: str | None, *, until_stdin_ends: bool, i
     stop = stop_on_signals()
     if until_stdin_ends:
         stop_on_end_of_stdin(stop)
-    # A predecessor of the same name may still be shutting down. It must not release the leases of this process.
+    # A predecessor of the same name may still be shutting down, and must not release these leases.
     own_name = f"{name or socket.gethostname()}/{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
         if until_stdin_ends:
@@ -45,8 +45,8 @@ async def run(settings: Settings, name: str | None, *, until_stdin_ends: bool, i
             return
         announce(worker=own_name)
         release = partial(adapters.store.release_worker, crashed=True)
-        times = WorkerTimeouts(settings.work.drain_grace + RPC_GRACE_S, settings.work.lease_ttl * 2)
+        timeouts = WorkerTimeouts(settings.work.drain_grace + RPC_GRACE_S, settings.work.lease_ttl * 2)
         child_settings, waits = settings.model_dump_json(), adapters.store.quarantine_waits
         await asyncio.gather(
-            working, keep_quarantine_worker(f"{own_name}/isolated", child_settings, waits, release, stop, times)
+            working, keep_quarantine_worker(f"{own_name}/isolated", child_settings, waits, release, stop, timeouts)
         )

@@ -54,7 +54,7 @@ class ApiKeyAuthenticator:
 
     Args:
         store: the keys.
-        open_without_keys: accept every call, for the tenant `default`, until the first key is created.
+        open_without_keys: accept every call, as `default`, until the first key is created.
     """
 
     def __init__(self, store: KeyStore, *, open_without_keys: bool) -> None:
@@ -63,7 +63,10 @@ class ApiKeyAuthenticator:
         self._find_shared = SingleFlight(self._find)
 
     async def tenant(self, key: str) -> str:
-        """Return the tenant of a key; an empty key means a call without one. Raises BatchwireError."""
+        """Return the tenant of a key; an empty key means a call without one.
+
+        Raises BatchwireError.
+        """
         if tenant := await self._find_shared(key):
             return tenant
         raise invalid_api_key(key_hint(key)) if key else missing_api_key()

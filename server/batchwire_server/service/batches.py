@@ -44,7 +44,7 @@ class BatchSpec:
         output_lifetime: seconds for which output and error file are kept. None means the default.
         replace_model: model that every line is sent to, in place of its own.
         line_rules: exceptions from OpenAI's rules for lines. None means no exceptions.
-        require_input_file: refuse the call if the input file does not exist. Otherwise the batch fails.
+        require_input_file: refuse the call if the input file does not exist, not fail the batch.
         retry_of: id of the batch whose failed lines are to run again.
     """
 
@@ -114,10 +114,10 @@ class Batches:
         self._limits = limits
 
     async def create(self, tenant: str, spec: BatchSpec, idempotency_key: str = "") -> Batch:
-        """Create a batch, or return the one that an earlier call with the same idempotency key created.
+        """Create a batch, or return the one that an earlier call with the same key created.
 
-        Raises BatchwireError. A missing input file is no error here, but fails the batch, unless the
-        spec says `require_input_file`.
+        Raises BatchwireError. A missing input file is no error here. It fails the batch, unless the
+        spec has `require_input_file`.
         """
         once = IdempotencyKey(idempotency_key, spec.fingerprint) if idempotency_key else None
         source = await self.get(tenant, spec.retry_of) if spec.retry_of else None
@@ -197,7 +197,10 @@ class Batches:
         return page
 
     async def cancel(self, tenant: str, batch_id: str) -> Batch:
-        """Request that a batch ends early; return it. Raises BatchwireError if it has ended otherwise."""
+        """Request that a batch ends early; return it.
+
+        Raises BatchwireError if it has ended otherwise.
+        """
         await self._batches.cancel_batch(tenant, batch_id)
         batch = await self.get(tenant, batch_id)
         if batch.status in _NOT_CANCELLABLE:

@@ -85,8 +85,7 @@ class Files:
     async def _add(self, file: File, lifetime: int | None) -> File:
         """Write the row of a file, and return the file with its times.
 
-        If the caller disconnects meanwhile, the row is written to its end, and then row and blob are
-        deleted.
+        If the caller disconnects meanwhile, row and blob are deleted once the row is written.
         """
         writing = asyncio.ensure_future(self._store.add_file(file, lifetime))
         try:
@@ -100,7 +99,7 @@ class Files:
             raise
 
     async def check(self, spec: FileSpec, writer: HashingBlobWriter) -> None:
-        """Raise BatchwireError if the written bytes do not match the spec, or cannot be of its purpose."""
+        """Raise BatchwireError if the written bytes do not fit what the spec declares."""
         if not spec.purpose:
             raise missing_property("purpose")
         if not clean_filename(spec.filename):

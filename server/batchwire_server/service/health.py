@@ -35,9 +35,9 @@ class HealthChecks:
         return list(self._probes)
 
     async def run(self, changed: Callable[[Component, bool], Awaitable[None]]) -> None:
-        """Probe until cancelled; call `changed` with a component and whether it is healthy, when that changes.
+        """Probe until cancelled, and report changes.
 
-        All components count as healthy at the start.
+        `changed` is called with a component and True if it is healthy. All are taken to be at first.
         """
         while True:
             results = await asyncio.gather(*map(self._probe, self._probes))

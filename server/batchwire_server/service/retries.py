@@ -81,7 +81,7 @@ class Retries:
         return file
 
     async def _lines(self, batch: Batch, errors: File) -> AsyncGenerator[bytes, None]:
-        """Yield the lines of a batch's input that its error file names. Both are in the same order."""
+        """Yield those lines of the input that the error file names. Both are in input order."""
         splitter = LineSplitter(self._limits.max_line_bytes)
         async with (
             aclosing(self._numbers(batch, errors)) as numbers,

@@ -25,7 +25,10 @@ class SingleFlight(Generic[Result]):
         self._next: dict[str, asyncio.Task[Result]] = {}
 
     async def __call__(self, argument: str) -> Result:
-        """Return the result of a run that starts after this call. Raises what the function raises."""
+        """Return the result of a run that starts after this call.
+
+        Raises what the function raises.
+        """
         run = self._next.get(argument)
         if run is None:
             run = self._next[argument] = asyncio.create_task(self._run_next(argument))

@@ -74,14 +74,14 @@ class Uploads:
             if not writer.size:
                 raise missing_property("data")
             await writer.commit()
-        # Shielded, since the caller may disconnect: the sweeper finds a part of an upload by its row.
+        # Shielded from a caller that disconnects: the sweeper finds parts by their rows.
         return await asyncio.shield(self._store.add_part(UploadPart(part_id, upload_id, writer.size, key)))
 
     async def complete(self, tenant: str, upload_id: str, part_ids: Sequence[str], md5: str) -> UploadState:
         """Join parts into a file, in the order of `part_ids`.
 
-        A second call for a completed upload returns the same file. `md5`, if not empty, is that of the
-        file in hexadecimal.
+        A second call for a completed upload returns the same file. `md5`, if not empty, is that of
+        the file, in hexadecimal.
 
         Raises BatchwireError, and then leaves the upload as it was.
         """

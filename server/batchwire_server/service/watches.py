@@ -50,7 +50,7 @@ class Watches:
     Args:
         store: the batches.
         changes: the change notifications.
-        repeat: seconds after which an unchanged snapshot is sent again, so that clients see a live connection.
+        repeat: seconds after which an unchanged snapshot is sent again, as a sign of life.
     """
 
     def __init__(self, store: BatchStore, changes: ChangeFeed, repeat: float = REPEAT_S) -> None:

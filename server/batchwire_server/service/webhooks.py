@@ -88,7 +88,10 @@ class Webhooks:
             raise webhook_endpoint_not_found(endpoint_id)
 
     async def rotate_secret(self, tenant: str, endpoint_id: str, *, keep_old: bool) -> WebhookEndpoint:
-        """Replace the secret; the old one signs for another 24 hours if `keep_old`. Raises BatchwireError."""
+        """Replace the secret; the old one signs for another 24 hours if `keep_old`.
+
+        Raises BatchwireError.
+        """
         known = await self.get(tenant, endpoint_id)
         old = known.secret if keep_old else None
         changed = replace(known, secret=new_secret(), old_secret=old, old_secret_until=None)
@@ -96,7 +99,10 @@ class Webhooks:
         return _found(await self._store.update_webhook_endpoint(changed, seconds), endpoint_id)
 
     async def test(self, tenant: str, endpoint_id: str, event_type: str) -> int:
-        """Post a sample event once; return the HTTP status of the response. Raises BatchwireError."""
+        """Post a sample event once; return the HTTP status of the response.
+
+        Raises BatchwireError.
+        """
         endpoint = await self.get(tenant, endpoint_id)
         if event_type not in EVENT_TYPES:
             raise unsupported_value("event_type", event_type, EVENT_TYPES)

@@ -21,7 +21,7 @@ from batchwire_server.service.api_keys import ApiKeyAuthenticator, ApiKeys
 
 
 class Snapshots(asyncio.Queue[v1.Batch | Exception]):
-    """The messages that a watch sends, or the errors that it raises; `closed` is set when it has ended."""
+    """The messages that a watch sends, or errors that it raises; `closed` is set at its end."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Snapshots(asyncio.Queue[v1.Batch | Exception]):
 
 @asynccontextmanager
 async def serving(folder: Path, readmit_s: float) -> AsyncIterator[tuple[Snapshots, ApiKeys, str]]:
-    """Run a server with one RPC, WatchBatch; yield what it will send, its API keys and its address."""
+    """Run a server with the RPC WatchBatch; yield its messages, its API keys and its address."""
     database = Database(f"sqlite+aiosqlite:///{folder / 'test.db'}")
     await migrate(database)
     store, snapshots = SqlStore(database), Snapshots()

@@ -1,4 +1,4 @@
-"""The supervisor, when workers die and when they cannot even be started."""
+"""The supervisor: workers that cannot start, hang, or end by themselves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchwire_server.roles import supervisor
 from batchwire_server.roles.supervisor import Supervisor, WorkerTimeouts, run_worker
 
 
-async def test_what_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_a_worker_that_cannot_start_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     released: list[str] = []
 
     async def release(name: str) -> int:
@@ -30,7 +30,7 @@ async def test_what_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyP
     await running
 
 
-async def test_without_workers_it_lasts_until_it_is_told_to_end() -> None:
+async def test_a_supervisor_without_workers_runs_until_it_is_stopped() -> None:
     async def release(_name: str) -> int:
         return 0
 
@@ -43,29 +43,27 @@ async def test_without_workers_it_lasts_until_it_is_told_to_end() -> None:
 
 
 def a_program(folder: Path, body: str) -> str:
-    """Returns an executable that stands in the place of a worker."""
+    """Return the path of a shell script that runs in place of a worker."""
     program = folder / "worker"
     program.write_text(f"#!/bin/sh\n{body}\n")
     program.chmod(0o755)
     return str(program)
 
 
-async def test_a_worker_that_stands_still_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_a_worker_without_heartbeats_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", a_program(tmp_path, "printf .; exec sleep 60"))
     status = await run_worker("w", "{}", asyncio.Event(), WorkerTimeouts(20.0, 0.2))
     assert status == -signal.SIGKILL
 
 
-async def test_a_worker_that_never_shows_life_is_ended_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_a_worker_that_never_sends_a_heartbeat_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(supervisor, "STARTUP_TIMEOUT_S", 0.2)
     monkeypatch.setattr(sys, "executable", a_program(tmp_path, "exec sleep 60"))
     status = await run_worker("w", "{}", asyncio.Event(), WorkerTimeouts(20.0, 0.2))
     assert status == -signal.SIGKILL
 
 
-async def test_a_worker_that_shows_life_is_left_alone_and_its_end_is_its_own(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_a_worker_with_heartbeats_runs_to_its_own_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(
         sys, "executable", a_program(tmp_path, "for i in 1 2 3 4 5; do printf .; sleep 0.2; done; exit 7")
     )
