@@ -1,27 +1,17 @@
-"""Settings: the only reader of the environment and of the configuration file.
-
-The command line overrides the environment (`BATCHWIRE_…`), which overrides the file (TOML), which
-overrides the defaults here. Nested settings are `BATCHWIRE_LIMITS__MAX_LINES` in the environment
-and `[limits]` in the file.
-"""
+"""The settings: names, types, defaults, descriptions and checks."""
 
 from __future__ import annotations
 
 import os
 import re
-import tomllib
-from collections.abc import Iterable
-from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
-    InitSettingsSource,
     NoDecode,
-    PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
@@ -43,12 +33,6 @@ OBJECT_STORES = ("s3", "gs", "az")
 
 PREFIX = "BATCHWIRE_"
 """Prefix of the environment variables."""
-
-_CLIENT_VARIABLES = {f"{PREFIX}TARGET", f"{PREFIX}API_KEY"}
-"""Environment variables of the client, which has the same prefix."""
-
-_MIN_SIMILARITY = 0.92
-"""Similarity, at most 1, from which an unknown variable counts as a typing error for a setting."""
 
 ECHO = "echo"
 """Stands for the built-in model where a base URL is expected."""
@@ -299,104 +283,3 @@ class Settings(BaseSettings):
     def all_upstreams(self) -> tuple[UpstreamSettings, ...]:
         """The inference servers of `upstreams` and of `upstream`."""
         return (*self.upstreams, *(UpstreamSettings(base_url=url) for url in self.upstream))
-
-
-def load(config: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
-    """Read the settings from all sources.
-
-    Args:
-        config: the TOML file. None means the one that `BATCHWIRE_CONFIG` names, if any.
-        overrides: settings of the command line.
-
-    Raises:
-        pydantic.ValidationError: a setting is unknown or has an invalid value.
-        OSError: the file cannot be read.
-        tomllib.TOMLDecodeError: the file is not TOML.
-    """
-    path = config or (Path(found) if (found := os.environ.get("BATCHWIRE_CONFIG")) else None)
-    in_file = tomllib.loads(path.read_text()) if path else {}
-
-    class Loaded(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, InitSettingsSource(settings_cls, in_file)
-
-    return Settings.model_construct(**dict(Loaded(**(overrides or {}))))
-
-
-def secret(variable: str) -> str | None:
-    """Return the value of an environment variable, or None if the name is empty."""
-    return os.environ.get(variable) if variable else None
-
-
-def _shown(value: object) -> str:
-    return ", ".join(map(_shown, value)) if isinstance(value, tuple) else _without_secrets(str(value))
-
-
-def _without_secrets(text: str) -> str:
-    """Return a URL with user and option values masked, since either may be a secret.
-
-    Other text is returned unchanged.
-    """
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        return text
-    if not scheme.startswith("sqlite"):  # a path, which may contain @
-        rest = re.sub(r".*@", "***@", rest, flags=re.DOTALL)
-    place, mark, options = rest.partition("?")
-    return scheme + separator + place + mark + re.sub(r"=[^&]*", "=***", options)
-
-
-def documentation(model: type[BaseModel] = Settings, prefix: str = "") -> list[tuple[str, str, str]]:
-    """Return name, default and description of every setting; a table's are named `table.name`."""
-    rows: list[tuple[str, str, str]] = []
-    for name, field in model.model_fields.items():
-        default = field.get_default()
-        if isinstance(default, Section):
-            rows += documentation(type(default), f"{prefix}{name}.")
-            continue
-        shown = "" if field.is_required() or default in ("", ()) else _shown(default)
-        rows.append((f"{prefix}{name}", shown, field.description or ""))
-        if name == "upstreams":
-            rows += documentation(UpstreamSettings, "upstreams[].")
-    return rows
-
-
-def effective(settings: BaseModel, prefix: str = "") -> dict[str, str]:
-    """Return the effective value of every setting by its name, with secrets masked.
-
-    `upstreams` is their number; `upstreams[].name` holds the names of all, separated by ` | `.
-    """
-    values: dict[str, str] = {}
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, Section):
-            values |= effective(value, f"{prefix}{name}.")
-        elif name == "upstreams":
-            each = [effective(upstream, "upstreams[].") for upstream in value]
-            values[name] = str(len(each))
-            values |= {key: " | ".join(upstream[key] for upstream in each) for key in (each[0] if each else ())}
-        else:
-            values[prefix + name] = _shown(value)
-    return values
-
-
-def unknown_variables(environment: Iterable[str]) -> dict[str, str]:
-    """Return variables that look like typing errors, each with the setting that it resembles.
-
-    Other variables with the prefix are left alone: an orchestrator may set some, and one may hold
-    the key of an upstream.
-    """
-    names = [name for name, _, _ in documentation() if not name.startswith("upstreams[]")]
-    sections = {name.partition(".")[0] for name in names}
-    known = [f"{PREFIX}{name.replace('.', '__').upper()}" for name in (*names, *sections, "config")]
-    unknown = {name for name in environment if name.upper().startswith(PREFIX)} - {*known, *_CLIENT_VARIABLES}
-    near = {name: get_close_matches(name.upper(), known, 1, _MIN_SIMILARITY) for name in sorted(unknown)}
-    return {name: found[0] for name, found in near.items() if found and found[0] != name.upper()}

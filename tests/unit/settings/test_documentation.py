@@ -1,4 +1,4 @@
-"""Settings: what is in force, and what was meant to be."""
+"""Documentation of settings: effective values, masked secrets, typing errors."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pytest
 from batchwire_server.settings import documentation, effective, load, unknown_variables
 
 
-def test_values_have_the_names_of_the_reference() -> None:
+def test_effective_values_have_the_names_of_the_documentation() -> None:
     values = effective(load(overrides={"upstreams": [{"base_url": "http://gpu-1"}]}))
     assert list(values) == [name for name, _, _ in documentation()]
 
 
-def test_upstreams_stand_beside_each_other() -> None:
+def test_values_of_several_upstreams_are_joined() -> None:
     upstreams = [{"base_url": "http://gpu-1"}, {"base_url": "http://gpu-2", "max_concurrency": 8}]
     values = effective(load(overrides={"upstreams": upstreams}))
     assert values["upstreams"] == "2"
@@ -30,7 +30,7 @@ def test_upstreams_stand_beside_each_other() -> None:
         ("upstream", ("http://secret@gpu-1/v1?api-key=s", "echo"), "http://***@gpu-1/v1?api-key=***, echo"),
     ],
 )
-def test_secrets_are_not_shown(name: str, given: object, shown: str) -> None:
+def test_secrets_are_masked(name: str, given: object, shown: str) -> None:
     assert effective(load(overrides={name: given}))[name] == shown
 
 
@@ -43,7 +43,7 @@ def test_secrets_are_not_shown(name: str, given: object, shown: str) -> None:
         ("BATCHWIRE_CONFIGS", "BATCHWIRE_CONFIG"),
     ],
 )
-def test_a_misspelt_variable_is_found(name: str, near: str) -> None:
+def test_a_typing_error_is_found(name: str, near: str) -> None:
     assert unknown_variables([name, "PATH"]) == {name: near}
 
 
@@ -61,5 +61,5 @@ def test_a_misspelt_variable_is_found(name: str, near: str) -> None:
         "BATCHWIRE_UPSTREAM_KEY",
     ],
 )
-def test_other_variables_are_left_alone(name: str) -> None:
+def test_other_variables_are_not_reported(name: str) -> None:
     assert unknown_variables([name]) == {}
