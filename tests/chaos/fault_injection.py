@@ -56,7 +56,7 @@ async def _inject_fault(store: SqlStore, action: str, times: int, mark: Path) ->
             mark.with_suffix(f".{number}").touch(exist_ok=False)
             # SQLite has a single write lock. A stopped process must hold it, as a frozen one would;
             # `serve` kills such a worker.
-            async with store._db._writing if action == "stop" else nullcontext():
+            async with store._db.backend.write_lock if action == "stop" else nullcontext():
                 os.kill(os.getpid(), SIGNALS[action])
             return
 

@@ -12,7 +12,6 @@ from batchwire_server.adapters.sql.rows import segment_record
 from batchwire_server.adapters.sql.tables import BATCH, FILE, SEGMENT, TASK
 from batchwire_server.core.ports import ChangeFeed
 from batchwire_server.core.records import Batch, Segment, Task
-from batchwire_server.roles.adapters import open_changes
 from sqlalchemy import event, literal_column, select, update
 
 from tests.ports.stores import FROZEN_AT_MS, TTL, StoreHarness
@@ -42,7 +41,7 @@ class SqlHarness(StoreHarness):
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[ChangeFeed]:
-        async with open_changes(self.database) as feed:
+        async with self.database.open_changes() as feed:
             if self.database.dialect == "postgresql":  # it counts a change once it listens
                 await feed.wait(1, LISTEN_TIMEOUT_S)
             yield feed

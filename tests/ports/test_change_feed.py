@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from batchwire_server.adapters.changes import PolledChanges
-from batchwire_server.adapters.sql.engine import WORK
+from batchwire_server.adapters.sql import Channel
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import BatchOutputs, ChangeFeed, ShardReport
 from batchwire_server.core.records import TaskKind
-from batchwire_server.roles.adapters import open_changes
 
 from tests.ports.sql_harness import LISTEN_TIMEOUT_S, SqlHarness, over_sql
 from tests.ports.stores import StoreHarness, a_batch, a_file, segment, shards
@@ -62,7 +61,7 @@ async def test_a_commit_of_another_process_ends_the_wait(sql_harness: SqlHarness
 async def test_who_waits_for_work_is_not_told_of_results(sql_harness: SqlHarness) -> None:
     await sql_harness.start_batch(parts=shards(2))
     task = await sql_harness.claim_one(TaskKind.RUN)
-    async with open_changes(sql_harness.database, WORK) as feed:
+    async with sql_harness.database.open_changes(Channel.WORK) as feed:
         seen = await feed.wait(1, LISTEN_TIMEOUT_S)
         await sql_harness.store.record([ShardReport(task, segment(task), done=False)])
         await sql_harness.claim_one(TaskKind.RUN)

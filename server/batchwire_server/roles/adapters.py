@@ -6,16 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from sqlalchemy.exc import DatabaseError
 
 from batchwire_server.adapters.blobs.local import LocalBlobs
-from batchwire_server.adapters.changes import NotifiedChanges, PolledChanges
-from batchwire_server.adapters.sql import Database, SqlStore
-from batchwire_server.adapters.sql.engine import CHANGES, SqliteDataVersion, listen
+from batchwire_server.adapters.drivers import open_object_blobs
+from batchwire_server.adapters.sql import Channel, Database, SqlStore
 from batchwire_server.adapters.sql.migrate import SchemaError, migrate
 from batchwire_server.adapters.upstreams.echo import EchoUpstream
 from batchwire_server.adapters.upstreams.openai_http import HttpUpstream
@@ -90,12 +88,7 @@ async def open_blobs(settings: Settings, rows: GarbageStore) -> AsyncIterator[Bl
         await require_known_blobs(rows, LocalBlobs(settings.blob_dir))
         yield LocalBlobs.make(settings.blob_dir)
         return
-    from batchwire_server.adapters.blobs.object_store import (  # noqa: PLC0415 - 5 MB that a directory does not need
-        ObjectBlobs,
-        open_store,
-    )
-
-    blobs = ObjectBlobs(open_store(settings.blob_url))
+    blobs = open_object_blobs(settings.blob_url)
     try:
         await blobs.reach()
         await require_known_blobs(rows, blobs)
@@ -104,43 +97,19 @@ async def open_blobs(settings: Settings, rows: GarbageStore) -> AsyncIterator[Bl
         await blobs.close()
 
 
-@asynccontextmanager
-async def open_changes(database: Database, channel: str = CHANGES) -> AsyncIterator[ChangeFeed]:
-    """Run the change notifications of a database.
-
-    `channel` names the PostgreSQL channel to listen to. SQLite does not tell changes apart.
-    """
-    if database.dialect == "sqlite":
-        version = SqliteDataVersion(database.url.database or "")
-        polled = PolledChanges(version.read)
-        try:
-            yield polled
-        finally:
-            await polled.close()
-            version.close()
-        return
-    notified = NotifiedChanges(partial(listen, database.url, channel))
-    listening = asyncio.create_task(notified.run())
-    try:
-        yield notified
-    finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
-
-
 def _http_upstream(settings: UpstreamSettings) -> HttpUpstream:
     name = settings.name or urlsplit(settings.base_url).netloc or settings.base_url
     return HttpUpstream(name, settings.base_url, secret(settings.api_key_env), settings.timeout)
 
 
 @asynccontextmanager
-async def open_adapters(settings: Settings, channel: str = CHANGES) -> AsyncIterator[Adapters]:
-    """Open all adapters. `channel` is that of `open_changes`."""
+async def open_adapters(settings: Settings, channel: Channel = Channel.CHANGES) -> AsyncIterator[Adapters]:
+    """Open all adapters. The change feed reports the commits of `channel`."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings))
         store = SqlStore(database)
         blobs = await stack.enter_async_context(open_blobs(settings, store))
-        changes = await stack.enter_async_context(open_changes(database, channel))
+        changes = await stack.enter_async_context(database.open_changes(channel))
         routes = []
         for server in settings.all_upstreams:
             upstream = EchoUpstream() if server.base_url == ECHO else _http_upstream(server)

@@ -8,7 +8,7 @@ import socket
 from contextlib import AsyncExitStack
 from functools import partial
 
-from batchwire_server.adapters.sql.engine import WORK
+from batchwire_server.adapters.sql import Channel
 from batchwire_server.roles.adapters import open_adapters
 from batchwire_server.roles.assembly import build_quarantine_runner, build_worker
 from batchwire_server.roles.process import RPC_GRACE_S, announce, stop_on_end_of_stdin, stop_on_signals
@@ -35,7 +35,7 @@ async def run(settings: Settings, name: str | None, *, until_stdin_ends: bool, i
         if until_stdin_ends:
             heartbeat = asyncio.create_task(send_heartbeats())
             stack.callback(heartbeat.cancel)
-        adapters = await stack.enter_async_context(open_adapters(settings, WORK))
+        adapters = await stack.enter_async_context(open_adapters(settings, Channel.WORK))
         if isolated:
             await build_quarantine_runner(settings, adapters, own_name).run(stop)
             return
