@@ -60,7 +60,7 @@ def properties(dialect: Dialect) -> dict[str, Any]:
 
 def rows() -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the rows of the page's table: the field, and the cells by column."""
-    lines = [line for line in PAGE.partition("## What differs")[2].splitlines() if line.startswith("|")]
+    lines = [line for line in PAGE.partition("## Differences")[2].splitlines() if line.startswith("|")]
     head, _, *body = ([cell.strip() for cell in line.strip("|").split(" | ")] for line in lines)
     for cells in body:
         row = dict(zip(map(str.strip, head), cells, strict=True))
