@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batchwire_server.gateway.web.metrics import Metrics
 
+_REQUEST_ID_HEADER = "x-request-id"
 _SCOPE_KEY = "batchwire.request_context"
 _VALID_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _CLIENT_CLOSED_REQUEST = 499  # nginx's status for a caller that left before the reply
@@ -52,7 +53,7 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = context.request_id
+                headers[_REQUEST_ID_HEADER] = context.request_id
                 headers["openai-processing-ms"] = str(round((time.perf_counter() - start) * 1000))
                 headers["openai-version"] = "2020-10-01"
             await send(message)
@@ -65,5 +66,5 @@ class RequestMiddleware:
 
 
 def _request_id(headers: Headers) -> str:
-    sent = headers.get("x-request-id", "")
+    sent = headers.get(_REQUEST_ID_HEADER, "")
     return sent if _VALID_ID.fullmatch(sent) else f"req_{secrets.token_hex(16)}"
