@@ -113,7 +113,7 @@ async def _check_storage(setup: Setup) -> StorageCheck:
         orphans = await _stored_keys(adapters) - set(sizes)
         sweeping = Orphans(adapters.store, adapters.store, adapters.blobs, interval=1.0, age=0.0)
         for prefix in blob_keys.PREFIXES:
-            await sweeping._look(prefix, time.time() + FAR_S)
+            await sweeping._delete_orphans(prefix, time.time() + FAR_S)
         assert not set(sizes) - missing - await _stored_keys(adapters), "what rows refer to was swept"
         return StorageCheck(orphans, missing, len(unfinished), await _stored_keys(adapters) - set(sizes))
 

@@ -94,7 +94,7 @@ def test_a_batch_waits_for_a_store_that_fails_and_goes_on(
         batch_id = client.batches.create(client.files.upload(chat_file(LINES, MODEL), filename="in.jsonl").id).id
         wait_until(lambda: len(upstream.calls) > 300)
         store.fail_with = 503
-        wait_until(lambda: "could not be made durable" in server.log.read_text())
+        wait_until(lambda: "writing results failed" in server.log.read_text())
         sent = {"file": ("in.jsonl", chat_file(1))}
         answer = requests.post(f"{server.url}/v1/files", files=sent, data={"purpose": "batch"}, timeout=60)
         assert answer.status_code == 503

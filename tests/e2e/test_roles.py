@@ -127,7 +127,7 @@ def test_a_place_without_the_bytes_of_known_files_is_refused(tmp_path: Path) -> 
         assert status_word(client.batches.wait(batch.id, timeout=60)) == "completed"
     log = server.log.read_text()
     assert f"batch {batch.id} is in progress: 20 lines for 'echo'" in log
-    assert f"batch {batch.id} is completed: 20 lines answered, 0 failed" in log
+    assert f"batch {batch.id} is completed: 20 lines in the output, 0 in the error file" in log
 
 
 def test_what_is_in_force_can_be_asked_for(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Keeps a worker's leases, and knows when they can no longer be relied on."""
+"""The leases of a worker: renewing them, and knowing when they may expire."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from batchwire_server.core.ports import HeldTask, TaskQueue
 log = logging.getLogger(__name__)
 
 CHECK_S = 0.5
-MARGIN = 0.8
-"""The part of a lease's time after which the worker stops by itself, long before another may take over."""
+VALID_FRACTION = 0.8
+"""Fraction of a lease's time after which its holder stops, well before another may take over."""
 
 
 class Leases:
-    """Renews what a worker holds, and looks at where it stands.
+    """The heartbeat of a worker: renews its leases, and compares them with what it works on.
 
     Args:
-        queue: where the leases are.
-        worker: the holder's name.
+        queue: the task queue.
+        worker: the name of the leases' holder.
         ttl: seconds that a lease lasts.
         beat: seconds between renewals.
-        holding: returns the epochs of the tasks that the worker believes to hold.
-        on_held: called about twice a second with what it does hold.
-        on_lost: called with a task that it no longer holds.
-        on_stale: called when the leases may run out before they can be renewed.
+        holding: returns the epoch of each task that the worker works on, by task id.
+        on_held: called about twice a second with each of these that it does hold.
+        on_lost: called with the id of a task that it no longer holds.
+        on_stale: called repeatedly while the leases may have expired.
 
     Attributes:
-        expired_before: leases of others that had run out at this time, by the database's clock, are free to be taken.
+        expired_before: leases of others may be taken over if they expired before this time
+            (database clock, ms).
     """
 
     def __init__(
@@ -59,19 +60,19 @@ class Leases:
         self.expired_before = 0
 
     @property
-    def hold(self) -> bool:
-        """Whether the leases can be relied on."""
-        return time.monotonic() < self._renewed + self._ttl * MARGIN
+    def valid(self) -> bool:
+        """Whether no lease can have expired, so that calls may be made."""
+        return time.monotonic() < self._renewed + self._ttl * VALID_FRACTION
 
     async def run(self) -> None:
-        """Renews until cancelled."""
+        """Renew the leases until cancelled."""
         watching = asyncio.create_task(self._watch_clock())
         try:
             while True:
                 try:
                     await self._check()
                 except Exception:
-                    log.exception("the leases could not be renewed; trying again")
+                    log.exception("renewing the leases of worker %s failed; trying again", self._worker)
                 await asyncio.sleep(CHECK_S)
         finally:
             watching.cancel()
@@ -89,20 +90,24 @@ class Leases:
                 self._on_lost(task_id)
             else:
                 self._on_held(held[task_id])
-        if due:  # only now: what others have taken meanwhile must be known before calls go on
+        if due:  # only now: calls of tasks that others have taken over must be cancelled first
             self._renewed = started
-        self._look_on(started)
+        self._allow_takeovers(started)
 
     def _set_clock(self, offset_ms: int) -> None:
-        """Takes note of the difference between the database's clock and this process's; a leap of it lets others' leases run out as an outage does."""
-        if abs(offset_ms - self._clock_offset_ms) > self._ttl * MARGIN * 1000:
+        """Record the offset of the database clock against this process's monotonic clock.
+
+        A jump expires leases just as an outage does, so takeovers wait for a steady period again.
+        """
+        if abs(offset_ms - self._clock_offset_ms) > self._ttl * VALID_FRACTION * 1000:
             self._steady_since = time.monotonic()
         self._clock_offset_ms = offset_ms
 
-    def _look_on(self, now: float) -> None:
-        """Takes note that the database was in reach at `now`, and moves `expired_before` up if it has been for a while.
+    def _allow_takeovers(self, now: float) -> None:
+        """Advance `expired_before`, if the database has been in reach for a heartbeat up to `now`.
 
-        Leases that ran out while the database was out of reach say nothing of those who hold them: they get time to renew them.
+        Leases that expired during an outage do not show that their holders are dead. Those get
+        the time of a heartbeat to renew them.
         """
         if now > self._seen + max(self._beat, 3 * CHECK_S):
             self._steady_since = now
@@ -111,14 +116,16 @@ class Leases:
             self.expired_before = int(now * 1000) + self._clock_offset_ms
 
     async def _watch_clock(self) -> None:
-        """Notices, whatever the database does, that the leases have not been renewed in time."""
+        """Report leases that were not renewed in time, even while a renewal hangs."""
         warned = False
         while True:
             await asyncio.sleep(CHECK_S / 2)
-            if self.hold:
+            if self.valid:
                 warned = False
                 continue
             if not warned:
-                log.warning("the leases could not be renewed in time: calls in flight are cut off")
+                log.warning(
+                    "the leases of worker %s were not renewed in time; calls in flight are cancelled", self._worker
+                )
                 warned = True
             self._on_stale()

@@ -1,7 +1,9 @@
-"""Runs shards that were set aside because they kept crashing their workers: one at a time, line by line, in a process that does nothing else.
+"""Runs quarantined shards one at a time, line by line, in a process of its own.
 
-Each line is noted durably before it is called, and recorded before the next. A line that was noted when such a process crashed is the
-culprit: it gets its error line, and the rest goes on.
+A shard is quarantined when it has crashed its workers: one of its lines may be a poison pill. Each
+line is marked as the suspect in the queue before it is called, and its result is recorded before
+the next line. A line that was the suspect when two such processes crashed is the poison pill: it
+gets an error line, and the other lines continue.
 """
 
 from __future__ import annotations
@@ -24,16 +26,16 @@ from batchwire_server.worker.shard_run import LineCall, ShardRun, load
 log = logging.getLogger(__name__)
 
 FAILURE_DELAY_S = 5.0
-GIVE_BACK_S = 0.5
+RELEASE_RETRY_S = 0.5
 
 
 class QuarantineRunner:
-    """Does the work that was set aside, until there is none.
+    """A worker for quarantined shards, which ends when there are none.
 
     Args:
-        name: the holder of its leases; no two share one.
-        queue, blobs, catalog: the world.
-        policy: how failed calls are made again.
+        name: the name of its leases' holder; no two workers share one.
+        queue, blobs, catalog: the adapters that it works with.
+        policy: how failed calls are retried.
         ttl, beat: seconds that a lease lasts, and between renewals.
     """
 
@@ -63,13 +65,13 @@ class QuarantineRunner:
             ttl=ttl,
             beat=beat,
             holding=lambda: {self._run.task.id: self._run.task.epoch} if self._run else {},
-            on_held=self._held,
+            on_held=self._follow,
             on_lost=lambda _: self._abort(),
             on_stale=self._abort,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Works until nothing that was set aside is left to claim, or until `stop` is set."""
+        """Run quarantined shards until none is left to claim, or until `stop` is set."""
         renewing = asyncio.create_task(self._leases.run())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -99,30 +101,31 @@ class QuarantineRunner:
         except LeaseLostError:
             log.warning("task %d has another owner now", task.id)
         except Exception:
-            log.exception(
-                "the shard of task %d, which was set aside, could not be run; it will be tried again", task.id
-            )
+            log.exception("the quarantined shard of task %d failed; it will be retried", task.id)
             if run:
                 run.abort()
-            await self._give_back(task)
+            await self._release(task)
         finally:
             self._run = self._working = None
 
-    async def _give_back(self, task: Task) -> None:
-        """Gives a shard back, however long that takes: until then its line in flight looks as if it had crashed this process."""
+    async def _release(self, task: Task) -> None:
+        """Release a shard, and retry until that succeeds.
+
+        Until then its suspect looks as if it had crashed this process.
+        """
         while True:
             try:
                 await self._queue.release(task, FAILURE_DELAY_S)
             except LeaseLostError:
                 return
             except Exception:
-                log.exception("task %d could not be given back; trying again", task.id)
-                await asyncio.sleep(GIVE_BACK_S)
+                log.exception("releasing task %d failed; trying again", task.id)
+                await asyncio.sleep(RELEASE_RETRY_S)
             else:
                 return
 
     async def _end(self, run: ShardRun) -> None:
-        """Records that a run is over; gives its shard back when lines are left that are still to be run."""
+        """Record the end of a run. Release its shard if lines are left to another worker."""
         if not run.stopped and run.pending:
             run.hand_over()
         done = run.done
@@ -137,36 +140,52 @@ class QuarantineRunner:
         assert run.task.model
         routes = (await self._catalog.read()).routes_of(run.task.model)
         if not routes:
-            raise UnknownModelsError(f"no upstream serves {run.task.model} just now")
-        log.warning("a shard of %s that has crashed %d times is run line by line", run.batch.id, run.task.crashes)
+            raise UnknownModelsError(f"no upstream serves model {run.task.model}")
+        log.warning(
+            "task %d, a shard of batch %s, has crashed %d times; it runs line by line",
+            run.task.id,
+            run.batch.id,
+            run.task.crashes,
+        )
         lines = await load(run, self._queue, self._blobs)
         for line in lines:
             if run.task.suspect == -line.number:
-                log.error("line %d of %s is given up: what ran it crashed", line.number, run.batch.id)
+                log.error(
+                    "line %d of batch %s crashed the processes that ran it; it gets an error line",
+                    line.number,
+                    run.batch.id,
+                )
                 self._finish(line, NoReply(NoReplyKind.CRASHED, "the process crashed"), None)
             else:
-                again = (
-                    run.task.suspect == line.number
-                )  # the process may have been ended from outside: one more try tells
-                await self._call(line, [route.upstream for route in routes], -line.number if again else line.number)
+                # The first such process may have been killed from outside: one more try decides.
+                second_try = run.task.suspect == line.number
+                upstreams = [route.upstream for route in routes]
+                await self._call(line, upstreams, -line.number if second_try else line.number)
             await self._writer.write()
 
-    async def _call(self, line: LineCall, upstreams: list[Upstream], note: int) -> None:
-        """Calls a line until its result is final; `note` is what to find when this process ends meanwhile."""
+    async def _call(self, line: LineCall, upstreams: list[Upstream], suspect: int) -> None:
+        """Call a line until its result is final.
+
+        Args:
+            line: what to call.
+            upstreams: the upstreams of its model, which take turns.
+            suspect: the mark that the next process finds if this one crashes meanwhile: the line's
+                number, negative on its second try.
+        """
         task = line.run.task
         while True:
-            await self._queue.mark_suspect(task, note)
+            await self._queue.mark_suspect(task, suspect)
             upstream = upstreams[(line.attempts + line.refusals) % len(upstreams)]
             result, usage = judged(await upstream.call(line.run.endpoint, line.body))
-            again = decide(result, line.attempts, line.refusals, self._policy)
-            if again is None:
+            retry = decide(result, line.attempts, line.refusals, self._policy)
+            if retry is None:
                 self._finish(line, result, usage)
                 return
             await self._queue.mark_suspect(task, None)
-            counted = again.counted and not (isinstance(result, Reply) and result.status in GATEWAY_STATUSES)
+            counted = retry.counted and not (isinstance(result, Reply) and result.status in GATEWAY_STATUSES)
             line.attempts += counted
             line.refusals += not counted
-            await asyncio.sleep(again.delay)
+            await asyncio.sleep(retry.delay)
 
     def _finish(self, line: LineCall, result: Reply | NoReply, usage: Usage | None) -> None:
         me = asyncio.current_task()
@@ -174,8 +193,8 @@ class QuarantineRunner:
         line.run.start(me, line)
         line.run.finish(me, line, result, usage)
 
-    def _held(self, held: HeldTask) -> None:
-        """Ends a run whose batch has ended or is being cancelled."""
+    def _follow(self, held: HeldTask) -> None:
+        """Stop a run whose batch has ended or is being cancelled."""
         if held.batch_status is not BatchStatus.IN_PROGRESS and self._run and self._working:
             self._run.stop()
             self._working.cancel()

@@ -1,4 +1,4 @@
-"""Makes finished lines durable: about once a second, and at once when a shard is done."""
+"""Writes finished lines: about once a second, and at once when a batch has no more lines here."""
 
 from __future__ import annotations
 
@@ -17,31 +17,44 @@ from batchwire_server.worker.shard_run import ShardRun
 
 log = logging.getLogger(__name__)
 
-AGAIN_S = 0.2
+RETRY_S = 0.2
 MAX_HELD_BYTES = 8 * 1024 * 1024
-"""Results that are so large together are written at once."""
+"""Results of this total size are written before the interval is over."""
 
 SEGMENTS_AT_ONCE = 8
-"""The results of so many runs are copied and stored at the same time: all at once, they would be in memory twice."""
+"""Segments that are encoded and stored at once. Each is in memory twice meanwhile."""
 
 
 @dataclass(slots=True)
-class _Entry:
-    """What is being recorded of a run: the same, under the same key, however often it takes."""
+class _Pending:
+    """A report of a run that is not recorded yet.
+
+    Retries repeat it unchanged, under the same blob key, so that a report whose confirmation was
+    lost counts once.
+
+    Attributes:
+        run: what it reports on.
+        report: what the queue records, after the segment's blob is stored.
+        lines: number of finished lines in the segment.
+        settled: whether the run had settled when the report was made.
+    """
 
     run: ShardRun
     report: ShardReport
     lines: int
-    over: bool
+    settled: bool
 
 
 class ResultWriter:
-    """Writes segments of all runs together, bytes first, then one transaction.
+    """Writes the segments of all runs together: first the blobs, then one transaction.
 
     Args:
-        queue, blobs: where to.
+        queue, blobs: where the segments are recorded, and where their bytes are stored.
         interval: seconds between writes.
-        on_closed: called with each run that is over, because it is done or because its lease was lost.
+        on_closed: called with each run that has ended: it has settled, or its lease was lost.
+
+    Attributes:
+        stalled: whether the last write failed, so that further results would only pile up.
     """
 
     def __init__(
@@ -52,33 +65,34 @@ class ResultWriter:
         self._interval = interval
         self._on_closed = on_closed
         self._runs: set[ShardRun] = set()
-        self._pending: dict[ShardRun, _Entry] = {}
+        self._pending: dict[ShardRun, _Pending] = {}
         self._held_bytes = 0
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
         self._storing = asyncio.Semaphore(SEGMENTS_AT_ONCE)
-        self.stalled = False  # whether the last write failed: more results would only pile up
+        self.stalled = False
 
     def add(self, run: ShardRun) -> None:
-        """Takes charge of a run."""
+        """Write the results of a run from now on."""
         self._runs.add(run)
         self.note(run)
 
     def note(self, run: ShardRun) -> None:
-        """Takes note of a run's progress.
+        """Record the progress of a run.
 
-        A run that has settled waits for the next write, together with others, as long as more of its batch is being run here.
+        A settled run waits for the next regular write while other runs of its batch go on here.
+        The last run of a batch is written at once.
         """
         self._held_bytes += run.uncounted_bytes
         run.uncounted_bytes = 0
-        if self._held_bytes >= MAX_HELD_BYTES or (run.settled and self._was_last(run)):
+        if self._held_bytes >= MAX_HELD_BYTES or (run.settled and self._is_last(run)):
             self._wake.set()
 
-    def _was_last(self, run: ShardRun) -> bool:
+    def _is_last(self, run: ShardRun) -> bool:
         return run.aborted or all(other.settled for other in self._runs if other.batch.id == run.batch.id)
 
     async def run(self) -> None:
-        """Writes until cancelled."""
+        """Write at each interval, or earlier when woken, until cancelled."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
@@ -87,7 +101,7 @@ class ResultWriter:
             try:
                 await self.write()
             except Exception:
-                log.exception("finished lines could not be made durable; they are kept, and it is tried again")
+                log.exception("writing results failed; they are kept in memory; trying again")
                 self.stalled = True
                 await asyncio.sleep(self._interval)
                 self._wake.set()
@@ -95,13 +109,17 @@ class ResultWriter:
                 self.stalled = False
 
     async def write(self) -> None:
-        """Makes all that has finished durable. Raises what the store or the blobs raise; nothing is lost then."""
+        """Write all finished lines.
+
+        Raises:
+            Exception: what the queue or the blob store raised. The lines are kept for the next try.
+        """
         async with self._writing:
             for run in [run for run in self._runs if run.aborted]:
                 self._close(run)
             due = [run for run in self._runs if run.finished or run.settled]
             prepared = await asyncio.gather(*(self._prepare(run) for run in due), return_exceptions=True)
-            entries = [entry for entry in prepared if isinstance(entry, _Entry)]
+            entries = [entry for entry in prepared if isinstance(entry, _Pending)]
             lost = await self._queue.record([entry.report for entry in entries]) if entries else set()
             for entry in entries:
                 self._recorded(entry, lost=entry.report.task in lost)
@@ -110,27 +128,34 @@ class ResultWriter:
                     raise error
 
     async def write_all(self, end: float) -> None:
-        """Writes until nothing that has finished is left, or until `end` by the monotonic clock has passed. Raises what the last write raised."""
+        """Write until no finished line is left, retrying failed writes.
+
+        Args:
+            end: the time on the monotonic clock after which a failure is final.
+
+        Raises:
+            Exception: what the last write raised.
+        """
         while any(run.finished or run.settled for run in self._runs):
             try:
                 await self.write()
             except Exception:
                 if time.monotonic() > end:
                     raise
-                log.warning("finished lines could not be made durable; trying again", exc_info=True)
-                await asyncio.sleep(AGAIN_S)
+                log.warning("writing results failed; trying again", exc_info=True)
+                await asyncio.sleep(RETRY_S)
 
-    async def _prepare(self, run: ShardRun) -> _Entry:
+    async def _prepare(self, run: ShardRun) -> _Pending:
         async with self._storing:
             return await self._stored(run)
 
-    async def _stored(self, run: ShardRun) -> _Entry:
-        """Stores a run's next segment, unless one still waits to be recorded."""
+    async def _stored(self, run: ShardRun) -> _Pending:
+        """Store a run's next segment, unless an earlier one is still to be recorded."""
         task = run.task
         if run in self._pending:
             return self._pending[run]
         lines = list(run.finished)
-        entry = _Entry(run, ShardReport(task, None, run.done), len(lines), over=run.settled)
+        entry = _Pending(run, ShardReport(task, None, run.done), len(lines), settled=run.settled)
         if lines:
             number, run.segments = run.segments, run.segments + 1
             header, data = encode_segment(lines)
@@ -149,25 +174,25 @@ class ResultWriter:
         self._pending[run] = entry
         return entry
 
-    def _recorded(self, entry: _Entry, *, lost: bool) -> None:
+    def _recorded(self, entry: _Pending, *, lost: bool) -> None:
         run = entry.run
         self._pending.pop(run, None)
         if lost:
             run.abort()
         else:
-            self._let_go(run, entry.lines)
-        if lost or entry.over:
+            self._drop(run, entry.lines)
+        if lost or entry.settled:
             self._close(run)
         else:
-            self.note(run)  # what was the last to settle may have done so meanwhile
+            self.note(run)  # it may have settled meanwhile, as the last of its batch
 
-    def _let_go(self, run: ShardRun, lines: int | None = None) -> None:
-        """Forgets a run's first results: that many, or all."""
+    def _drop(self, run: ShardRun, lines: int | None = None) -> None:
+        """Drop a run's first results: this many, or all."""
         self._held_bytes -= sum(len(line.text) for line in run.finished[:lines])
         del run.finished[:lines]
 
     def _close(self, run: ShardRun) -> None:
-        self._let_go(run)
+        self._drop(run)
         self._runs.discard(run)
         self._pending.pop(run, None)
         self._on_closed(run)

@@ -1,4 +1,4 @@
-"""Handles `run`: takes shards in, and follows what becomes of their batches."""
+"""Handles `run` tasks: loads shards into the queues of their models, and follows their batches."""
 
 from __future__ import annotations
 
@@ -23,8 +23,13 @@ from batchwire_server.worker.shard_run import ShardRun, load
 log = logging.getLogger(__name__)
 
 JOINING_S = 0.15
+"""Seconds after a worker's first shard of a model, in which other workers may start on it too."""
+
 JOINING_PARTS = 4
+"""Workers that are assumed to share the model during that time, at least."""
+
 MAX_SHARDS_AT_ONCE = 8
+"""The most shards of one claim."""
 
 
 def _pacing(route: Route) -> Pacing | None:
@@ -37,12 +42,16 @@ class Runner:
     """All shards that a worker holds.
 
     Args:
-        queue, blobs, catalog: the world.
-        policy: how failed calls are made again.
+        queue, blobs, catalog: the adapters that it works with.
+        policy: how failed calls are retried.
         flush_interval: seconds between writes of finished lines.
         cancel_grace: seconds that calls in flight may go on after their batch was cancelled.
-        may_call: whether the worker's leases still hold.
-        on_room: called when another shard could be taken in.
+        may_call: returns whether the worker's leases are valid.
+        on_room: called when more shards may be claimed.
+
+    Attributes:
+        writer: what records the finished lines.
+        runs: the shards that it holds, by task id.
     """
 
     def __init__(
@@ -70,11 +79,16 @@ class Runner:
         self.writer = ResultWriter(queue, blobs, flush_interval, self._closed)
         self.runs: dict[int, ShardRun] = {}
         self._joined: dict[str, float] = {}
-        self._looking: set[asyncio.Task[None]] = set()
+        self._sharing: set[asyncio.Task[None]] = set()
 
     async def start(self, task: Task) -> None:
-        """Takes a shard in. Raises UnknownModelsError when no upstream serves its model just now, and LeaseLostError."""
-        batch = self._batch_at_work(task) or await self._queue.batch_of(task)
+        """Load a shard, and queue its lines.
+
+        Raises:
+            UnknownModelsError: no upstream serves its model now.
+            LeaseLostError: another worker holds the task.
+        """
+        batch = self._running_batch(task) or await self._queue.batch_of(task)
         run = ShardRun(task, batch, self.writer.note)
         if batch.status is not BatchStatus.IN_PROGRESS:
             run.stop()
@@ -82,10 +96,10 @@ class Runner:
             return
         assert task.model
         assert task.deadline
-        # Upstreams that do not answer must not hold up the lines of others: what was known last will do.
+        # Read the catalog anew only if need be: upstreams that do not answer must not delay others.
         routes = self._catalog.last.routes_of(task.model) or (await self._catalog.read()).routes_of(task.model)
         if not routes:
-            raise UnknownModelsError(f"no upstream serves {task.model} just now")
+            raise UnknownModelsError(f"no upstream serves model {task.model}")
         lines = await load(run, self._queue, self._blobs)
         self._add(run)
         time_left = (task.deadline - task.claimed_at) / 1000
@@ -96,32 +110,31 @@ class Runner:
         queue.push(lines)
 
     async def _join(self, model: str) -> None:
-        """Takes no more than a worker's part of a model that this one had no shards of until now.
+        """Divide the capacity of a model of which this worker has just got its first shard.
 
-        Others may join at this very moment, each without knowing of the others: until it looks again, each takes as small a part as if there were
-        some of them.
+        Several workers may start on the model at once without seeing each other, so for
+        `JOINING_S` each assumes that at least `JOINING_PARTS` share it.
         """
         self._joined[model] = time.monotonic()
         self.share(await self._queue.model_shares())
-        looking = asyncio.create_task(self._look_again())
-        self._looking.add(looking)
-        looking.add_done_callback(self._looking.discard)
+        sharing = asyncio.create_task(self._share_again())
+        self._sharing.add(sharing)
+        sharing.add_done_callback(self._sharing.discard)
 
-    async def _look_again(self) -> None:
+    async def _share_again(self) -> None:
         await asyncio.sleep(JOINING_S)
         try:
             self.share(await self._queue.model_shares())
         except Exception:
-            log.exception("the slots could not be divided; they will be within a second")
+            log.exception("dividing the slots among the workers failed; the next try is within a second")
 
-    def _batch_at_work(self, task: Task) -> Batch | None:
-        """Returns a shard's batch where others of its shards are being run: `follow` would have told of its end."""
-        return next(
-            (run.batch for run in self.runs.values() if run.task.batch_id == task.batch_id and not run.stopped), None
-        )
+    def _running_batch(self, task: Task) -> Batch | None:
+        """Return the batch of a task if it runs here: `follow` would have reported its end."""
+        running = (run.batch for run in self.runs.values() if run.task.batch_id == task.batch_id and not run.stopped)
+        return next(running, None)
 
     def _add(self, run: ShardRun) -> None:
-        if old := self.runs.get(run.task.id):  # its lease was lost, and has come back as another
+        if old := self.runs.get(run.task.id):  # its lease was lost, and claimed again
             self._forget(old)
             old.abort()
         self.runs[run.task.id] = run
@@ -154,11 +167,11 @@ class Runner:
 
     @property
     def stalled(self) -> bool:
-        """Whether results cannot be made durable just now, so that no more shards are wanted."""
+        """Whether writing results fails, so that no more shards may be claimed."""
         return self.writer.stalled
 
     def demand(self) -> ShardDemand:
-        """Returns what shards there is room for."""
+        """Return the shards to claim now."""
         shards = {model: queue.shard_demand for model, queue in self._models.items()}
         return ShardDemand(
             full_models=[model for model, queue in self._models.items() if queue.full],
@@ -169,14 +182,21 @@ class Runner:
             limit=max(1, min(MAX_SHARDS_AT_ONCE, sum(shards.values()))),
         )
 
-    def learn(self, demand: ShardDemand, claimed: int) -> None:
-        """Takes note of how many shards a claim has brought: if none, the models that any tenant's were wanted of have none left."""
-        left_out = {*demand.full_models, *(model for model, _ in demand.saturated)}
+    def claimed(self, demand: ShardDemand, shards: int) -> None:
+        """Record how many shards a claim for a demand returned.
+
+        If it returned none, the queue has no shard of the models that were open to every tenant.
+        """
+        restricted = {*demand.full_models, *(model for model, _ in demand.saturated)}
         for model, queue in self._models.items():
-            queue.queue_empty = not claimed and model not in left_out
+            queue.queue_empty = not shards and model not in restricted
 
     def share(self, workers: Mapping[str, int]) -> None:
-        """Divides what each model's upstreams take among the workers that run it."""
+        """Divide the capacity of each model's upstreams among the workers that run it.
+
+        Args:
+            workers: number of workers that hold shards of a model.
+        """
         now = time.monotonic()
         for model, queue in self._models.items():
             parts = max(1, workers.get(model, 1))
@@ -188,7 +208,7 @@ class Runner:
             queue.pump()
 
     def follow(self, task_id: int, status: BatchStatus | None) -> None:
-        """Takes note of where a shard's batch stands."""
+        """Act on the state of a shard's batch: end the run once the batch has left IN_PROGRESS."""
         run = self.runs.get(task_id)
         if run is None or run.stopped or status is BatchStatus.IN_PROGRESS:
             return
@@ -202,7 +222,11 @@ class Runner:
             run.cancel()
 
     async def hand_over(self, grace: float) -> None:
-        """Starts no more lines, gives those in flight `grace` seconds, and makes durable what has finished, trying again until then."""
+        """Stop all runs, and write what has finished. The pending lines are left to other workers.
+
+        Args:
+            grace: seconds that lines in flight may go on, and that failed writes are retried.
+        """
         end = time.monotonic() + grace
         for run in self.runs.values():
             run.hand_over()
@@ -215,9 +239,10 @@ class Runner:
         await self.writer.write_all(max(end, time.monotonic() + grace / 2))
 
     def suspend(self) -> None:
-        """Cuts off the calls in flight: the leases could not be renewed in time.
+        """Cancel the calls in flight, because the leases were not renewed in time.
 
-        What has finished is kept: if nobody else has taken the shards when the leases can be renewed again, it counts, and the lines go on.
+        Finished lines are kept. They count, and the lines go on, if the shards still belong to this
+        worker once the leases are renewed.
         """
         for run in self.runs.values():
             run.cancel_calls()

@@ -1,4 +1,4 @@
-"""A worker: claims what is due, hands it to its handler, and keeps its leases."""
+"""A worker: claims tasks, passes each to the handler of its kind, and keeps its leases."""
 
 from __future__ import annotations
 
@@ -18,26 +18,32 @@ log = logging.getLogger(__name__)
 
 HANDLERS_AT_ONCE = 4
 DELIVERIES_AT_ONCE = 16
-"""Apart from the other handlers: receivers of webhooks may be slow, and must not hold up batches."""
+"""Bounded apart from the other kinds: slow receivers of webhooks must not delay batches."""
 
 IDLE_S = 1.0
-LOOK_S = 5.0
+"""Seconds between claims without a change notification, and after a claim that failed."""
+
+FORGOTTEN_S = 5.0
+"""Seconds between checks for leased tasks that nothing here works on."""
+
 SHARE_S = 1.0
 UNKNOWN_MODELS_DELAY_S = 5.0
 FAILURE_DELAY_S = 60.0
+"""The longest delay before a failed task is retried."""
 
 Handler = Callable[[Task], Awaitable[None]]
 
 
 class Worker:
-    """Does the work of the queue.
+    """A consumer of the task queue.
 
     Args:
-        name: the holder of its leases; no two workers share one.
-        queue: the work.
-        changes: says when there may be more of it.
-        handlers: what to do with each kind but `run`.
-        make_runner: makes the handler of `run`, given whether leases hold and what to call when there is room.
+        name: the name of its leases' holder; no two workers share one.
+        queue: the task queue.
+        changes: notifies of changes after which more may be claimable.
+        handlers: the handler of each kind of task but `run`.
+        make_runner: makes the handler of `run`. Its arguments tell whether the leases are valid,
+            and what to call when more shards may be claimed.
         ttl, beat: seconds that a lease lasts, and between renewals.
     """
 
@@ -60,28 +66,33 @@ class Worker:
         self._groups = [
             ([kind for kind in handlers if at_once[kind] == most], most) for most in sorted(set(at_once.values()))
         ]
-        self._asked = time.monotonic()
-        self._freed = False  # whether a handler has ended since others were asked for
+        self._others_claimed = time.monotonic()  # when tasks other than shards were last claimed
+        self._freed = False  # whether a handler has ended since then
         self._ttl = ttl
         self._wake = asyncio.Event()
         self._handling: dict[int, tuple[Task, asyncio.Task[None]]] = {}
         self._starting: dict[int, int] = {}
-        self._runner = make_runner(lambda: self._leases.hold, self._wake.set)
-        self._looked = time.monotonic()
+        self._runner = make_runner(lambda: self._leases.valid, self._wake.set)
+        self._forgotten_checked = time.monotonic()
         self._leases = Leases(
             queue,
             name,
             ttl=ttl,
             beat=beat,
             holding=self._holding,
-            on_held=self._held,
+            on_held=self._follow,
             on_lost=self._lost,
             on_stale=self._stale,
         )
 
     async def run(self, stop: asyncio.Event, grace: float) -> None:
-        """Works until `stop` is set; then hands over what it holds within about `grace` seconds."""
-        # What this name held before, it has forgotten.
+        """Work until `stop` is set, then hand over what it holds.
+
+        Args:
+            stop: ends the worker.
+            grace: seconds that work in progress may go on after that.
+        """
+        # Leases of this name belong to a process that has ended without releasing them.
         await self._queue.release_worker(self._name, crashed=True)
         background = [
             asyncio.create_task(self._runner.writer.run()),
@@ -101,14 +112,14 @@ class Worker:
         await self._release_all(time.monotonic() + grace)
 
     async def _release_all(self, end: float) -> None:
-        """Gives back all that this worker holds, trying again until `end` has passed."""
+        """Release all leases, retrying until the time `end` on the monotonic clock."""
         while True:
             try:
                 await self._queue.release_worker(self._name, crashed=False)
             except Exception:
                 if time.monotonic() > end:
                     raise
-                log.warning("what is held could not be given back; trying again", exc_info=True)
+                log.warning("releasing the tasks of worker %s failed; trying again", self._name, exc_info=True)
                 await asyncio.sleep(IDLE_S / 4)
             else:
                 return
@@ -123,63 +134,70 @@ class Worker:
         await self._runner.hand_over(grace)
 
     async def _claim_forever(self) -> None:
-        seen, news = 0, True
+        seen, changed = 0, True
         while True:
             self._wake.clear()
             try:
                 await self._release_forgotten()
-                # Most often it is only for shards that there is room.
-                others = await self._claim_others() if news or self._others_may_be_due() else False
+                # Most often the loop was woken because a model has demand: then only shards matter.
+                others = await self._claim_others() if changed or self._others_may_be_due() else False
                 shards = await self._claim_shards()
             except Exception:
-                log.exception("no work could be claimed; trying again")
+                log.exception("worker %s could not claim tasks; trying again", self._name)
                 await asyncio.sleep(IDLE_S)
-                news = True
+                changed = True
                 continue
-            news = others
+            changed = others
             if not others and not shards:
-                seen, news = await self._wait(seen)
+                seen, changed = await self._wait(seen)
 
     async def _release_forgotten(self) -> None:
-        """Gives back what this name holds and nothing here works on, such as a task whose giving back had failed.
+        """Release leased tasks that nothing here works on, such as a task whose release failed.
 
-        Claims are made one after the other by the loop that calls this, so that none is under way now.
+        The claiming loop calls this, so that no claim runs concurrently.
         """
-        if time.monotonic() < self._looked + LOOK_S:
+        if time.monotonic() < self._forgotten_checked + FORGOTTEN_S:
             return
         held = await self._queue.held(self._name)
         for forgotten in [entry for entry in held if entry.id not in self._holding()]:
             with suppress(LeaseLostError):
                 await self._queue.release(forgotten)
-        self._looked = time.monotonic()
+        self._forgotten_checked = time.monotonic()
 
     async def _wait(self, seen: int) -> tuple[int, bool]:
-        """Waits for a change, or for room; returns the change counter, and whether it was a change, or none for long."""
+        """Wait for a change, at most `IDLE_S`, or for demand.
+
+        Args:
+            seen: the last known value of the change counter.
+
+        Returns:
+            The value of the counter, and False if demand ended the wait.
+        """
         change = asyncio.create_task(self._changes.wait(seen, IDLE_S))
-        room = asyncio.create_task(self._wake.wait())
-        done, pending = await asyncio.wait({change, room}, return_when=asyncio.FIRST_COMPLETED)
+        demand = asyncio.create_task(self._wake.wait())
+        done, pending = await asyncio.wait({change, demand}, return_when=asyncio.FIRST_COMPLETED)
         for waiting in pending:
             waiting.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
         return (change.result(), True) if change in done else (seen, False)
 
     def _others_may_be_due(self) -> bool:
-        """Tells whether what is no shard should be asked for even without news: there is room for it again, or it has not been for long."""
-        return self._freed or time.monotonic() > self._asked + IDLE_S
+        """Return True if a handler has become free, or `IDLE_S` has passed since the last claim."""
+        return self._freed or time.monotonic() > self._others_claimed + IDLE_S
 
     async def _claim_others(self) -> bool:
-        """Claims what is no shard, as far as there is room; tells whether there was anything."""
-        self._asked, self._freed = time.monotonic(), False
-        rooms = [(kinds, most - self._handled(kinds)) for kinds, most in self._groups]
-        free = [(kinds, room) for kinds, room in rooms if room]
-        if not free or not self._leases.hold:
+        """Claim tasks other than shards for the free handlers. Return True if there were any."""
+        self._others_claimed, self._freed = time.monotonic(), False
+        capacity = [(kinds, most - self._handled(kinds)) for kinds, most in self._groups]
+        free = [(kinds, count) for kinds, count in capacity if count]
+        if not free or not self._leases.valid:
             return False
         claimed = await self._queue.claim(
             ClaimRequest(
                 self._name,
                 [kind for kinds, _ in free for kind in kinds],
                 ttl_s=self._ttl,
-                limit=min(room for _, room in free),
+                limit=min(count for _, count in free),
                 expired_before=self._leases.expired_before,
             )
         )
@@ -191,8 +209,8 @@ class Worker:
         return sum(task.kind in kinds for task, _ in self._handling.values())
 
     async def _claim_shards(self) -> bool:
-        """Claims shards, as far as they are wanted; tells whether there were any."""
-        if self._runner.stalled or not self._leases.hold:
+        """Claim the shards that there is demand for. Return True if there were any."""
+        if self._runner.stalled or not self._leases.valid:
             return False
         demand = self._runner.demand()
         claimed = await self._queue.claim(
@@ -207,7 +225,7 @@ class Worker:
                 expired_before=self._leases.expired_before,
             )
         )
-        self._runner.learn(demand, len(claimed))
+        self._runner.claimed(demand, len(claimed))
         self._starting = {task.id: task.epoch for task in claimed}
         for task in claimed:
             await self._guard(task, self._runner.start)
@@ -223,36 +241,37 @@ class Worker:
             self._wake.set()
 
     async def _guard(self, task: Task, handler: Handler) -> None:
-        """Runs a handler; gives the task back when it fails."""
+        """Run a handler. Release the task if that fails."""
         try:
             await handler(task)
         except LeaseLostError:
             log.warning("task %d (%s) has another owner now", task.id, task.kind)
         except UnknownModelsError as error:
-            log.warning("task %d (%s) waits: %s", task.id, task.kind, error)
-            await self._give_back(task, UNKNOWN_MODELS_DELAY_S)
+            log.warning("task %d (%s) waits: %s; next try in %.0f s", task.id, task.kind, error, UNKNOWN_MODELS_DELAY_S)
+            await self._release(task, UNKNOWN_MODELS_DELAY_S)
         except Exception:
-            log.exception("task %d (%s) failed; it will be tried again", task.id, task.kind)
-            await self._give_back(task, min(FAILURE_DELAY_S, 2.0 ** min(task.attempts, 6) / 2))
+            delay = min(FAILURE_DELAY_S, 2.0 ** min(task.attempts, 6) / 2)
+            log.exception("task %d (%s) failed; next try in %.1f s", task.id, task.kind, delay)
+            await self._release(task, delay)
 
-    async def _give_back(self, task: Task, delay: float) -> None:
+    async def _release(self, task: Task, delay: float) -> None:
         with suppress(LeaseLostError):
             await self._queue.release(task, delay)
 
     async def _share(self) -> None:
-        """Divides slots among workers, and measures rates."""
+        """Divide the slots among the workers, and measure the rates."""
         while True:
             await asyncio.sleep(SHARE_S)
             try:
                 self._runner.share(await self._queue.model_shares())
             except Exception:
-                log.exception("the slots could not be divided; trying again")
+                log.exception("dividing the slots among the workers failed; trying again")
 
     def _holding(self) -> dict[int, int]:
         handled = {task.id: task.epoch for task, _ in self._handling.values()}
         return self._starting | handled | {run.task.id: run.task.epoch for run in self._runner.runs.values()}
 
-    def _held(self, held: HeldTask) -> None:
+    def _follow(self, held: HeldTask) -> None:
         self._runner.follow(held.id, held.batch_status)
 
     def _lost(self, task_id: int) -> None:
@@ -264,5 +283,5 @@ class Worker:
     def _stale(self) -> None:
         self._runner.suspend()
         for _, running in self._handling.values():
-            if not running.cancelling():  # once: what it still has to clean up must not be cut off too
+            if not running.cancelling():  # once: a second cancellation would interrupt its cleaning up
                 running.cancel()

@@ -81,7 +81,7 @@ async def test_leases_are_renewed_beat_by_beat(harness: StoreHarness) -> None:
     async with holder.running():
         await until(lambda: holder.store.renewed > 2)  # so that two have come back, a beat apart
     assert await harness.lease_end(task) > before
-    assert holder.leases.hold
+    assert holder.leases.valid
     assert holder.lost == []
 
 
@@ -122,7 +122,7 @@ async def test_without_the_store_leases_go_stale_while_nobody_may_take_over_yet(
         await until(lambda: holder.store.renewed)
         holder.store.reachable = False
         await until(lambda: holder.stale)
-        assert not holder.leases.hold
+        assert not holder.leases.valid
         assert await harness.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=30.0)) == []
 
 
@@ -132,7 +132,7 @@ async def test_leases_hold_again_once_the_store_is_back(harness: StoreHarness) -
     async with holder.running():
         await until(lambda: holder.stale)
         holder.store.reachable = True
-        await until(lambda: holder.leases.hold)
+        await until(lambda: holder.leases.valid)
 
 
 async def test_leases_of_others_may_be_taken_once_the_store_has_been_in_reach_for_a_beat(harness: StoreHarness) -> None:
@@ -161,4 +161,4 @@ async def test_leases_that_ran_out_while_the_store_was_away_are_left_to_their_ho
 
 def test_the_margin_leaves_time_to_notice_before_the_lease_ends() -> None:
     ttl = 15.0
-    assert ttl * leases.MARGIN + leases.CHECK_S / 2 < ttl
+    assert ttl * leases.VALID_FRACTION + leases.CHECK_S / 2 < ttl

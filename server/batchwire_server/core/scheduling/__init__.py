@@ -1,1 +1,1 @@
-"""Scheduling decisions: pure, with the clock handed in."""
+"""Scheduling decisions: pure functions and classes to which the caller passes the time."""

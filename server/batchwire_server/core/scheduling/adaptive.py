@@ -1,13 +1,14 @@
-"""How many calls an upstream bears: found out by asking for more until it pushes back."""
+"""How many calls an upstream can take at once: the limit grows until the upstream pushes back."""
 
 from __future__ import annotations
 
 
 class AdaptiveLimit:
-    """A limit that grows with each success and halves when the upstream pushes back.
+    """A limit that grows with each success and halves with each pushback.
 
-    It doubles per round of calls until the first pushback, and grows by one per round after that (AIMD, as TCP does). Growth needs the
-    limit to be used: an idle lane learns nothing.
+    It doubles per round of calls until the first pushback, and then grows by one per round (AIMD,
+    as in TCP). It grows only while at least four fifths of it are in use: an idle lane shows
+    nothing about the upstream.
 
     Args:
         start: the first limit.
@@ -15,7 +16,7 @@ class AdaptiveLimit:
 
     Attributes:
         value: how many calls may be in flight.
-        era: grows with each halving; a call remembers the era that it was made in.
+        era: number of halvings so far; the caller remembers it with each call.
     """
 
     def __init__(self, start: int, cap: int) -> None:
@@ -36,7 +37,11 @@ class AdaptiveLimit:
         self._set(self._limit)
 
     def succeeded(self, in_flight: int) -> bool:
-        """Takes note of a success, while `in_flight` calls, this one included, were being made; tells whether another one may be made now."""
+        """Record a success. Return True if the limit grew, so that another call may start.
+
+        Args:
+            in_flight: calls that were in flight, this one included.
+        """
         limit = self._limit
         if limit >= self._cap or in_flight < limit * 0.8:
             return False
@@ -45,7 +50,10 @@ class AdaptiveLimit:
         return self.value > before
 
     def pushed_back(self, era: int) -> None:
-        """Takes note of a pushback to a call made in `era`; of those that one overload caused, only the first counts."""
+        """Halve the limit after a 429 or 503.
+
+        Pushbacks to calls of an older `era` are ignored, so one overload halves it once.
+        """
         if era != self.era:
             return
         self.era += 1

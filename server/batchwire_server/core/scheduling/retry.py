@@ -1,4 +1,4 @@
-"""Decides what becomes of a call: it is final, or it is made again after a while."""
+"""Whether the result of a call is final, or the call is retried after a delay."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ RETRIED_STATUSES = frozenset({408, 409, 425, 429})
 PUSHBACK_STATUSES = frozenset({429, 503})
 GATEWAY_STATUSES = frozenset({502, 503, 504})
 MAX_PAUSE_S = 300.0
-"""An upstream that asks for more than this is asked again all the same."""
+"""A longer Retry-After is shortened to this."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how soon calls are made again. Times in seconds.
+    """How often and how soon calls are retried.
 
-    `max_attempts` counts calls that an upstream took and failed. One that refuses work (429, or no connection at all) has taken none, so
-    those go on until the batch's deadline.
+    Refused calls (429, or no connection) are not attempts: they are retried until the batch's
+    deadline.
+
+    Attributes:
+        max_attempts: calls that the upstream accepted, after which a failure is final.
+        base_s: seconds before the first retry; each further retry waits twice as long.
+        cap_s: the longest delay in seconds.
     """
 
     max_attempts: int = 5
@@ -28,14 +33,14 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """Make the call again.
+class Retry:
+    """A call that is to be made again.
 
     Attributes:
-        delay: seconds from now.
-        pause: seconds for which the whole lane must not call, because the upstream asked for it.
-        pushback: the upstream has too much to do.
-        counted: the call counts as an attempt.
+        delay: seconds until the retry.
+        pause: seconds for which the whole lane must not call, as the upstream's Retry-After asks.
+        pushback: whether the upstream is overloaded (429 or 503).
+        counted: whether the failed call counts as an attempt.
     """
 
     delay: float
@@ -45,18 +50,18 @@ class Again:
 
 
 def is_retried(result: Reply | NoReply) -> bool:
-    """Tells whether a result may be better another time."""
+    """Return True if a retry of the call may succeed."""
     return isinstance(result, NoReply) or result.status in RETRIED_STATUSES or result.status >= 500
 
 
-def decide(result: Reply | NoReply, attempts: int, refusals: int, policy: RetryPolicy) -> Again | None:
-    """Returns when to make the call again, or None when its result is final.
+def decide(result: Reply | NoReply, attempts: int, refusals: int, policy: RetryPolicy) -> Retry | None:
+    """Return how to retry the call, or None if its result is final.
 
     Args:
-        result: what came of the call.
-        attempts: calls that counted before this one.
-        refusals: calls that did not count before this one.
-        policy: how often and how soon.
+        result: the result of the call.
+        attempts: earlier calls of the line that counted.
+        refusals: earlier calls of the line that did not count.
+        policy: how often and how soon to retry.
     """
     if not is_retried(result):
         return None
@@ -66,8 +71,8 @@ def decide(result: Reply | NoReply, attempts: int, refusals: int, policy: RetryP
         return None
     asked = min(result.retry_after or 0.0, MAX_PAUSE_S) if isinstance(result, Reply) else 0.0
     ceiling = min(policy.cap_s, policy.base_s * 2 ** min(attempts + refusals, 20))
-    delay = ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - spreading load is no secret
-    return Again(
+    delay = ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is not a secret
+    return Retry(
         delay=max(delay, asked),
         pause=asked if pushback else 0.0,
         pushback=pushback,

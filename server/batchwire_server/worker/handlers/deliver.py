@@ -1,4 +1,4 @@
-"""Handles `deliver`: posts an event to its endpoint, until it is taken or its time is over."""
+"""Handles `deliver` tasks: posts an event to its webhook endpoint, and retries it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class Deliverer:
-    """Delivers webhooks."""
+    """The handler of `deliver`."""
 
     def __init__(self, queue: TaskQueue, store: WebhookStore, sender: WebhookSender) -> None:
         self._queue = queue
@@ -21,7 +21,11 @@ class Deliverer:
         self._sender = sender
 
     async def __call__(self, task: Task) -> None:
-        """Makes one try. Raises LeaseLostError."""
+        """Post the event once. If that fails, retry later, or give up if the deadline is near.
+
+        Raises:
+            LeaseLostError: another worker holds the task.
+        """
         assert task.delivery
         assert task.tenant
         assert task.deadline
@@ -41,8 +45,8 @@ class Deliverer:
             return
         delay = backoff(task.attempts)
         if task.claimed_at + delay * 1000 < task.deadline:
-            log.info("webhook %s to %s: %s; the next try is in %.0f s", event.id, endpoint_id, outcome, delay)
+            log.info("webhook %s to endpoint %s: %s; next try in %.0f s", event.id, endpoint_id, outcome, delay)
             await self._queue.release(task, delay)
         else:
-            log.warning("webhook %s to %s is given up: %s", event.id, endpoint_id, outcome)
+            log.warning("webhook %s to endpoint %s: %s; no time is left, giving up", event.id, endpoint_id, outcome)
             await self._queue.complete(task)

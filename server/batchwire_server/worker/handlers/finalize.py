@@ -1,4 +1,4 @@
-"""Handles `finalize`: merges what was recorded into the two files, in the order of the input, and ends the batch."""
+"""Handles `finalize` tasks: merges segments into output and error file, and ends the batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from batchwire_server.core.segments import SegmentHeader, Slice, decode_header, 
 log = logging.getLogger(__name__)
 
 SMALL_SEGMENT = 1024 * 1024
-"""A segment up to this size is read at once, a larger one slice by slice."""
+"""Segments up to this size are read at once, larger ones slice by slice."""
 
 
 class _Source:
@@ -50,7 +50,7 @@ class _Source:
 
 
 class _ResultFile:
-    """One of the two files, which comes to be with its first line."""
+    """The output or the error file of a batch. It is created with its first line."""
 
     def __init__(self, batch: Batch, name: str, blobs: BlobStore, stack: AsyncExitStack) -> None:
         self._batch = batch
@@ -73,7 +73,7 @@ class _ResultFile:
         self._lines += lines
 
     async def commit(self) -> File | None:
-        """Makes the file's bytes durable; returns what its row will say, or None when it has no line."""
+        """Commit the blob. Return the file's row, or None if it has no line."""
         if self._writer is None:
             return None
         await self._writer.commit()
@@ -90,10 +90,11 @@ class _ResultFile:
 
 
 class Finalizer:
-    """Ends batches.
+    """The handler of `finalize`.
 
     Args:
-        default_lifetime: seconds that the files are kept, unless the batch says otherwise.
+        queue, blobs: the adapters that it works with.
+        default_lifetime: seconds that the files are kept, unless the batch has its own.
     """
 
     def __init__(self, queue: TaskQueue, blobs: BlobStore, *, default_lifetime: int) -> None:
@@ -102,7 +103,11 @@ class Finalizer:
         self._default_lifetime = default_lifetime
 
     async def __call__(self, task: Task) -> None:
-        """Ends a batch. Raises LeaseLostError, and then leaves no file behind."""
+        """Write the files of a batch, and end it.
+
+        Raises:
+            LeaseLostError: another worker holds the task. The files are deleted.
+        """
         batch = await self._queue.batch_of(task)
         unrun = 0
         async with AsyncExitStack() as stack:
@@ -118,14 +123,14 @@ class Finalizer:
         try:
             await asyncio.shield(finishing)
         except asyncio.CancelledError:
-            await asyncio.wait({finishing})  # only its end tells whose the files are
+            await asyncio.wait({finishing})  # until it has ended, the files may or may not belong to the batch
             raise
         finally:
             if finishing.done() and isinstance(finishing.exception(), LeaseLostError):
                 await self._blobs.delete([file.blob_key for file in (outputs.output, outputs.error) if file])
         answered, failed = (file.line_count if file else 0 for file in (outputs.output, outputs.error))
         log.info(
-            "batch %s is %s: %d lines answered, %d failed, %d of these not run",
+            "batch %s is %s: %d lines in the output, %d in the error file, %d of these never ran",
             batch.id,
             status,
             answered,
@@ -136,7 +141,7 @@ class Finalizer:
     async def _merge_window(
         self, batch: Batch, shards: Sequence[CompletedShard], output: _ResultFile, errors: _ResultFile
     ) -> int:
-        """Writes the lines of one piece of the input; returns how many of them never ran."""
+        """Write the lines of one window of the input. Return how many of them never ran."""
         sources = [_Source(segment, self._blobs) for run in shards for segment in run.segments]
         for source in sources:
             await source.open()
@@ -153,7 +158,7 @@ class Finalizer:
         return len(unrun)
 
     async def _unrun_lines(self, batch: Batch, shards: Iterable[CompletedShard], ran: set[int]) -> dict[int, bytes]:
-        """Returns the error lines of those lines of a piece that never ran."""
+        """Return an error line for each line of a window that never ran, by line number."""
         code: Unanswered = "batch_cancelled" if batch.status is BatchStatus.CANCELLING else "batch_expired"
         shard = next(iter(shards)).shard
         piece = await self._blobs.read(batch.input_key or "", shard.offset, shard.offset + shard.length)

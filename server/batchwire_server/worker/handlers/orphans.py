@@ -1,6 +1,7 @@
-"""Handles `orphans`: now and then, looks at all that is stored, and removes what no row refers to.
+"""Handles `orphans` tasks: lists all blobs now and then, and deletes those that no row refers to.
 
-Bytes come before their row, so that a crash between the two leaves bytes without one. What was stored a short while ago may still get its row: it is left alone.
+A blob is stored before its row, so a crash between the two leaves a blob without one. A young blob
+may still get its row, and is kept.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from batchwire_server.core.records import Task
 
 log = logging.getLogger(__name__)
 
-IDLE_S = 3600.0
+DISABLED_S = 3600.0
+"""Seconds until a task that has nothing to do, because the interval is 0, is due again."""
 
 
 class Orphans:
-    """Removes orphans.
+    """The handler of `orphans`.
 
     Args:
-        interval: seconds between looks; 0: it never looks.
-        age: seconds that a blob must have been there without a row.
+        queue, store, blobs: the adapters that it works with.
+        interval: seconds between runs; 0 switches it off.
+        age: seconds since a blob was stored, after which it may be deleted.
     """
 
     def __init__(self, queue: TaskQueue, store: GarbageStore, blobs: BlobStore, *, interval: float, age: float) -> None:
@@ -33,23 +36,27 @@ class Orphans:
         self._age = age
 
     async def __call__(self, task: Task) -> None:
-        """Looks at everything once, page by page. Raises LeaseLostError."""
+        """Check all blobs once, page by page.
+
+        Raises:
+            LeaseLostError: another worker holds the task.
+        """
         if self._interval:
-            # By the database's clock: this machine's may be wrong, and a blob must not look old for that.
+            # Database clock: a wrong clock of this machine must not make a blob look old.
             before = task.claimed_at / 1000 - self._age
             await self._blobs.clear_temporary(before)
             for prefix in blob_keys.PREFIXES:
-                await self._look(prefix, before)
-        await self._queue.release(task, self._interval or IDLE_S)
+                await self._delete_orphans(prefix, before)
+        await self._queue.release(task, self._interval or DISABLED_S)
 
-    async def _look(self, prefix: str, before: float) -> None:
+    async def _delete_orphans(self, prefix: str, before: float) -> None:
         removed = 0
         async with aclosing(self._blobs.list_below(prefix, before)) as pages:
             async for page in pages:
-                keys = [key for key in page if blob_keys.is_ours(key)]  # whatever else is there is not ours
+                keys = [key for key in page if blob_keys.is_ours(key)]  # other keys are not the server's
                 referenced = await self._store.referenced(keys)
                 orphans = [key for key in keys if key not in referenced]
                 await self._blobs.delete(orphans)
                 removed += len(orphans)
         if removed:
-            log.info("%d blobs below %s had no row; they are removed", removed, prefix)
+            log.info("deleted %d blobs below %s that no row refers to", removed, prefix)

@@ -1,4 +1,4 @@
-"""Handles `sweep`: removes what nothing needs any more, in small steps, for ever."""
+"""Handles `sweep` tasks: deletes rows and blobs that are no longer needed, in small steps."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from batchwire_server.core.ports import BlobStore, GarbageStore, TaskQueue
 from batchwire_server.core.records import Task
 
 STEP = 100
+"""The most files, uploads and batches of one step."""
+
 UPLOAD_LIFETIME_S = 86400
-"""An upload can be asked about, and ended once more, for a day after its time."""
+"""Seconds that an ended upload is kept, so that callers can read it and repeat its last call."""
 
 
 class Sweeper:
-    """Sweeps.
+    """The handler of `sweep`.
 
     Args:
+        queue, store, blobs: the adapters that it works with.
         interval: seconds between sweeps.
-        result_lifetime: seconds that the finished lines of an ended batch can still be streamed.
-        batch_lifetime: seconds that an ended batch can be looked at; 0: for ever.
+        result_lifetime: seconds for which the results of an ended batch can still be streamed.
+        batch_lifetime: seconds for which an ended batch is kept; 0 keeps it for good.
     """
 
     def __init__(
@@ -38,7 +41,11 @@ class Sweeper:
         self._batch_lifetime = batch_lifetime
 
     async def __call__(self, task: Task) -> None:
-        """Sweeps one step: bytes first, so that a crash leaves rows that are found again. Raises LeaseLostError."""
+        """Sweep one step: blobs before rows, so that after a crash the rows are found again.
+
+        Raises:
+            LeaseLostError: another worker holds the task.
+        """
         garbage = await self._store.garbage(STEP, self._result_lifetime)
         await self._blobs.delete(list(garbage.files.values()))
         for upload in garbage.uploads:

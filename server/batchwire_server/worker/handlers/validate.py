@@ -1,4 +1,4 @@
-"""Handles `validate`: reads the whole input once, then accepts or rejects the batch."""
+"""Handles `validate` tasks: reads the whole input, then accepts or rejects the batch."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ from batchwire_server.core.validation import InputCheck, cannot_find_file
 log = logging.getLogger(__name__)
 
 FRESH_S = 2.0
-NAMED = 3
+"""Age in seconds up to which a reading of the catalog counts as current."""
+
+MAX_NAMES = 3
+"""The most models that a log message names."""
 
 
 class Validator:
-    """Validates batches.
+    """The handler of `validate`.
 
     Args:
+        queue, blobs, catalog: the adapters that it works with.
+        limits: the limits of inputs.
         mixed_models: whether the lines of a batch may name several models.
     """
 
@@ -38,7 +43,13 @@ class Validator:
         self._mixed_models = mixed_models
 
     async def __call__(self, task: Task) -> None:
-        """Validates a batch. Raises UnknownModelsError when it cannot be decided now, and LeaseLostError."""
+        """Validate a batch.
+
+        Raises:
+            UnknownModelsError: no upstream that answers serves a model of the input, and one that
+                does not answer might.
+            LeaseLostError: another worker holds the task.
+        """
         batch = await self._queue.batch_of(task)
         missing = cannot_find_file(batch.input_file_id, batch.tenant)
         if batch.input_key is None:
@@ -64,7 +75,7 @@ class Validator:
         log.info("batch %s is failed: %s", task.batch_id, ", ".join(sorted({fault.code for fault in faults})))
 
     async def _read(self, batch: Batch, key: str) -> InputCheck:
-        # What was known last will do while it answers: an upstream that hangs must not hold up the batches of others.
+        # Read the catalog anew only if need be: an upstream that hangs must not delay all batches.
         served = self._catalog.last
         check = await self._read_with(served, batch, key)
         if check.unknown_models and (fresh := await self._catalog.read(FRESH_S)) is not served:
@@ -83,7 +94,7 @@ class Validator:
         )
         async with aclosing(self._blobs.stream(key)) as blocks:
             async for block in blocks:
-                # In a thread, so that calls in flight and heartbeats go on meanwhile.
+                # A thread keeps the event loop free for calls in flight and for heartbeats.
                 if not await asyncio.to_thread(check.feed, block):
                     break
         check.finish()
@@ -91,6 +102,6 @@ class Validator:
 
 
 def _named(models: Collection[str]) -> str:
-    """Returns some names of models as they may stand in a log, which callers must not write lines into."""
-    names = [repr(shorten(model)) for model in islice(models, NAMED)]
-    return ", ".join(names) + (f" and {len(models) - NAMED} more models" if len(models) > NAMED else "")
+    """Return some names of models, quoted, so that callers cannot write lines into the log."""
+    names = [repr(shorten(model)) for model in islice(models, MAX_NAMES)]
+    return ", ".join(names) + (f" and {len(models) - MAX_NAMES} more models" if len(models) > MAX_NAMES else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply
-from batchwire_server.core.scheduling.retry import Again, RetryPolicy, decide, is_retried
+from batchwire_server.core.scheduling.retry import Retry, RetryPolicy, decide, is_retried
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ UNREACHABLE, BROKEN, TIMEOUT = (
 )
 
 
-def again(result: Reply | NoReply, attempts: int = 0, refusals: int = 0) -> Again:
+def retried(result: Reply | NoReply, attempts: int = 0, refusals: int = 0) -> Retry:
     decided = decide(result, attempts, refusals, POLICY)
     assert decided is not None
     return decided
@@ -30,38 +30,38 @@ def test_408_409_425_429_and_5xx_are_made_again_and_all_else_is_final(status: in
 @pytest.mark.parametrize("kind", NoReplyKind)
 def test_a_call_without_a_reply_is_made_again(kind: NoReplyKind) -> None:
     assert is_retried(NoReply(kind, ""))
-    assert again(NoReply(kind, "")).delay > 0
+    assert retried(NoReply(kind, "")).delay > 0
 
 
 @pytest.mark.parametrize("result", [Reply(500, b""), Reply(503, b""), Reply(408, b""), BROKEN, TIMEOUT])
 def test_a_call_that_the_upstream_took_and_failed_counts_until_the_attempts_run_out(result: Reply | NoReply) -> None:
-    assert again(result, attempts=0).counted
-    assert again(result, attempts=1).counted
+    assert retried(result, attempts=0).counted
+    assert retried(result, attempts=1).counted
     assert decide(result, 2, 0, POLICY) is None
 
 
 @pytest.mark.parametrize("result", [Reply(429, b""), UNREACHABLE])
 def test_a_call_that_the_upstream_refused_never_counts_and_goes_on_for_ever(result: Reply | NoReply) -> None:
-    assert not again(result, attempts=2, refusals=10_000).counted
+    assert not retried(result, attempts=2, refusals=10_000).counted
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_429_and_503_push_back_and_pause_the_lane_as_long_as_they_ask(status: int) -> None:
-    asked = again(Reply(status, b"", retry_after=30.0))
+    asked = retried(Reply(status, b"", retry_after=30.0))
     assert (asked.pushback, asked.pause) == (True, 30.0)
     assert asked.delay >= 30.0
-    assert again(Reply(status, b"")).pause == 0.0
+    assert retried(Reply(status, b"")).pause == 0.0
 
 
 def test_retry_after_of_other_failures_delays_the_line_but_not_the_lane() -> None:
-    asked = again(Reply(500, b"", retry_after=30.0))
+    asked = retried(Reply(500, b"", retry_after=30.0))
     assert (asked.pushback, asked.pause) == (False, 0.0)
     assert asked.delay >= 30.0
 
 
 @given(st.integers(0, 1), st.integers(0, 1_000_000))
 def test_delays_double_with_jitter_up_to_the_cap(attempts: int, refusals: int) -> None:
-    delay = again(Reply(500, b""), attempts, refusals).delay
+    delay = retried(Reply(500, b""), attempts, refusals).delay
     ceiling = min(POLICY.cap_s, POLICY.base_s * 2 ** min(attempts + refusals, 20))
     assert ceiling / 2 <= delay <= ceiling
 

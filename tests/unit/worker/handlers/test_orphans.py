@@ -41,7 +41,7 @@ async def test_bytes_without_a_row_go_once_they_are_old(env: Environment, caplog
     with caplog.at_level(logging.INFO):
         await look(env)
     assert sorted(env.blobs.blobs) == sorted(young)
-    assert "1 blobs below segments had no row" in caplog.text
+    assert "deleted 1 blobs below segments" in caplog.text
 
 
 async def test_a_file_whose_row_is_just_being_written_stays(env: Environment) -> None:
