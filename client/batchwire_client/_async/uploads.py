@@ -14,9 +14,16 @@ from batchwire import v1
 
 from batchwire_client import _requests
 from batchwire_client._bytes import Part, Piece, Progress
-from batchwire_client._sources import MEDIA_TYPE, PARALLEL, PART_BYTES, PartedFile, UploadProgress, part_content
 from batchwire_client._transport.async_calls import Calls
 from batchwire_client._transport.async_sources import AsyncSource, chunked_async, opened_async, pieces_of
+from batchwire_client._transport.sync_sources import (
+    MEDIA_TYPE,
+    PARALLEL,
+    PART_BYTES,
+    PartedFile,
+    UploadProgress,
+    part_content,
+)
 from batchwire_client.errors import BatchwireError
 
 

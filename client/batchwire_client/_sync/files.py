@@ -11,9 +11,9 @@ from batchwire import v1
 from batchwire_client import _requests
 from batchwire_client._atomic_file import atomic_file
 from batchwire_client._bytes import Progress, chunked
-from batchwire_client._sources import Content, Source, opened
 from batchwire_client._transport.cursors import DownloadCursor
 from batchwire_client._transport.sync_calls import Calls
+from batchwire_client._transport.sync_sources import Content, Source, opened
 
 
 class Files:

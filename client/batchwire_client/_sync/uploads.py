@@ -13,7 +13,8 @@ from batchwire import v1
 
 from batchwire_client import _requests
 from batchwire_client._bytes import Part, Piece, Progress, chunked
-from batchwire_client._sources import (
+from batchwire_client._transport.sync_calls import Calls
+from batchwire_client._transport.sync_sources import (
     MEDIA_TYPE,
     PARALLEL,
     PART_BYTES,
@@ -23,7 +24,6 @@ from batchwire_client._sources import (
     opened,
     part_content,
 )
-from batchwire_client._transport.sync_calls import Calls
 from batchwire_client.errors import BatchwireError
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from batchwire_client._bytes import Chunker, Piece
-from batchwire_client._sources import DEFAULT_FILENAME, Source, opened
+from batchwire_client._transport.sync_sources import DEFAULT_FILENAME, Source, opened
 
 AsyncSource = Source | AsyncIterable[Piece]
 

@@ -10,7 +10,7 @@ from batchwire_client import AsyncClient, Backoff, Client, RetryPolicy
 from batchwire_client._cli.main import program
 from click.testing import CliRunner, Result
 
-from tests.unit.client.both import Driven
+from tests.unit.client.blocking import Driven
 from tests.unit.client.commands import LINES, Batchwire
 from tests.unit.client.fake_server import FakeServer
 

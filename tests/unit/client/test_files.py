@@ -16,7 +16,7 @@ from batchwire_client import (
     ServerError,
     ServerUnavailable,
 )
-from batchwire_client._sources import Source
+from batchwire_client._transport.sync_sources import Source
 
 from tests.unit.client.fake_server import FakeServer, InputError
 

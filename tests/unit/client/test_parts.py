@@ -1,4 +1,4 @@
-from batchwire_client._sources import UploadProgress
+from batchwire_client._transport.sync_sources import UploadProgress
 
 
 def test_a_part_sent_again_counts_from_its_start() -> None:
