@@ -1,4 +1,7 @@
-"""The Batchwire client for Python: `Client` (blocking), `AsyncClient` (asyncio), and errors."""
+"""The Batchwire client for Python: `Client` blocks, `AsyncClient` is for asyncio.
+
+This package and its module `errors` are the public API. Modules with an underscore are not.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `batchwire` command."""
+"""Entry point of the `batchwire` command."""
 
 from __future__ import annotations
 

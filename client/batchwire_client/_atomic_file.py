@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all."""
+"""Files that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from typing import BinaryIO
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file that appears under its name only if the block ends without an error.
+    """Open a file for writing that replaces `path` when the block succeeds.
+
+    The bytes go to a temporary file in the same directory. An exception deletes it, and `path`
+    stays as it was.
 
     Raises:
-        OSError: The directory does not exist or cannot be written.
+        OSError: The directory does not exist or is not writable.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
@@ -25,6 +28,6 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
-    except BaseException:  # an interrupt must leave no partial file either
+    except BaseException:  # an interrupt must not leave a partial file either
         temporary.unlink(missing_ok=True)
         raise

@@ -1,4 +1,4 @@
-"""The settings of a client, and the only reader of the environment."""
+"""Settings of a client, from arguments and the environment. Nothing else reads the environment."""
 
 from __future__ import annotations
 
@@ -10,15 +10,24 @@ from urllib.parse import urlsplit
 from batchwire_client._retries import RetryPolicy
 
 DEFAULT_TARGET = "127.0.0.1:50051"
-DEFAULT_TIMEOUT = 30.0
+DEFAULT_TIMEOUT_S = 30.0
 
-_SCHEMES = {"http": False, "grpc": False, "https": True, "grpcs": True}
+_TLS_BY_SCHEME = {"http": False, "grpc": False, "https": True, "grpcs": True}
 _TLS_PORT = ":443"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of a client."""
+    """The resolved settings of a client.
+
+    Attributes:
+        target: address of the server, as gRPC takes it.
+        secure: whether to use TLS.
+        root_certificates: trusted certificates in PEM. None means those that come with gRPC.
+        metadata: metadata of every call.
+        timeout: seconds that a unary call may take.
+        retry_policy: when to retry.
+    """
 
     target: str
     secure: bool
@@ -34,16 +43,16 @@ def resolve(
     api_key: str | None = None,
     secure: bool | None = None,
     root_certificates: bytes | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
+    timeout: float = DEFAULT_TIMEOUT_S,
     retry_policy: RetryPolicy | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Settings:
-    """Return the settings: from the arguments, else the environment, else the defaults."""
+    """Return the settings: arguments first, then the environment, then defaults."""
     named = target or environment.get("BATCHWIRE_TARGET") or DEFAULT_TARGET
     key = (api_key or environment.get("BATCHWIRE_API_KEY") or "").strip()
-    address, scheme_says = _without_scheme(named)
+    address, scheme_secure = _split_scheme(named)
     if secure is None:
-        secure = scheme_says if scheme_says is not None else bool(root_certificates) or address.endswith(_TLS_PORT)
+        secure = scheme_secure if scheme_secure is not None else bool(root_certificates) or address.endswith(_TLS_PORT)
     return Settings(
         target=address,
         secure=secure,
@@ -54,14 +63,15 @@ def resolve(
     )
 
 
-def _without_scheme(target: str) -> tuple[str, bool | None]:
-    """Return the address of a target, and whether its scheme asks for TLS (None without a scheme).
+def _split_scheme(target: str) -> tuple[str, bool | None]:
+    """Return the address of a target, and whether its scheme asks for TLS.
 
-    Targets with a scheme of gRPC's own, such as `dns:`, are returned unchanged.
+    A target without a known scheme is returned as it is, with None: gRPC resolves names such as
+    `dns:///HOST` itself.
     """
     parts = urlsplit(target) if "://" in target else None
-    if parts is None or parts.scheme not in _SCHEMES:
+    if parts is None or parts.scheme not in _TLS_BY_SCHEME:
         return target, None
-    secure = _SCHEMES[parts.scheme]
+    secure = _TLS_BY_SCHEME[parts.scheme]
     default_port = _TLS_PORT if secure else ":80"
     return (parts.netloc if parts.port else parts.netloc + default_port), secure

@@ -1,4 +1,4 @@
-"""Statuses as words (`BATCH_STATUS_FAILED` is `failed`), and the files of ended batches."""
+"""The protocol's enum values in OpenAI's words: `BATCH_STATUS_IN_PROGRESS` is `in_progress`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TERMINAL = frozenset(
 
 
 def word(enum: EnumDescriptor, number: int) -> str:
-    """Return an enum value in lower case, without the enum's prefix.
+    """Return an enum value in lower case, without the prefix of its enum.
 
-    A value that this library does not know is returned as its number.
+    A value that this version of the library does not know is returned as its number.
     """
     if number not in enum.values_by_number:
         return str(number)
@@ -29,23 +29,32 @@ def word(enum: EnumDescriptor, number: int) -> str:
 
 
 def status_word(batch: v1.Batch) -> str:
-    """Return the status of a batch as a word, such as `"in_progress"`."""
+    """Return the status of a batch in OpenAI's words, such as `"in_progress"`."""
     return word(v1.BatchStatus.DESCRIPTOR, batch.status)
 
 
 def output_file_of(batch: v1.Batch) -> str | None:
-    """Return the id of the output file, or None. Raises ValueError unless the batch has ended."""
-    _require_end(batch)
+    """Return the id of a batch's output file, or None if no line succeeded.
+
+    Raises:
+        ValueError: The batch has not ended.
+    """
+    _require_ended(batch)
     return batch.output_file_id or None
 
 
 def error_file_of(batch: v1.Batch) -> str | None:
-    """Return the id of the error file, or None. Raises ValueError unless the batch has ended."""
-    _require_end(batch)
+    """Return the id of a batch's error file, or None if no line failed.
+
+    Raises:
+        ValueError: The batch has not ended.
+    """
+    _require_ended(batch)
     return batch.error_file_id or None
 
 
-def _require_end(batch: v1.Batch) -> None:
+def _require_ended(batch: v1.Batch) -> None:
     if batch.status not in TERMINAL:
-        msg = f"batch {batch.id} is {status_word(batch)} and has no files yet; wait for it first"
-        raise ValueError(msg)
+        raise ValueError(
+            f"batch {batch.id} is {status_word(batch)} and has no files yet; call `batches.wait` before reading them"
+        )

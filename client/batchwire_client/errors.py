@@ -1,22 +1,22 @@
-"""The errors of the client.
+"""The exceptions of the client.
 
     BatchwireError
-    ├── ServerUnavailable       no connection, or it broke            (also a ConnectionError)
-    ├── DeadlineExceeded        no response in time                   (also a TimeoutError)
-    ├── CorruptDownload         the received bytes are not the file's
+    ├── ServerUnavailable       no connection, or it broke and did not recover (a ConnectionError)
+    ├── DeadlineExceeded        no response within the timeout (a TimeoutError)
+    ├── CorruptDownload         the downloaded bytes do not match the file's SHA-256
     └── RequestError            the server refused the call: .code .reason .param .metadata
-        ├── InvalidRequest      an argument or a file is wrong; a retry does not help
-        ├── NotFound            no file, batch, upload or model of the caller has this id
-        ├── Conflict            the state of the batch or upload does not allow the call
+        ├── InvalidRequest      an argument or a file's content is invalid; do not retry as it is
+        ├── NotFound            the caller has no file, batch, upload or model with this id
+        ├── Conflict            the state of the batch, upload or webhook does not allow the call
         ├── Unauthenticated     the API key is missing or wrong
         ├── PermissionDenied    the API key does not allow the call
-        ├── RateLimited         a limit is reached; a later retry may succeed
+        ├── RateLimited         a limit of the server is reached; retry later
         └── ServerError         the server failed
 
-Match on the type or on `reason`. Messages are for people and may change.
+Match on the type or on `reason`. Messages are for people, and may change.
 """
 
-# ruff: noqa: N818 - `except NotFound` reads well; a suffix Error on every name would add nothing
+# ruff: noqa: N818 - `except NotFound` is clear without an Error suffix
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ import grpc
 
 
 class BatchwireError(Exception):
-    """Base class of the errors of this library."""
+    """The base of all errors of the client. Wrong arguments raise ValueError or TypeError."""
 
 
 class ServerUnavailable(BatchwireError, ConnectionError):
-    """The server cannot be reached, or the connection broke and could not be restored."""
+    """The target does not respond, or the connection broke and did not recover."""
 
 
 class DeadlineExceeded(BatchwireError, TimeoutError):
-    """No response came in time. The server may have executed the call."""
+    """No response came within the timeout. The server may still have executed the call."""
 
 
 class CorruptDownload(BatchwireError):
-    """The SHA-256 of a download is not that of the file."""
+    """The downloaded bytes do not match the file's SHA-256."""
 
 
 class RequestError(BatchwireError):
     """The server refused a call.
 
     Attributes:
-        code: The gRPC status code.
-        reason: A name of `batchwire.v1.ErrorReason` without its prefix, such as
-            `"FILE_NOT_FOUND"`. Empty if the server gave none.
-        metadata: The objects of the error, such as `{"file_id": "file-abc"}`.
+        code: the gRPC status code.
+        reason: the name of a `batchwire.v1.ErrorReason` without its prefix, such as
+            `"FILE_NOT_FOUND"`. Empty if the server sent none.
+        metadata: details of the error, such as `{"file_id": "file-abc"}`.
     """
 
     def __init__(
@@ -61,20 +61,20 @@ class RequestError(BatchwireError):
 
     @property
     def param(self) -> str | None:
-        """The path of the wrong request field, such as `"metadata.team"`; None if there is no one."""
+        """The path of the invalid field, such as `"metadata.team"`. None if unknown."""
         return self.metadata.get("param")
 
 
 class InvalidRequest(RequestError):
-    """A value, a missing field or the content of a file is wrong."""
+    """An argument is invalid or missing, or the content of a file is invalid."""
 
 
 class NotFound(RequestError):
-    """No file, batch, upload or model of the caller has this id."""
+    """The caller has no file, batch, upload or model with this id."""
 
 
 class Conflict(RequestError):
-    """The state of the batch or upload does not allow the call."""
+    """The state of the batch, upload or webhook endpoint does not allow the call."""
 
 
 class Unauthenticated(RequestError):
@@ -86,8 +86,8 @@ class PermissionDenied(RequestError):
 
 
 class RateLimited(RequestError):
-    """A limit of the server is reached. A later retry may succeed."""
+    """A limit of the server is reached. Retry later."""
 
 
 class ServerError(RequestError):
-    """The server failed to execute the call."""
+    """The server failed while it executed the call."""

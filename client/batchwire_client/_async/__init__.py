@@ -1,3 +1,3 @@
-"""The client for asyncio."""
+"""The resources of the client for asyncio."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The client for asyncio."""
+"""`AsyncClient`, the client for asyncio."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batchwire_client._async.files import AsyncFiles
 from batchwire_client._async.models import AsyncModels
 from batchwire_client._async.uploads import AsyncUploads
 from batchwire_client._retries import RetryPolicy
-from batchwire_client._settings import DEFAULT_TIMEOUT, resolve
+from batchwire_client._settings import DEFAULT_TIMEOUT_S, resolve
 from batchwire_client._transport.async_calls import Calls
 from batchwire_client._transport.channel import async_channel
 
@@ -21,22 +21,21 @@ class AsyncClient:
     Create it while the event loop runs. Close it, or use it in an `async with` statement.
 
     Args:
-        target: Address of the server: `"HOST:PORT"`, `"https://HOST"` (TLS) or
-            `"http://HOST:PORT"`. Default: `BATCHWIRE_TARGET` of the environment, else
-            `"127.0.0.1:50051"`.
-        api_key: Bearer token of every call. Default: `BATCHWIRE_API_KEY` of the environment, else
-            none.
-        secure: Whether to use TLS. Default: True if the scheme says so, `root_certificates` are
-            given or the port is 443.
-        root_certificates: Certificates to trust, in PEM. Default: the system's.
-        timeout: Seconds that a call may take. Uploads, downloads and streams have no limit.
-        retry_policy: How often to retry while the server cannot be reached.
+        target: address of the server: `"HOST:PORT"`, `"http://HOST:PORT"`, or `"https://HOST"` for
+            TLS. Default: the environment variable `BATCHWIRE_TARGET`, else `"127.0.0.1:50051"`.
+        api_key: API key, sent with every call as a bearer token. Default: the environment variable
+            `BATCHWIRE_API_KEY`, else none.
+        secure: whether to use TLS. Default: as the scheme says; without a scheme, if
+            `root_certificates` are given or the port is 443.
+        root_certificates: trusted certificates in PEM. Default: those that come with gRPC.
+        timeout: seconds that a unary call may take. Uploads, downloads and streams have no limit.
+        retry_policy: when to retry, and when to give up. Default: `RetryPolicy()`.
 
     Attributes:
-        files: Uploads, lists and downloads files.
-        uploads: Uploads large files in parts.
-        batches: Creates, lists, watches and cancels batches.
-        models: Lists the models that requests can name.
+        files: upload, list, delete and download files.
+        uploads: upload large files in parts.
+        batches: create, retry, watch and cancel batches, and read their results.
+        models: list the models that requests can name.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class AsyncClient:
         api_key: str | None = None,
         secure: bool | None = None,
         root_certificates: bytes | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float = DEFAULT_TIMEOUT_S,
         retry_policy: RetryPolicy | None = None,
     ) -> None:
         settings = resolve(
@@ -65,7 +64,7 @@ class AsyncClient:
         self.models = AsyncModels(self._channel, calls)
 
     async def close(self) -> None:
-        """Close the connection and end the calls in flight."""
+        """Close the connection and cancel the calls in flight."""
         await self._channel.close()
 
     async def __aenter__(self) -> Self:

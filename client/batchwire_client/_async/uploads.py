@@ -1,4 +1,4 @@
-"""Uploads in parts, for asyncio."""
+"""Uploads: large files in parts."""
 
 from __future__ import annotations
 
@@ -13,22 +13,15 @@ import grpc
 from batchwire import v1
 
 from batchwire_client import _requests
-from batchwire_client._bytes import Part, Piece, Progress
+from batchwire_client._bytes import Piece, Progress
+from batchwire_client._parts import MEDIA_TYPE, PARALLEL, PART_BYTES, Part, PartedFile, UploadProgress, part_content
 from batchwire_client._transport.async_calls import Calls
-from batchwire_client._transport.async_sources import AsyncSource, chunked_async, opened_async, pieces_of
-from batchwire_client._transport.sync_sources import (
-    MEDIA_TYPE,
-    PARALLEL,
-    PART_BYTES,
-    PartedFile,
-    UploadProgress,
-    part_content,
-)
+from batchwire_client._transport.async_sources import Source, async_pieces, in_chunks, open_source
 from batchwire_client.errors import BatchwireError
 
 
 class AsyncUploads:
-    """Uploads large files in parts, which are sent in parallel and retried one by one."""
+    """Uploads of large files in parts, which can be sent in parallel and retried one by one."""
 
     def __init__(self, channel: grpc.aio.Channel, calls: Calls) -> None:
         self._stub = v1.UploadServiceStub(channel)
@@ -43,15 +36,14 @@ class AsyncUploads:
         mime_type: str = MEDIA_TYPE,
         expires_after: int | None = None,
     ) -> v1.Upload:
-        """Create an upload, which accepts parts for an hour. The call is not retried.
+        """Start an upload, which accepts parts for an hour. Not retried.
 
         Args:
-            filename: Name of the finished file.
-            size: Size of the whole file in bytes, at least 1.
-            purpose: Purpose of the file.
-            mime_type: Media type. The server does not store it.
-            expires_after: Seconds until the finished file is deleted, counted from its creation,
-                from 3600 to 2592000.
+            filename: name of the file.
+            size: number of bytes of the whole file, at least 1.
+            purpose: purpose of the file.
+            mime_type: media type. The server does not store it.
+            expires_after: seconds after its creation when the file is deleted, 3600 to 2592000.
 
         Raises:
             InvalidRequest: The server refuses an argument.
@@ -59,47 +51,51 @@ class AsyncUploads:
         request = _requests.create_upload(filename, size, purpose, mime_type, expires_after)
         return await self._calls.call(self._stub.CreateUpload, request)
 
-    async def add_part(self, upload_id: str, source: AsyncSource, *, progress: Progress | None = None) -> v1.UploadPart:
-        """Store one part of at most 64 MiB. The call is not retried.
+    async def add_part(self, upload_id: str, source: Source, *, progress: Progress | None = None) -> v1.UploadPart:
+        """Store one part of at most 64 MiB. Not retried, but safe to call again.
 
-        A part that is stored twice does no harm: completing names one of them.
+        A part that was stored twice has two ids. `complete` uses only the parts that it names.
 
         Args:
-            upload_id: Id of the upload.
-            source: A path, a binary file object (both are read in a thread), bytes, an iterable of
-                bytes, or an async iterable of bytes.
-            progress: Called with the bytes sent so far and the total (None if unknown).
+            upload_id: id of the upload.
+            source: a path or a binary file object, both read in a thread, or bytes, or an iterable
+                or async iterable of bytes.
+            progress: called with the bytes sent so far and the total, which is None if unknown.
 
         Raises:
-            NotFound: The upload does not exist.
-            Conflict: The upload accepts no more parts.
+            NotFound: There is no such upload.
+            Conflict: The upload was completed or cancelled, or has expired.
             InvalidRequest: The part is empty or too large.
         """
-        async with opened_async(source) as content:
+        async with open_source(source) as content:
             return await self._send(upload_id, content.pieces, content.size, progress)
 
     async def complete(self, upload_id: str, part_ids: Sequence[str], *, md5: str | None = None) -> v1.Upload:
-        """Join parts into a file, in the given order. Completing again returns the upload again.
+        """Join parts into a file. Idempotent: a completed upload is returned again.
 
         Args:
-            upload_id: Id of the upload.
-            part_ids: Ids of the parts, in the order of the file.
-            md5: MD5 of the whole file, in hexadecimal. The server refuses other content.
+            upload_id: id of the upload.
+            part_ids: ids of the parts, in the order of the file.
+            md5: MD5 of the whole file in hexadecimal. The server refuses other content.
 
-        Returns:
+        Reslots:
             The upload, with the finished `file`.
 
         Raises:
-            NotFound: The upload does not exist.
+            NotFound: There is no such upload.
             Conflict: The upload was cancelled or has expired.
-            InvalidRequest: The parts do not have the announced size or MD5. The upload still
-                accepts parts.
+            InvalidRequest: Size or MD5 of the joined parts is wrong. The upload stays open.
         """
         request = v1.CompleteUploadRequest(upload_id=upload_id, part_ids=part_ids, md5=md5 or "")
         return await self._calls.call_with_retries(self._stub.CompleteUpload, request)
 
     async def cancel(self, upload_id: str) -> v1.Upload:
-        """Cancel an upload. Raises NotFound, or Conflict if it was completed or has expired."""
+        """Cancel an upload.
+
+        Raises:
+            NotFound: There is no such upload.
+            Conflict: The upload was completed or has expired.
+        """
         return await self._calls.call_with_retries(self._stub.CancelUpload, v1.CancelUploadRequest(upload_id=upload_id))
 
     async def upload_in_parts(
@@ -113,46 +109,46 @@ class AsyncUploads:
         expires_after: int | None = None,
         progress: Progress | None = None,
     ) -> v1.File:
-        """Upload a file in parts, several at a time, and retry parts whose connection breaks.
+        """Upload a file in parallel parts. A part whose connection breaks is sent again.
 
         Args:
-            path: The file.
-            part_size: Bytes of each part, at most 64 MiB. Default: 8 MiB.
-            parallel: The number of parts to send at a time.
-            filename: Name of the file. Default: the name of the path.
-            purpose: Purpose of the file.
-            expires_after: Seconds until the file is deleted, counted from its creation, from 3600
-                to 2592000.
-            progress: Called with the bytes sent so far and the total.
+            path: path of the file.
+            part_size: bytes per part, at most 64 MiB. Default: 8 MiB.
+            parallel: number of parts to send at the same time.
+            filename: name of the stored file. Default: the name of `path`.
+            purpose: purpose of the file.
+            expires_after: seconds after its creation when the file is deleted, 3600 to 2592000.
+            progress: called with the bytes sent so far and the total.
 
-        Returns:
+        Reslots:
             The stored file.
 
         Raises:
             InvalidRequest: The server refuses the content or an argument.
-            ServerUnavailable: The server could not be reached for too long. Nothing was stored.
+            ServerUnavailable: The retry policy allows no further attempt.
             OSError: The path cannot be read.
+            ValueError: `part_size` or `parallel` is less than 1.
         """
         source = await asyncio.to_thread(PartedFile, Path(path), part_size, parallel)
         upload = await self.create(
             filename=filename or source.path.name, size=source.size, purpose=purpose, expires_after=expires_after
         )
-        sent = UploadProgress(source.size, progress)
-        turns = asyncio.Semaphore(parallel)
+        total_progress = UploadProgress(source.size, progress)
+        slots = asyncio.Semaphore(parallel)
 
         async def send_part(part: Part) -> str:
             async def attempt() -> v1.UploadPart:
-                pieces = pieces_of(part_content(source.path, part), blocking=True)
-                return await self._send(upload.id, pieces, part.length, sent.of(part.number))
+                pieces = async_pieces(part_content(source.path, part), blocking=True)
+                return await self._send(upload.id, pieces, part.length, total_progress.of(part.number))
 
-            async with turns:
+            async with slots:
                 return (await self._calls.with_retries(attempt)).id
 
         try:
-            part_ids = await _all_or_none([send_part(part) for part in source.parts])
+            part_ids = await _gather([send_part(part) for part in source.parts])
             return (await self.complete(upload.id, part_ids, md5=source.md5)).file
         except BaseException:
-            with suppress(BatchwireError):  # the first error matters more; an abandoned upload expires
+            with suppress(BatchwireError):  # raise the first error; an open upload expires
                 await self._calls.call(self._stub.CancelUpload, v1.CancelUploadRequest(upload_id=upload.id))
             raise
 
@@ -162,11 +158,11 @@ class AsyncUploads:
         return await self._calls.send(self._stub.AddUploadPart, _part(upload_id, pieces, size, progress))
 
 
-async def _all_or_none(jobs: Sequence[Coroutine[Any, Any, str]]) -> list[str]:
-    """Return the results of the jobs. The first error cancels the other jobs."""
+async def _gather(coroutines: Sequence[Coroutine[Any, Any, str]]) -> list[str]:
+    """Return the results of all coroutines. The first error cancels the others."""
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(job) for job in jobs]
+            tasks = [group.create_task(coroutine) for coroutine in coroutines]
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return [task.result() for task in tasks]
@@ -175,9 +171,9 @@ async def _all_or_none(jobs: Sequence[Coroutine[Any, Any, str]]) -> list[str]:
 async def _part(
     upload_id: str, pieces: AsyncIterator[Piece], size: int | None, progress: Progress | None
 ) -> AsyncIterator[v1.AddUploadPartRequest]:
-    yield _requests.part_of(upload_id)
+    yield _requests.part_header(upload_id)
     sent = 0
-    async for chunk in chunked_async(pieces):
+    async for chunk in in_chunks(pieces):
         yield _requests.part_data(chunk)
         sent += len(chunk)
         if progress is not None:

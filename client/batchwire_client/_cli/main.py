@@ -20,7 +20,7 @@ _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, me
 
 
 class _Program(click.Group):
-    """Lists its commands in the order of use, and ends errors with one line and an exit code."""
+    """The group of all commands. Prints an error as one line and exits with its code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order in which they were added."""

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import click
 
-from batchwire_client._bytes import lines_of
+from batchwire_client._bytes import split_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -97,7 +97,7 @@ class Destination:
 
 def endpoint_of(pieces: Iterable[bytes]) -> str:
     """Return the `url` of the first line that is not blank, or DEFAULT_ENDPOINT if it has none."""
-    first = next(lines_of(pieces), b"")
+    first = next(split_lines(pieces), b"")
     try:
         request = json.loads(first)
     except ValueError:  # the server reports it, with the number of the line

@@ -33,7 +33,7 @@ class Display(Protocol):
 
 def display_on(console: Console) -> Display:
     """Return bars for a terminal, and lines for anything else."""
-    return Bars(console) if console.is_terminal else Lines(console)
+    return Bars(console) if console.is_terminal else PlainLines(console)
 
 
 class Bars:
@@ -46,12 +46,12 @@ class Bars:
     def transfer(self, label: str) -> Iterator[Progress]:
         """Show a bar of bytes."""
         rate = Rate()
-        rate.reach(0)
+        rate.record(0)
         with self._bar() as bar:
             task = bar.add_task(label, total=None, text="")
 
             def update(done: int, total: int | None) -> None:
-                rate.reach(done)
+                rate.record(done)
                 bar.update(task, completed=done, total=total, text=transfer_text(done, total, rate))
 
             yield update
@@ -64,7 +64,7 @@ class Bars:
             task = bar.add_task("", total=None, text="")
 
             def update(batch: v1.Batch) -> None:
-                rate.reach(ended_lines(batch))
+                rate.record(ended_lines(batch))
                 bar.update(
                     task,
                     description=status_word(batch),
@@ -85,7 +85,7 @@ class Bars:
         )
 
 
-class Lines:
+class PlainLines:
     """Progress as plain lines, for logs and pipes."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
@@ -96,13 +96,13 @@ class Lines:
     def transfer(self, label: str) -> Iterator[Progress]:
         """Print a line every `LINE_INTERVAL_S`, and a last one with the total."""
         rate = Rate(self._clock)
-        rate.reach(0)
+        rate.record(0)
         printed_at = self._clock()
         text = ""
 
         def update(done: int, total: int | None) -> None:
             nonlocal printed_at, text
-            rate.reach(done)
+            rate.record(done)
             text = transfer_text(done, total, rate)
             if self._clock() - printed_at >= LINE_INTERVAL_S:
                 printed_at = self._clock()
@@ -119,7 +119,7 @@ class Lines:
 
         def update(batch: v1.Batch) -> None:
             nonlocal printed
-            rate.reach(ended_lines(batch))
+            rate.record(ended_lines(batch))
             now = self._clock()
             changed = printed is None or printed[1] != batch.status or batch.status in TERMINAL
             if changed or (printed is not None and now - printed[0] >= LINE_INTERVAL_S):

@@ -1,4 +1,4 @@
-"""The rate of a growing number, and the time that is left."""
+"""The rate of a counter, and the time left at this rate."""
 
 from __future__ import annotations
 
@@ -10,30 +10,35 @@ WINDOW_S = 30.0
 
 
 class Rate:
-    """A rate over the last `window` seconds, so that it follows changes of speed."""
+    """The rate of a counter over a sliding window, so that it follows changes of speed.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, window: float = WINDOW_S) -> None:
+    Args:
+        clock: returns the current time in seconds.
+        window_s: length of the window in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, window_s: float = WINDOW_S) -> None:
         self._clock = clock
-        self._window = window
+        self._window_s = window_s
         self._marks: deque[tuple[float, int]] = deque()
 
-    def reach(self, done: int) -> None:
-        """Record the number that is reached now."""
+    def record(self, done: int) -> None:
+        """Record the current count."""
         now = self._clock()
         self._marks.append((now, done))
-        # The oldest mark is the newest one that is a window old, so that the marks span the window.
-        while len(self._marks) > 2 and now - self._marks[1][0] >= self._window:
+        # Keep one mark that is as old as the window, so that the marks span all of it.
+        while len(self._marks) > 2 and now - self._marks[1][0] >= self._window_s:
             self._marks.popleft()
 
     def per_second(self) -> float | None:
-        """Return units per second; None while nothing can be measured."""
+        """Return the increase per second. None until it can be measured."""
         if len(self._marks) < 2:
             return None
         (start, before), (end, after) = self._marks[0], self._marks[-1]
         return (after - before) / (end - start) if end > start and after > before else None
 
     def seconds_left(self, total: int | None) -> float | None:
-        """Return the seconds until `total` is reached at this rate; None if unknown."""
+        """Return the seconds until the count reaches `total`. None if that is unknown."""
         per_second = self.per_second()
         if per_second is None or total is None:
             return None
@@ -41,7 +46,7 @@ class Rate:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as text: `42s`, `3m 05s`, `2h 07m`."""
+    """Return a duration as text, such as `42s`, `3m 05s` or `2h 07m`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -1,3 +1,3 @@
-"""The blocking client."""
+"""The resources of the blocking client."""
 
 from __future__ import annotations

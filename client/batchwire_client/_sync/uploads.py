@@ -1,4 +1,4 @@
-"""Uploads in parts, blocking."""
+"""Uploads: large files in parts."""
 
 from __future__ import annotations
 
@@ -12,23 +12,15 @@ import grpc
 from batchwire import v1
 
 from batchwire_client import _requests
-from batchwire_client._bytes import Part, Piece, Progress, chunked
+from batchwire_client._bytes import Piece, Progress
+from batchwire_client._parts import MEDIA_TYPE, PARALLEL, PART_BYTES, Part, PartedFile, UploadProgress, part_content
 from batchwire_client._transport.sync_calls import Calls
-from batchwire_client._transport.sync_sources import (
-    MEDIA_TYPE,
-    PARALLEL,
-    PART_BYTES,
-    PartedFile,
-    Source,
-    UploadProgress,
-    opened,
-    part_content,
-)
+from batchwire_client._transport.sync_sources import Source, in_chunks, open_source
 from batchwire_client.errors import BatchwireError
 
 
 class Uploads:
-    """Uploads large files in parts, which are sent in parallel and retried one by one."""
+    """Uploads of large files in parts, which can be sent in parallel and retried one by one."""
 
     def __init__(self, channel: grpc.Channel, calls: Calls) -> None:
         self._stub = v1.UploadServiceStub(channel)
@@ -43,15 +35,14 @@ class Uploads:
         mime_type: str = MEDIA_TYPE,
         expires_after: int | None = None,
     ) -> v1.Upload:
-        """Create an upload, which accepts parts for an hour. The call is not retried.
+        """Start an upload, which accepts parts for an hour. Not retried.
 
         Args:
-            filename: Name of the finished file.
-            size: Size of the whole file in bytes, at least 1.
-            purpose: Purpose of the file.
-            mime_type: Media type. The server does not store it.
-            expires_after: Seconds until the finished file is deleted, counted from its creation,
-                from 3600 to 2592000.
+            filename: name of the file.
+            size: number of bytes of the whole file, at least 1.
+            purpose: purpose of the file.
+            mime_type: media type. The server does not store it.
+            expires_after: seconds after its creation when the file is deleted, 3600 to 2592000.
 
         Raises:
             InvalidRequest: The server refuses an argument.
@@ -60,47 +51,51 @@ class Uploads:
         return self._calls.call(self._stub.CreateUpload, request)
 
     def add_part(self, upload_id: str, source: Source, *, progress: Progress | None = None) -> v1.UploadPart:
-        """Store one part of at most 64 MiB. The call is not retried.
+        """Store one part of at most 64 MiB. Not retried, but safe to call again.
 
-        A part that is stored twice does no harm: completing names one of them.
+        A part that was stored twice has two ids. `complete` uses only the parts that it names.
 
         Args:
-            upload_id: Id of the upload.
-            source: A path, a binary file object, bytes, or an iterable of bytes, which is read in
-                another thread.
-            progress: Called with the bytes sent so far and the total (None if unknown), in another
+            upload_id: id of the upload.
+            source: a path, a binary file object, bytes, or an iterable of bytes. Read in another
                 thread.
+            progress: called in another thread with the bytes sent so far and the total, which is
+                None if unknown.
 
         Raises:
-            NotFound: The upload does not exist.
-            Conflict: The upload accepts no more parts.
+            NotFound: There is no such upload.
+            Conflict: The upload was completed or cancelled, or has expired.
             InvalidRequest: The part is empty or too large.
         """
-        with opened(source) as content:
+        with open_source(source) as content:
             return self._send(upload_id, content.pieces, content.size, progress)
 
     def complete(self, upload_id: str, part_ids: Sequence[str], *, md5: str | None = None) -> v1.Upload:
-        """Join parts into a file, in the given order. Completing again returns the upload again.
+        """Join parts into a file. Idempotent: a completed upload is returned again.
 
         Args:
-            upload_id: Id of the upload.
-            part_ids: Ids of the parts, in the order of the file.
-            md5: MD5 of the whole file, in hexadecimal. The server refuses other content.
+            upload_id: id of the upload.
+            part_ids: ids of the parts, in the order of the file.
+            md5: MD5 of the whole file in hexadecimal. The server refuses other content.
 
-        Returns:
+        Reslots:
             The upload, with the finished `file`.
 
         Raises:
-            NotFound: The upload does not exist.
+            NotFound: There is no such upload.
             Conflict: The upload was cancelled or has expired.
-            InvalidRequest: The parts do not have the announced size or MD5. The upload still
-                accepts parts.
+            InvalidRequest: Size or MD5 of the joined parts is wrong. The upload stays open.
         """
         request = v1.CompleteUploadRequest(upload_id=upload_id, part_ids=part_ids, md5=md5 or "")
         return self._calls.call_with_retries(self._stub.CompleteUpload, request)
 
     def cancel(self, upload_id: str) -> v1.Upload:
-        """Cancel an upload. Raises NotFound, or Conflict if it was completed or has expired."""
+        """Cancel an upload.
+
+        Raises:
+            NotFound: There is no such upload.
+            Conflict: The upload was completed or has expired.
+        """
         return self._calls.call_with_retries(self._stub.CancelUpload, v1.CancelUploadRequest(upload_id=upload_id))
 
     def upload_in_parts(
@@ -114,37 +109,37 @@ class Uploads:
         expires_after: int | None = None,
         progress: Progress | None = None,
     ) -> v1.File:
-        """Upload a file in parts, several at a time, and retry parts whose connection breaks.
+        """Upload a file in parallel parts. A part whose connection breaks is sent again.
 
         Args:
-            path: The file.
-            part_size: Bytes of each part, at most 64 MiB. Default: 8 MiB.
-            parallel: The number of parts to send at a time.
-            filename: Name of the file. Default: the name of the path.
-            purpose: Purpose of the file.
-            expires_after: Seconds until the file is deleted, counted from its creation, from 3600
-                to 2592000.
-            progress: Called with the bytes sent so far and the total, in other threads, one call at
-                a time.
+            path: path of the file.
+            part_size: bytes per part, at most 64 MiB. Default: 8 MiB.
+            parallel: number of parts to send at the same time.
+            filename: name of the stored file. Default: the name of `path`.
+            purpose: purpose of the file.
+            expires_after: seconds after its creation when the file is deleted, 3600 to 2592000.
+            progress: called in other threads, one call at a time, with the bytes sent so far and
+                the total.
 
-        Returns:
+        Reslots:
             The stored file.
 
         Raises:
             InvalidRequest: The server refuses the content or an argument.
-            ServerUnavailable: The server could not be reached for too long. Nothing was stored.
+            ServerUnavailable: The retry policy allows no further attempt.
             OSError: The path cannot be read.
+            ValueError: `part_size` or `parallel` is less than 1.
         """
         source = PartedFile(Path(path), part_size, parallel)
         upload = self.create(
             filename=filename or source.path.name, size=source.size, purpose=purpose, expires_after=expires_after
         )
-        sent = UploadProgress(source.size, progress)
+        total_progress = UploadProgress(source.size, progress)
 
         def send_part(part: Part) -> str:
             def attempt() -> v1.UploadPart:
                 pieces = part_content(source.path, part)
-                return self._send(upload.id, pieces, part.length, sent.of(part.number))
+                return self._send(upload.id, pieces, part.length, total_progress.of(part.number))
 
             return self._calls.with_retries(attempt).id
 
@@ -153,7 +148,7 @@ class Uploads:
                 part_ids = list(pool.map(send_part, source.parts))
             return self.complete(upload.id, part_ids, md5=source.md5).file
         except BaseException:
-            with suppress(BatchwireError):  # the first error matters more; an abandoned upload expires
+            with suppress(BatchwireError):  # raise the first error; an open upload expires
                 self._calls.call(self._stub.CancelUpload, v1.CancelUploadRequest(upload_id=upload.id))
             raise
 
@@ -166,9 +161,9 @@ class Uploads:
 def _part(
     upload_id: str, pieces: Iterable[Piece], size: int | None, progress: Progress | None
 ) -> Iterator[v1.AddUploadPartRequest]:
-    yield _requests.part_of(upload_id)
+    yield _requests.part_header(upload_id)
     sent = 0
-    for chunk in chunked(pieces):
+    for chunk in in_chunks(pieces):
         yield _requests.part_data(chunk)
         sent += len(chunk)
         if progress is not None:

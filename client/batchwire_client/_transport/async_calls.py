@@ -1,4 +1,4 @@
-"""Makes calls: adds metadata and the deadline, retries idempotent calls, raises typed errors."""
+"""Calls to the server: adds metadata and timeout, retries where safe, raises typed errors."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ from batchwire_client._transport.cursors import Cursor
 from batchwire_client._transport.errors import client_error
 from batchwire_client.errors import ServerUnavailable
 
-Q = TypeVar("Q")
-M = TypeVar("M")
-R = TypeVar("R")
-T = TypeVar("T")
+RequestT = TypeVar("RequestT")
+MessageT = TypeVar("MessageT")
+ResponseT = TypeVar("ResponseT")
+ItemT = TypeVar("ItemT")
 
 
 class Calls:
-    """Makes the calls of all resources of a client."""
+    """Makes all calls of a client. Shared by its resources."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def call(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
-        """Call once, without retries."""
+    async def call(self, method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT], request: RequestT) -> ResponseT:
+        """Call a unary method once. Do not retry."""
         try:
             return await method(request, timeout=self._settings.timeout, metadata=self._settings.metadata)
         except grpc.RpcError as error:
             raise client_error(error) from error
 
-    async def call_with_retries(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
-        """Call, and retry while the server cannot be reached."""
+    async def call_with_retries(
+        self, method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT], request: RequestT
+    ) -> ResponseT:
+        """Call a unary method that is safe to repeat. Retry while the server is unavailable."""
         return await self.with_retries(lambda: self.call(method, request))
 
-    async def with_retries(self, attempt: Callable[[], Awaitable[R]]) -> R:
-        """Return the result of `attempt`, which is retried while the server cannot be reached."""
+    async def with_retries(self, attempt: Callable[[], Awaitable[ResponseT]]) -> ResponseT:
+        """Return the result of `attempt`. Retry it while the server is unavailable."""
         for pause in self._settings.retry_policy.calls.pauses():
             try:
                 return await attempt()
@@ -47,14 +49,18 @@ class Calls:
                 await asyncio.sleep(pause)
         return await attempt()
 
-    def follow(self, method: grpc.aio.UnaryStreamMultiCallable[Q, M], cursor: Cursor[Q, M, T]) -> AsyncIterator[T]:
-        """Yield what the cursor takes from a stream, and resume when the connection breaks."""
+    def follow(
+        self, method: grpc.aio.UnaryStreamMultiCallable[RequestT, MessageT], cursor: Cursor[RequestT, MessageT, ItemT]
+    ) -> AsyncIterator[ItemT]:
+        """Yield the items of a server stream. If it breaks, resume it at the cursor."""
 
-        def open_stream(request: Q) -> Stream[M]:
+        def open_stream(request: RequestT) -> Stream[MessageT]:
             return method(request, metadata=self._settings.metadata)
 
         return follow(open_stream, cursor, self._settings.retry_policy)
 
-    async def send(self, method: grpc.aio.StreamUnaryMultiCallable[Q, R], messages: AsyncIterator[Q]) -> R:
-        """Send a client stream and return the response, without retries."""
+    async def send(
+        self, method: grpc.aio.StreamUnaryMultiCallable[RequestT, ResponseT], messages: AsyncIterator[RequestT]
+    ) -> ResponseT:
+        """Send a client stream and return the response. Do not retry."""
         return await send(method, messages, self._settings.metadata)

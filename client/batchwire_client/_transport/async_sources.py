@@ -1,4 +1,4 @@
-"""Sources of uploads, read without blocking the event loop."""
+"""Sources of an upload's bytes, read without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from batchwire_client._bytes import Chunker, Piece
-from batchwire_client._transport.sync_sources import DEFAULT_FILENAME, Source, opened
+from batchwire_client._bytes import CHUNK_BYTES, Chunker, Piece
+from batchwire_client._transport import sync_sources
 
-AsyncSource = Source | AsyncIterable[Piece]
+Source = sync_sources.Source | AsyncIterable[Piece]
 
 
 @dataclass(frozen=True, slots=True)
-class AsyncContent:
-    """The content of an upload: name of the source, size if known, and pieces of any size."""
+class Content:
+    """The bytes of an upload.
+
+    Attributes:
+        filename: name of the source, or a default name.
+        size: number of bytes. None if it is unknown until the end.
+        pieces: the bytes, in pieces of any size.
+    """
 
     filename: str
     size: int | None
@@ -23,26 +29,30 @@ class AsyncContent:
 
 
 @asynccontextmanager
-async def opened_async(source: AsyncSource) -> AsyncIterator[AsyncContent]:
-    """Open a source, and close it if it was opened here. Raises OSError for an unreadable path."""
+async def open_source(source: Source) -> AsyncIterator[Content]:
+    """Open a source. A path is closed at the end of the block; other sources stay open.
+
+    Raises:
+        OSError: The path cannot be read.
+    """
     if isinstance(source, AsyncIterable):
-        yield AsyncContent(DEFAULT_FILENAME, None, aiter(source))
+        yield Content(sync_sources.DEFAULT_FILENAME, None, aiter(source))
         return
-    with opened(source) as content:
-        yield AsyncContent(content.filename, content.size, pieces_of(content.pieces, blocking=content.blocking))
+    with sync_sources.open_source(source) as content:
+        yield Content(content.filename, content.size, async_pieces(content.pieces, blocking=content.blocking))
 
 
-async def pieces_of(pieces: Iterator[Piece], *, blocking: bool) -> AsyncIterator[Piece]:
-    """Yield the pieces. If `blocking`, they are read in a thread."""
+async def async_pieces(pieces: Iterator[Piece], *, blocking: bool) -> AsyncIterator[Piece]:
+    """Yield the pieces. If reading one may block, it is read in a thread."""
     while (piece := await asyncio.to_thread(next, pieces, None) if blocking else next(pieces, None)) is not None:
         yield piece
 
 
-async def chunked_async(pieces: AsyncIterator[Piece]) -> AsyncIterator[bytes]:
-    """Yield the same bytes in chunks of one size. The last may be shorter."""
-    chunker = Chunker()
+async def in_chunks(pieces: AsyncIterator[Piece], size: int = CHUNK_BYTES) -> AsyncIterator[bytes]:
+    """Yield the same bytes in chunks of `size` bytes; the last one may be shorter."""
+    chunker = Chunker(size)
     async for piece in pieces:
         for chunk in chunker.feed(piece):
             yield chunk
-    for chunk in chunker.last():
+    for chunk in chunker.flush():
         yield chunk

@@ -1,4 +1,4 @@
-"""Reads streams, and resumes them when the connection breaks."""
+"""Server streams that resume after a broken connection, for asyncio."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from batchwire_client._transport.cursors import Cursor
 from batchwire_client._transport.errors import client_error
 from batchwire_client.errors import BatchwireError, ServerUnavailable
 
-Q = TypeVar("Q")
-M = TypeVar("M")
-M_co = TypeVar("M_co", covariant=True)
-T = TypeVar("T")
+RequestT = TypeVar("RequestT")
+MessageT = TypeVar("MessageT")
+MessageT_co = TypeVar("MessageT_co", covariant=True)
+ItemT = TypeVar("ItemT")
 
 
-class Stream(Protocol[M_co]):
-    """A call in flight whose response is a stream."""
+class Stream(Protocol[MessageT_co]):
+    """A call whose response is a stream of messages."""
 
-    def __aiter__(self) -> AsyncIterator[M_co]:
+    def __aiter__(self) -> AsyncIterator[MessageT_co]:
         """Return the messages."""
 
     def cancel(self) -> object:
@@ -30,15 +30,22 @@ class Stream(Protocol[M_co]):
 
 
 async def follow(
-    open_stream: Callable[[Q], Stream[M]], cursor: Cursor[Q, M, T], retry_policy: RetryPolicy
-) -> AsyncIterator[T]:
-    """Yield what the cursor takes from the stream, and resume as the retry policy allows."""
+    open_stream: Callable[[RequestT], Stream[MessageT]],
+    cursor: Cursor[RequestT, MessageT, ItemT],
+    retry_policy: RetryPolicy,
+) -> AsyncIterator[ItemT]:
+    """Yield the items of a stream. If it breaks, resume it at the cursor.
+
+    Raises:
+        ServerUnavailable: The stream broke, and the retry policy allows no further attempt.
+        BatchwireError: The server ended the stream with another error.
+    """
     pauses = retry_policy.calls.pauses()
     while not cursor.complete():
         call = open_stream(cursor.request())
         messages = aiter(call)
         try:
-            while (message := await _next(messages, retry_policy.silence)) is not None:
+            while (message := await _next(messages, cursor.label, retry_policy.silence)) is not None:
                 pauses = retry_policy.streams.pauses()
                 item = cursor.take(message)
                 if item is not None:
@@ -47,7 +54,7 @@ async def follow(
                     return
             if cursor.may_end():
                 return
-            broken: BatchwireError = ServerUnavailable("the stream ended early")
+            broken: BatchwireError = ServerUnavailable(f"{cursor.label}: the stream ended early")
         except grpc.RpcError as error:
             broken = client_error(error)
         except ServerUnavailable as error:
@@ -60,9 +67,9 @@ async def follow(
         await asyncio.sleep(pause)
 
 
-async def _next(messages: AsyncIterator[M], silence: float) -> M | None:
+async def _next(messages: AsyncIterator[MessageT], label: str, silence: float) -> MessageT | None:
     try:
         async with asyncio.timeout(silence):
             return await anext(messages, None)
     except TimeoutError:
-        raise ServerUnavailable(f"the stream was silent for {silence:g} s") from None
+        raise ServerUnavailable(f"{label}: no message for {silence:g} s") from None

@@ -1,4 +1,4 @@
-"""Sends client streams."""
+"""Client streams whose messages come from the caller's code, for asyncio."""
 
 from __future__ import annotations
 
@@ -10,69 +10,76 @@ import grpc
 
 from batchwire_client._transport.errors import client_error
 
-Q = TypeVar("Q")
-R = TypeVar("R")
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
 T = TypeVar("T")
 
 _MASKED_DETAILS = "Internal error from Core"
+"""What gRPC reports for a write to a call that has ended, in place of the server's status."""
+
 _FINAL_STATUS_TIMEOUT_S = 1.0
 
 
 async def send(
-    method: grpc.aio.StreamUnaryMultiCallable[Q, R],
-    messages: AsyncIterator[Q],
+    method: grpc.aio.StreamUnaryMultiCallable[RequestT, ResponseT],
+    messages: AsyncIterator[RequestT],
     metadata: tuple[tuple[str, str | bytes], ...],
-) -> R:
-    """Send all messages and return the response. Errors of the source are raised unchanged."""
+) -> ResponseT:
+    """Send all messages and return the response.
+
+    Raises:
+        BatchwireError: The server refused the call, or the connection broke.
+        BaseException: Iterating `messages` raised it. Nothing is stored.
+    """
     call = method(metadata=metadata)
-    final_status = _FinalStatus(call)
+    status = _FinalStatus(call)
     try:
         async for message in messages:
-            if call.done():  # refused early; the status says why
+            if call.done():  # the server has refused the call; its status says why
                 break
             await call.write(message)
         else:
             await call.done_writing()
         return await call
     except grpc.aio.AioRpcError as error:
-        raise client_error(await final_status.of(error)) from error
+        raise client_error(await status.behind(error)) from error
     finally:
         call.cancel()
 
 
 class _FinalStatus:
-    """The status that the server sent.
+    """The status with which the server ended a call.
 
-    If a write fails because the server has already refused, grpc.aio replaces the server's status
-    with an internal error of its own, before or after it arrives. So the status is read when the
-    call is done, and again at the end.
+    If the server refuses a call during a write, the write fails with an internal error of gRPC's
+    asyncio API. That error replaces the server's status, or hides it until it arrives. So the
+    status is read as soon as the call is done, and once more when an error is raised.
     """
 
     def __init__(self, call: grpc.aio.StreamUnaryCall[Any, Any]) -> None:
         self._call = call
         self._first: grpc.aio.AioRpcError | None = None
-        call.add_done_callback(self._note)
+        call.add_done_callback(self._record)
 
-    async def of(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
-        """Return the server's own error if `error` only masks it, else `error`."""
-        if not _hides_another(error):
+    async def behind(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
+        """Return the server's error if `error` only hides it, else `error`."""
+        if not _is_failed_write(error):
             return error
-        if self._first is not None and not _hides_another(self._first):
+        if self._first is not None and not _is_failed_write(self._first):
             return self._first
         try:
             async with asyncio.timeout(_FINAL_STATUS_TIMEOUT_S):
                 await self._call
         except grpc.aio.AioRpcError as last:
             return last
-        except TimeoutError:  # the write failed for another reason
+        except TimeoutError:  # the server sent no status
             return error
         return error
 
-    def _note(self, _call: object) -> None:
-        self._first = _at_once(_error_of(self._call))
+    def _record(self, _call: object) -> None:
+        self._first = _run_without_waiting(_error_of(self._call))
 
 
-def _hides_another(error: grpc.aio.AioRpcError) -> bool:
+def _is_failed_write(error: grpc.aio.AioRpcError) -> bool:
     return error.code() is grpc.StatusCode.INTERNAL and error.details() == _MASKED_DETAILS
 
 
@@ -81,11 +88,11 @@ async def _error_of(call: grpc.aio.Call) -> grpc.aio.AioRpcError:
     return grpc.aio.AioRpcError(await call.code(), trailing_metadata=metadata, details=await call.details())
 
 
-def _at_once(work: Coroutine[Any, Any, T]) -> T:
-    """Return the result of a coroutine that never waits, such as one of an ended call."""
+def _run_without_waiting(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Return the result of a coroutine that never suspends, such as those of an ended call."""
     try:
-        work.send(None)
+        coroutine.send(None)
     except StopIteration as end:
         result: T = end.value
         return result
-    raise AssertionError("an ended call had to wait for its status")
+    raise AssertionError("reading the status of an ended call suspended")

@@ -1,4 +1,4 @@
-"""The channel to the server."""
+"""The gRPC channel to the server."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_receive_message_length", 64 * _MEBIBYTE),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # gRPC waits up to two minutes between connection attempts by default, longer than the client's
-    # own retries.
+    # By default gRPC waits up to two minutes between connection attempts, longer than RetryPolicy.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )

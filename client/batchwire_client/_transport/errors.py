@@ -1,4 +1,4 @@
-"""Maps gRPC's errors to the client's, by two tables."""
+"""Maps errors of gRPC to the exceptions of this library, by tables."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from grpc_status import rpc_status
 from batchwire_client import errors
 
 DOMAIN = "batchwire.dev"
+"""`ErrorInfo.domain` of all errors of the server."""
 
 REASONS: dict[str, type[errors.RequestError]] = {
     "MISSING_REQUIRED_PARAMETER": errors.InvalidRequest,
@@ -38,8 +39,6 @@ REASONS: dict[str, type[errors.RequestError]] = {
     "INVALID_API_KEY": errors.Unauthenticated,
 }
 
-# For errors without a reason, or with one that this library does not know. Other codes are a
-# ServerError.
 CODES: dict[grpc.StatusCode, type[errors.RequestError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequest,
     grpc.StatusCode.OUT_OF_RANGE: errors.InvalidRequest,
@@ -51,29 +50,29 @@ CODES: dict[grpc.StatusCode, type[errors.RequestError]] = {
     grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDenied,
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.RateLimited,
 }
+"""For errors without a reason, or with a newer one. Any other code becomes a ServerError."""
 
-# These calls were not refused: they received no response. A server that shuts down ends its calls
-# with CANCELLED.
 UNANSWERED: dict[grpc.StatusCode, type[errors.BatchwireError]] = {
     grpc.StatusCode.UNAVAILABLE: errors.ServerUnavailable,
     grpc.StatusCode.CANCELLED: errors.ServerUnavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
 }
+"""Codes of calls without a response. A server that shuts down ends its calls with CANCELLED."""
 
 
 def reason_name(reason: v1.ErrorReason.ValueType) -> str:
-    """Return the name of a reason in an ErrorInfo: without the prefix of the enum."""
+    """Return a reason as it stands in ErrorInfo: its name without the prefix of the enum."""
     return v1.ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
 
 
 def client_error(error: grpc.RpcError) -> errors.BatchwireError:
-    """Return the client's error for an error of gRPC."""
+    """Return the exception of this library for an error of gRPC."""
     code, message = error.code(), error.details() or error.code().name
     reason, metadata = _error_info(error)
     if code in UNANSWERED:
         return UNANSWERED[code](message)
-    # A proxy or peer that resets a stream shows as INTERNAL. Only the text tells it from a failure
-    # of the server.
+    # A stream that a proxy resets ends with INTERNAL, as a failure of the server does. Only the
+    # text tells them apart.
     if code is grpc.StatusCode.INTERNAL and not reason and "RST_STREAM" in message:
         return errors.ServerUnavailable(message)
     kind = REASONS.get(reason) or CODES.get(code, errors.ServerError)
@@ -81,10 +80,10 @@ def client_error(error: grpc.RpcError) -> errors.BatchwireError:
 
 
 def _error_info(error: grpc.RpcError) -> tuple[str, dict[str, str]]:
-    """Return reason and metadata of our ErrorInfo in the error; both empty without one."""
+    """Return reason and metadata of the server's ErrorInfo, both empty if the error has none."""
     try:
-        status = rpc_status.from_call(cast("grpc.Call", error))  # the error of a call is the call itself
-    except ValueError:  # the details contradict the status: they come from an intermediary
+        status = rpc_status.from_call(cast("grpc.Call", error))  # an RpcError of a call is the call
+    except ValueError:  # the details contradict the status, so a proxy has replaced it
         return "", {}
     for detail in status.details if status is not None else ():
         info = error_details_pb2.ErrorInfo()

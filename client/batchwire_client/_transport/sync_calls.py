@@ -1,4 +1,4 @@
-"""Makes calls: adds metadata and the deadline, retries idempotent calls, raises typed errors."""
+"""Calls to the server: adds metadata and timeout, retries where safe, raises typed errors."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ import grpc
 
 from batchwire_client._settings import Settings
 from batchwire_client._transport.cursors import Cursor
-from batchwire_client._transport.deadline import Deadline
 from batchwire_client._transport.errors import client_error
-from batchwire_client._transport.sync_streams import Stream, follow
-from batchwire_client._transport.sync_uploads import Sender, send
+from batchwire_client._transport.sync_streams import Deadline, Stream, follow
+from batchwire_client._transport.sync_uploads import ClientStream, send
 from batchwire_client.errors import ServerUnavailable
 
-Q = TypeVar("Q")
-M = TypeVar("M")
-R = TypeVar("R")
-T = TypeVar("T")
+RequestT = TypeVar("RequestT")
+MessageT = TypeVar("MessageT")
+ResponseT = TypeVar("ResponseT")
+ItemT = TypeVar("ItemT")
 
 
 class Calls:
-    """Makes the calls of all resources of a client."""
+    """Makes all calls of a client. Shared by its resources."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def call(self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
-        """Call once, without retries."""
+    def call(self, method: grpc.UnaryUnaryMultiCallable[RequestT, ResponseT], request: RequestT) -> ResponseT:
+        """Call a unary method once. Do not retry."""
         try:
             return method(request, timeout=self._settings.timeout, metadata=self._settings.metadata)
         except grpc.RpcError as error:
             raise client_error(error) from error
 
-    def call_with_retries(self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
-        """Call, and retry while the server cannot be reached."""
+    def call_with_retries(
+        self, method: grpc.UnaryUnaryMultiCallable[RequestT, ResponseT], request: RequestT
+    ) -> ResponseT:
+        """Call a unary method that is safe to repeat. Retry while the server is unavailable."""
         return self.with_retries(lambda: self.call(method, request))
 
-    def with_retries(self, attempt: Callable[[], R]) -> R:
-        """Return the result of `attempt`, which is retried while the server cannot be reached."""
+    def with_retries(self, attempt: Callable[[], ResponseT]) -> ResponseT:
+        """Return the result of `attempt`. Retry it while the server is unavailable."""
         for pause in self._settings.retry_policy.calls.pauses():
             try:
                 return attempt()
@@ -49,19 +50,23 @@ class Calls:
         return attempt()
 
     def follow(
-        self, method: grpc.UnaryStreamMultiCallable[Q, M], cursor: Cursor[Q, M, T], timeout: float | None = None
-    ) -> Iterator[T]:
-        """Yield what the cursor takes from a stream, for at most `timeout` seconds.
+        self,
+        method: grpc.UnaryStreamMultiCallable[RequestT, MessageT],
+        cursor: Cursor[RequestT, MessageT, ItemT],
+        timeout: float | None = None,
+    ) -> Iterator[ItemT]:
+        """Yield the items of a server stream. If it breaks, resume it at the cursor.
 
-        The stream resumes when the connection breaks.
+        Raises:
+            DeadlineExceeded: The stream has not ended after `timeout` seconds.
         """
         deadline = Deadline(timeout)
 
-        def open_stream(request: Q) -> Stream[M]:
+        def open_stream(request: RequestT) -> Stream[MessageT]:
             return method(request, timeout=deadline.left(), metadata=self._settings.metadata)
 
         return follow(open_stream, cursor, self._settings.retry_policy, deadline)
 
-    def send(self, method: Sender[Q, R], messages: Iterator[Q]) -> R:
-        """Send a client stream and return the response, without retries."""
+    def send(self, method: ClientStream[RequestT, ResponseT], messages: Iterator[RequestT]) -> ResponseT:
+        """Send a client stream and return the response. Do not retry."""
         return send(method, messages, self._settings.metadata)

@@ -1,40 +1,33 @@
-"""Sources of uploads: a path, a file object, bytes, or an iterable of bytes."""
+"""Sources of an upload's bytes: a path, a file object, bytes, or an iterable of bytes."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from io import SEEK_END
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
-from batchwire_client._bytes import CHUNK_BYTES, Part, Piece, Progress, parts_of
+from batchwire_client._bytes import CHUNK_BYTES, Chunker, Piece
 
 Source = str | PathLike[str] | Piece | BinaryIO | Iterable[Piece]
 
 DEFAULT_FILENAME = "requests.jsonl"
-PART_BYTES = 8 * 1024 * 1024
-PARALLEL = 4
-MEDIA_TYPE = "application/jsonl"
-
-_checksum = partial(hashlib.md5, usedforsecurity=False)  # the checksum that CompleteUpload takes
+"""Name of a file whose source has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of an upload.
+    """The bytes of an upload.
 
     Attributes:
-        filename: Name of the source.
-        size: Number of bytes; None if unknown before the end.
-        pieces: The bytes, in pieces of any size.
-        blocking: Whether reading a piece may wait for a disk or a pipe.
+        filename: name of the source, or DEFAULT_FILENAME.
+        size: number of bytes. None if it is unknown until the end.
+        pieces: the bytes, in pieces of any size.
+        blocking: whether reading a piece may wait for a disk or a pipe.
     """
 
     filename: str
@@ -56,8 +49,8 @@ class _Seekable(Protocol):
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[Content]:
-    """Open a source, and close it if it was opened here.
+def open_source(source: Source) -> Iterator[Content]:
+    """Open a source. A path is closed at the end of the block; other sources stay open.
 
     Raises:
         OSError: The path cannot be read.
@@ -76,14 +69,12 @@ def opened(source: Source) -> Iterator[Content]:
             yield Content(DEFAULT_FILENAME, None, iter(source), blocking=False)
 
 
-def part_content(path: Path, part: Part) -> Iterator[bytes]:
-    """Yield the bytes of one part of a file."""
-    left = part.length
-    with path.open("rb") as file:
-        file.seek(part.offset)
-        while left and (piece := file.read(min(left, CHUNK_BYTES))):
-            left -= len(piece)
-            yield piece
+def in_chunks(pieces: Iterable[Piece], size: int = CHUNK_BYTES) -> Iterator[bytes]:
+    """Yield the same bytes in chunks of `size` bytes; the last one may be shorter."""
+    chunker = Chunker(size)
+    for piece in pieces:
+        yield from chunker.feed(piece)
+    yield from chunker.flush()
 
 
 def _read(file: _Readable) -> Iterator[bytes]:
@@ -92,7 +83,7 @@ def _read(file: _Readable) -> Iterator[bytes]:
 
 
 def _name_of(file: object) -> str:
-    name = getattr(file, "name", None)  # the name of an open pipe is its number
+    name = getattr(file, "name", None)  # the name of a pipe is its descriptor, an int
     return Path(name).name if isinstance(name, str) else DEFAULT_FILENAME
 
 
@@ -103,46 +94,3 @@ def _bytes_left(file: object) -> int | None:
     end = file.seek(0, SEEK_END)
     file.seek(here)
     return end - here
-
-
-class PartedFile:
-    """A file on disk, cut into parts.
-
-    Raises:
-        OSError: The path cannot be read.
-        ValueError: `part_size` or `parallel` is below 1.
-    """
-
-    def __init__(self, path: Path, part_size: int, parallel: int) -> None:
-        if parallel < 1:
-            msg = f"parallel must be at least 1, not {parallel}"
-            raise ValueError(msg)
-        with path.open("rb") as file:
-            self.md5 = hashlib.file_digest(file, _checksum).hexdigest()
-            self.size = file.tell()
-        self.path = path
-        self.parts: list[Part] = parts_of(self.size, part_size)
-
-
-class UploadProgress:
-    """Adds up the progress of parts that are sent in parallel, from any thread.
-
-    A part that is sent again counts from its start.
-    """
-
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self._total = total
-        self._progress = progress
-        self._sent: dict[int, int] = {}
-        self._lock = threading.Lock()
-
-    def of(self, number: int) -> Progress:
-        """Return the progress callback of one part."""
-
-        def update(sent: int, _size: int | None) -> None:
-            with self._lock:
-                self._sent[number] = sent
-                if self._progress is not None:
-                    self._progress(sum(self._sent.values()), self._total)
-
-        return update

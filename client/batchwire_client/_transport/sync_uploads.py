@@ -1,52 +1,56 @@
-"""Sends client streams."""
+"""Client streams whose messages come from the caller's code, sent by blocking code."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import grpc
 
 from batchwire_client._transport.errors import client_error
-from batchwire_client._transport.silence import Cancellable
 
-Q = TypeVar("Q")
-Q_contra = TypeVar("Q_contra", contravariant=True)
-R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
+RequestT = TypeVar("RequestT")
+RequestT_contra = TypeVar("RequestT_contra", contravariant=True)
+ResponseT = TypeVar("ResponseT")
+ResponseT_co = TypeVar("ResponseT_co", covariant=True)
 
 
-class Reply(Cancellable, Protocol[R_co]):
-    """The response of a call in flight."""
+class Call(Protocol[ResponseT_co]):
+    """A call in flight."""
 
-    def result(self) -> R_co:
+    def result(self) -> ResponseT_co:
         """Wait for the response and return it."""
 
+    def cancel(self) -> object:
+        """Cancel the call."""
 
-class Sender(Protocol[Q_contra, R_co]):
-    """A client-streaming method."""
 
-    def future(self, messages: Iterator[Q_contra], /, *, metadata: tuple[tuple[str, str | bytes], ...]) -> Reply[R_co]:
+class ClientStream(Protocol[RequestT_contra, ResponseT_co]):
+    """A method that takes a stream of messages and returns one response."""
+
+    def future(
+        self, messages: Iterator[RequestT_contra], /, *, metadata: tuple[tuple[str, str | bytes], ...]
+    ) -> Call[ResponseT_co]:
         """Start a call."""
 
 
-class _Feed(Generic[Q]):
-    """The messages, as gRPC's own thread reads them.
+class _Messages(Generic[RequestT]):
+    """The caller's messages, read by a thread of gRPC.
 
-    An error of the source must reach the caller. It must not look like the end of the stream, which
-    would commit half a file. So the error is kept, and the call is cancelled.
+    gRPC takes an exception of the iterator for the end of the stream, which would commit an
+    incomplete file. So an exception is kept for the caller, and the call is cancelled.
     """
 
-    def __init__(self, messages: Iterator[Q]) -> None:
+    def __init__(self, messages: Iterator[RequestT]) -> None:
         self._messages = messages
-        self.call: Future[Cancellable] = Future()
+        self.call: Future[Call[Any]] = Future()
         self.error: BaseException | None = None
 
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Q:
+    def __next__(self) -> RequestT:
         try:
             return next(self._messages)
         except StopIteration:
@@ -57,16 +61,25 @@ class _Feed(Generic[Q]):
             raise StopIteration from error
 
 
-def send(method: Sender[Q, R], messages: Iterator[Q], metadata: tuple[tuple[str, str | bytes], ...]) -> R:
-    """Send all messages and return the response. Errors of the source are raised unchanged."""
-    feed = _Feed(messages)
-    call = method.future(feed, metadata=metadata)
-    feed.call.set_result(call)
+def send(
+    method: ClientStream[RequestT, ResponseT],
+    messages: Iterator[RequestT],
+    metadata: tuple[tuple[str, str | bytes], ...],
+) -> ResponseT:
+    """Send all messages and return the response.
+
+    Raises:
+        BatchwireError: The server refused the call, or the connection broke.
+        BaseException: Iterating `messages` raised it. Nothing is stored.
+    """
+    outgoing = _Messages(messages)
+    call = method.future(outgoing, metadata=metadata)
+    outgoing.call.set_result(call)
     try:
         return call.result()
     except (grpc.RpcError, grpc.FutureCancelledError) as error:
-        if feed.error is not None:
-            raise feed.error from None
+        if outgoing.error is not None:
+            raise outgoing.error from None
         if isinstance(error, grpc.RpcError):
             raise client_error(error) from error
         raise
