@@ -36,10 +36,8 @@ LATENCY_S = 0.1
 SLOTS = 16
 CLAIMS = 4000
 COUNTERS = """
-SELECT xact_commit, tup_inserted + tup_updated + tup_deleted AS rows, pg_current_wal_lsn() -
-'0/0'::pg_lsn AS log,
-  (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <>
-  pg_backend_pid()) AS connections
+SELECT xact_commit, tup_inserted + tup_updated + tup_deleted AS rows, pg_current_wal_lsn() - '0/0'::pg_lsn AS log,
+  (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()) AS connections
 FROM pg_stat_database WHERE datname = current_database()
 """
 

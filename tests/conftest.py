@@ -1,6 +1,7 @@
 """Settings of the test runner.
 
-Hypothesis tries the same cases on every run, unless `HYPOTHESIS_PROFILE=hunt` asks for many new ones.
+Hypothesis tries the same cases on every run, unless `HYPOTHESIS_PROFILE=hunt` asks for many new
+ones.
 """
 
 from __future__ import annotations
@@ -24,5 +25,5 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(trylast=True)  # after the tests were shuffled
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Move the slowest folder to the front, so that no process ends with a long module on its own."""
+    """Run the slowest folder first, so that no process ends with a long module on its own."""
     items.sort(key=lambda item: "e2e" not in item.path.parts)

@@ -1,4 +1,4 @@
-"""Servers and upstreams that the end-to-end tests share."""
+"""Fixtures of the end-to-end tests: servers, clients and upstreams."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def openai(server: Server) -> Iterator[OpenAI]:
-    """The official SDK, with only its base URL changed, and strict about replies."""
+    """The official SDK with another base URL and strict validation of responses."""
     with OpenAI(base_url=f"{server.url}/v1", api_key="any", _strict_response_validation=True) as client:
         yield client
 
 
 @pytest.fixture
 def client(server: Server) -> Iterator[Client]:
-    """Our own client."""
+    """The Batchwire client."""
     with Client(server.grpc) as own:
         yield own
 
 
 @contextmanager
 def running(upstream: MockUpstream) -> Iterator[MockUpstream]:
-    """Run an upstream on a loop of its own, in a thread."""
+    """Run an upstream on an event loop in a thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -66,17 +66,17 @@ Start = Callable[..., Server]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start servers of a test's own, and ends them with it."""
+    """A function that starts a server, which is stopped at the end of the test."""
     with ExitStack() as stack:
 
-        def go(*options: str, **environment: str) -> Server:
+        def start_server(*options: str, **environment: str) -> Server:
             return stack.enter_context(Server(tmp_path, *options, environment=environment))
 
-        yield go
+        yield start_server
 
 
 @pytest.fixture
 def upstream_of() -> Iterator[Callable[[MockUpstream], MockUpstream]]:
-    """Run upstreams of a test's own, and ends them with it."""
+    """A function that runs an upstream until the end of the test."""
     with ExitStack() as stack:
         yield lambda upstream: stack.enter_context(running(upstream))

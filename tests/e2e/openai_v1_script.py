@@ -1,4 +1,6 @@
-"""Runs under the SDK's older major version: files and batches, sync and async. Takes the base URL; exits with 0 when all is well."""
+"""Use files and batches with major version 1 of the OpenAI SDK. Argument: the base URL."""
+
+from __future__ import annotations
 
 import asyncio
 import json
@@ -18,7 +20,7 @@ CONTENT = b"".join(json.dumps({"custom_id": f"c{n}", **LINE}).encode() + b"\n" f
 
 
 def sync_part(base_url: str) -> None:
-    """Does all with the sync client."""
+    """Run a batch and delete its input with the sync client."""
     with OpenAI(base_url=base_url, api_key="any", _strict_response_validation=True) as client:
         file = client.files.create(file=("in.jsonl", CONTENT), purpose="batch")
         assert client.files.retrieve(file.id).bytes == len(CONTENT)
@@ -40,7 +42,7 @@ def sync_part(base_url: str) -> None:
 
 
 async def async_part(base_url: str) -> None:
-    """Does all with the async client."""
+    """Run a batch and delete its input with the async client."""
     async with AsyncOpenAI(base_url=base_url, api_key="any", _strict_response_validation=True) as client:
         file = await client.files.create(file=("in.jsonl", CONTENT), purpose="batch")
         batch = await client.batches.create(

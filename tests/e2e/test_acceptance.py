@@ -1,8 +1,10 @@
-"""The clients that people have, in their own words, each from its upload to its results on a real server.
+"""Public clients and the curl calls of the providers' pages, from upload to results.
 
-The SDK of OpenAI has files of its own (`test_openai_sdk.py`, `test_other_sdks.py`), and so has each page that a provider prints (`test_novita_upload_file.py`,
-`test_respan_upload_file.py`, `test_siliconflow_create_batch.py`, `test_cerebras_upload_file.py`), and so have odd senders (`test_odd_senders.py`), refusals
-(`test_refusals.py`), what holds after each end and each kill (`test_early_ends.py`, `test_crash.py`), and webhooks.
+Other files: the SDK of OpenAI (`test_openai_sdk.py`, `test_other_sdks.py`), one per documentation
+page (`test_novita_upload_file.py`, `test_respan_upload_file.py`,
+`test_siliconflow_create_batch.py`, `test_cerebras_upload_file.py`), unusual requests
+(`test_odd_senders.py`), error responses (`test_refusals.py`), early ends and kills
+(`test_early_ends.py`, `test_crash.py`), and webhooks.
 """
 
 from __future__ import annotations
@@ -38,13 +40,13 @@ BARE_LINES = b"".join(
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """An input in a file of its own."""
+    """A file with the input."""
     path = tmp_path / "in.jsonl"
     path.write_bytes(STRICT_LINES)
     return path
 
 
-# Each page's own upload, but for host, key and file name. {url} is the dialect's base.
+# The upload of each page, with another host, key and file name. {url} is the base of the dialect.
 UPLOADS = {
     "novita": ("/openai/v1", ["{url}/files", "-H", "Authorization: Bearer k", "-H", "Content-Type: application/json", "-F", "file=@{path}", "-F", "purpose=batch"]),
     "respan": ("/api", ["-X", "POST", "{url}/files/", "-H", "Authorization: Bearer YOUR_API_KEY", "-F", "file=@{path}", "-F", "purpose=batch"]),
@@ -52,7 +54,7 @@ UPLOADS = {
     "cerebras": ("/cerebras/v1", ["--location", "{url}/files", "--header", "Authorization: Bearer k", "--form", 'file=@"{path}"', "--form", 'purpose="batch"']),
 }  # fmt: skip
 
-# How each page creates a batch of it.
+# The create call of each page.
 CREATES: dict[str, tuple[str, dict[str, Any]]] = {
     "novita": ("/batches", {"endpoint": CHAT}),
     "respan": ("/v1/batches/", {"endpoint": CHAT, "completion_window": "24h"}),
@@ -63,7 +65,7 @@ CREATES: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("bare", [False, True], ids=["own prefix", "bare /v1"])
 @pytest.mark.parametrize("page", UPLOADS)
-def test_a_pages_own_calls_go_round(server: Server, path: Path, page: str, bare: bool) -> None:
+def test_the_curl_calls_of_each_provider_page_run_a_batch(server: Server, path: Path, page: str, bare: bool) -> None:
     prefix, upload = UPLOADS[page]
     batches, body = CREATES[page]
     if bare:
@@ -82,7 +84,7 @@ def test_a_pages_own_calls_go_round(server: Server, path: Path, page: str, bare:
 
 
 @pytest.mark.parametrize("prefix", ["/openai/v1", "/siliconflow/v1"])
-def test_lines_of_a_custom_id_and_a_body_are_enough(server: Server, prefix: str) -> None:
+def test_lines_may_consist_of_custom_id_and_body_only(server: Server, prefix: str) -> None:
     url = server.url + prefix
     form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": ("in.jsonl", BARE_LINES)}}
     file = requests.post(f"{url}/files", timeout=30, **form).json()
@@ -92,7 +94,7 @@ def test_lines_of_a_custom_id_and_a_body_are_enough(server: Server, prefix: str)
     assert ended["request_counts"]["completed"] == 2
 
 
-def test_siliconflows_two_ways_to_an_uploads_id(server: Server) -> None:
+def test_a_siliconflow_upload_has_its_id_at_top_level_and_in_data(server: Server) -> None:
     with OpenAI(base_url=f"{server.url}/siliconflow/v1", api_key="k", _strict_response_validation=True) as client:
         file = client.files.create(file=("in.jsonl", STRICT_LINES), purpose="batch")
         assert file.model_extra
@@ -100,7 +102,7 @@ def test_siliconflows_two_ways_to_an_uploads_id(server: Server) -> None:
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_every_reply_to_the_openai_sdk_is_of_its_type(server: Server, strict: bool) -> None:
+def test_every_response_matches_the_types_of_the_openai_sdk(server: Server, strict: bool) -> None:
     with OpenAI(base_url=f"{server.url}/v1", api_key="k", _strict_response_validation=strict) as client:
         files = [client.files.create(file=(f"{n}.jsonl", STRICT_LINES), purpose="batch") for n in range(3)]
         made = [
@@ -121,7 +123,7 @@ def test_every_reply_to_the_openai_sdk_is_of_its_type(server: Server, strict: bo
             assert client.files.delete(file.id).deleted
 
 
-def test_parts_that_come_out_of_order_are_one_file_and_completing_again_is_the_same(openai: OpenAI) -> None:
+def test_parts_uploaded_out_of_order_form_one_file_and_complete_is_idempotent(openai: OpenAI) -> None:
     content = chat_file(600)
     third = len(content) // 3 + 1
     pieces = [content[start : start + third] for start in range(0, len(content), third)]
@@ -141,7 +143,7 @@ def test_parts_that_come_out_of_order_are_one_file_and_completing_again_is_the_s
     assert openai.files.content(done.file.id).read() == content
 
 
-def test_parts_may_come_all_at_once(openai: OpenAI) -> None:
+def test_parts_can_be_uploaded_concurrently(openai: OpenAI) -> None:
     pieces = [chat_file(2000)[start : start + 50_000] for start in range(0, len(chat_file(2000)), 50_000)]
     content = b"".join(pieces)
     assert len(pieces) > 4
@@ -156,7 +158,7 @@ def test_parts_may_come_all_at_once(openai: OpenAI) -> None:
     assert openai.files.content(file_id).read() == content
 
 
-def test_a_part_has_a_limit_of_its_own_and_the_next_may_come(start: Start) -> None:
+def test_a_part_over_the_size_limit_is_refused_and_the_upload_goes_on(start: Start) -> None:
     server = start(BATCHWIRE_LIMITS__MAX_PART_BYTES="1000")
     with OpenAI(base_url=f"{server.url}/v1", api_key="k", max_retries=0) as client:
         upload = client.uploads.create(bytes=1000, filename="a.jsonl", mime_type="application/jsonl", purpose="batch")
@@ -167,7 +169,7 @@ def test_a_part_has_a_limit_of_its_own_and_the_next_may_come(start: Start) -> No
         assert client.uploads.complete(upload.id, part_ids=[part.id]).status == "completed"
 
 
-def test_an_upload_past_its_hour_takes_nothing(start: Start) -> None:
+def test_an_expired_upload_accepts_neither_parts_nor_complete(start: Start) -> None:
     server = start(BATCHWIRE_LIMITS__UPLOAD_LIFETIME="1")
     with OpenAI(base_url=f"{server.url}/v1", api_key="k", max_retries=0) as client:
         upload = client.uploads.create(bytes=4, filename="a.jsonl", mime_type="application/jsonl", purpose="batch")
@@ -186,7 +188,7 @@ def test_an_upload_past_its_hour_takes_nothing(start: Start) -> None:
 
 
 @pytest.mark.parametrize("ending", ["completed", "failed"])
-def test_a_cancel_that_is_refused_is_one_request(server: Server, ending: str) -> None:
+def test_a_refused_cancel_is_sent_once(server: Server, ending: str) -> None:
     sent: list[httpx.Request] = []
     http = sdk.DefaultHttpxClient(event_hooks={"request": [sent.append]})
     with OpenAI(base_url=f"{server.url}/v1", api_key="k", http_client=http) as client:
@@ -204,8 +206,8 @@ def test_a_cancel_that_is_refused_is_one_request(server: Server, ending: str) ->
     assert int(headers["openai-processing-ms"]) >= 0
 
 
-def uploaded_by_cerebras(client: Cerebras) -> dict[str, Any]:
-    """Upload, and creates a batch, with an SDK that has neither files nor batches but generic calls."""
+def create_batch_with_cerebras(client: Cerebras) -> dict[str, Any]:
+    """Upload and create a batch with generic calls, since the SDK has neither files nor batches."""
     form = {"Content-Type": "multipart/form-data"}
     files, body = {"file": ("in.jsonl", STRICT_LINES)}, {"purpose": "batch"}
     file = client.post("/v1/files", cast_to=dict[str, Any], options={"headers": form}, files=files, body=body)
@@ -214,10 +216,10 @@ def uploaded_by_cerebras(client: Cerebras) -> dict[str, Any]:
     return client.post("/v1/batches", cast_to=dict[str, Any], body=wanted)
 
 
-def test_the_cerebras_sdk_warms_up_and_goes_round(server: Server) -> None:
+def test_the_cerebras_sdk_warms_up_and_runs_a_batch(server: Server) -> None:
     with Cerebras(base_url=f"{server.url}/cerebras", api_key="k", max_retries=0) as client:
         assert client.get("/v1/tcp_warming", cast_to=httpx.Response).status_code == 200
-        batch = uploaded_by_cerebras(client)
+        batch = create_batch_with_cerebras(client)
     ended = completed(f"{server.url}/cerebras/v1/batches/{batch['id']}")
     assert ended["request_counts"]["completed"] == 3
 
@@ -225,11 +227,11 @@ def test_the_cerebras_sdk_warms_up_and_goes_round(server: Server) -> None:
 def test_the_cerebras_sdk_cancels_by_delete(start: Start) -> None:
     server = start("--workers", "0")
     with Cerebras(base_url=f"{server.url}/cerebras", api_key="k", max_retries=0) as client:
-        batch = uploaded_by_cerebras(client)
+        batch = create_batch_with_cerebras(client)
         assert client.delete(f"/v1/batches/{batch['id']}", cast_to=dict[str, Any])["status"] == "cancelling"
 
 
-def test_the_groq_sdk_goes_round(server: Server) -> None:
+def test_the_groq_sdk_runs_a_batch(server: Server) -> None:
     with Groq(base_url=f"{server.url}/groq", api_key="k", max_retries=0) as client:
         file = client.files.create(file=("in.jsonl", STRICT_LINES), purpose="batch")
         assert file.id
@@ -242,9 +244,9 @@ def test_the_groq_sdk_goes_round(server: Server) -> None:
         assert ids_of(client.files.content(done.output_file_id).read()) == ids_of(STRICT_LINES)
 
 
-def test_azures_client_goes_round(server: Server) -> None:
+def test_the_azure_client_runs_a_batch(server: Server) -> None:
     with AzureOpenAI(azure_endpoint=server.url, api_key="k", api_version="2025-03-01-preview", max_retries=0) as client:
-        lines = STRICT_LINES.replace(b'"/v1/chat/completions"', b'"/chat/completions"')  # as its documents have it
+        lines = STRICT_LINES.replace(b'"/v1/chat/completions"', b'"/chat/completions"')  # as in Azure's documentation
         file = client.files.create(file=("in.jsonl", lines), purpose="batch")
         batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
         wait_until(lambda: client.batches.retrieve(batch.id).status == "completed")

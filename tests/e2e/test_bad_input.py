@@ -1,4 +1,4 @@
-"""Bad input: a clear error in OpenAI's words, nothing kept, and a server that goes on."""
+"""Invalid input: a clear error with OpenAI's messages, and nothing is stored."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ENDED = {"completed", "failed", "expired", "cancelled"}
 
 
 def upload(openai: OpenAI, content: bytes, name: str = "in.jsonl", purpose: Any = "batch") -> str:
-    """Upload a file; return its id."""
+    """Upload a file. Return its id."""
     return openai.files.create(file=(name, content), purpose=purpose).id
 
 
 def failure(openai: OpenAI, content: bytes, **more: Any) -> list[tuple[str, str | None, int | None]]:
-    """Run a file that does not pass validation; return code, param and line of what was found."""
+    """Run a file that fails validation. Return code, param and line of each error."""
     wanted = {"endpoint": "/v1/chat/completions", "completion_window": "24h", **more}
     batch = openai.batches.create(input_file_id=upload(openai, content), **wanted)
     while batch.status not in ENDED:
@@ -47,7 +47,9 @@ def failure(openai: OpenAI, content: bytes, **more: Any) -> list[tuple[str, str 
     (b"\xff\xfe{}\n", "in.jsonl"),
     (chat_file(1), "in.csv"),
 ])  # fmt: skip
-def test_what_is_no_jsonl_is_refused_at_once(openai: OpenAI, server: Server, content: bytes, name: str) -> None:
+def test_a_file_that_is_not_jsonl_is_refused_at_upload(
+    openai: OpenAI, server: Server, content: bytes, name: str
+) -> None:
     before = server.blobs()
     with pytest.raises(sdk.BadRequestError, match=r"Invalid file format for Batch API\. Must be \.jsonl"):
         upload(openai, content, name)
@@ -84,14 +86,14 @@ def test_unknown_ids_are_not_found(openai: OpenAI) -> None:
     ("input_file_id", None, "Missing required parameter: 'input_file_id'", "missing_required_parameter"),
     ("completion_window", None, "Missing required parameter: 'completion_window'", "missing_required_parameter"),
 ])  # fmt: skip
-def test_bad_fields_of_a_batch_are_refused(openai: OpenAI, field: str, value: Any, message: str, code: str) -> None:
+def test_invalid_fields_of_a_batch_are_refused(openai: OpenAI, field: str, value: Any, message: str, code: str) -> None:
     wanted = {"input_file_id": "file-x", "endpoint": "/v1/chat/completions", "completion_window": "24h", field: value}
     with pytest.raises(sdk.BadRequestError, match=message) as refused:
         openai.batches.create(**wanted)
     assert (refused.value.param, refused.value.code) == (field, code)
 
 
-def test_long_values_are_refused_as_what_they_are_and_not_as_a_lack_of_room(openai: OpenAI) -> None:
+def test_long_values_are_invalid_arguments_not_resource_exhausted(openai: OpenAI) -> None:
     long = "x" * 20_000
     wanted: dict[str, Any] = {"input_file_id": "file-x", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     for field in wanted:
@@ -105,7 +107,7 @@ def test_long_values_are_refused_as_what_they_are_and_not_as_a_lack_of_room(open
             method(long[:9000])
 
 
-def test_metadata_must_be_strings_within_their_limits(openai: OpenAI) -> None:
+def test_metadata_must_be_strings_within_the_length_limits(openai: OpenAI) -> None:
     wanted: dict[str, Any] = {"input_file_id": "file-x", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     message = r"Invalid type for 'metadata\.tags': expected a string, but got an array instead\."
     with pytest.raises(sdk.BadRequestError, match=message) as refused:
@@ -116,7 +118,7 @@ def test_metadata_must_be_strings_within_their_limits(openai: OpenAI) -> None:
             openai.batches.create(**wanted, metadata=metadata)
 
 
-def test_a_file_that_does_not_exist_fails_the_batch_not_the_call(openai: OpenAI) -> None:
+def test_a_missing_input_file_fails_the_batch_not_the_call(openai: OpenAI) -> None:
     batch = openai.batches.create(input_file_id="file-none", endpoint="/v1/chat/completions", completion_window="24h")
     while batch.status not in ENDED:
         batch = openai.batches.retrieve(batch.id)
@@ -128,7 +130,7 @@ def test_a_file_that_does_not_exist_fails_the_batch_not_the_call(openai: OpenAI)
     assert error.message.startswith("Cannot find file file-none, or organization ")
 
 
-def test_every_bad_line_is_named(openai: OpenAI) -> None:
+def test_every_invalid_line_is_reported(openai: OpenAI) -> None:
     good = chat_line("good")
     lines = [
         good,
@@ -160,18 +162,18 @@ def test_every_bad_line_is_named(openai: OpenAI) -> None:
     ]
 
 
-def test_a_hundred_errors_are_listed_and_the_rest_counted(openai: OpenAI) -> None:
+def test_a_hundred_errors_are_listed_and_the_others_counted(openai: OpenAI) -> None:
     found = failure(openai, chat_file(1) + b"{}\n" * 60)
     assert len(found) == 101
     assert found[-1][0] == "more_errors"
 
 
-def test_a_line_of_thirty_megabytes_is_named(openai: OpenAI) -> None:
+def test_a_line_of_thirty_megabytes_is_reported(openai: OpenAI) -> None:
     content = jsonl([chat_line("small"), chat_line("large", "x" * 30_000_000), chat_line("small again")])
     assert failure(openai, content) == [("invalid_request", None, 2)]
 
 
-def test_a_file_past_the_limit_is_refused_and_leaves_nothing(start: Start) -> None:
+def test_a_file_over_the_size_limit_is_refused_and_leaves_no_blob(start: Start) -> None:
     server = start(BATCHWIRE_LIMITS__MAX_FILE_BYTES=str(1024 * 1024))
     with OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0) as client:
         with pytest.raises(sdk.APIStatusError, match="File is too large") as refused:

@@ -1,4 +1,4 @@
-"""What a batch can ask for beyond OpenAI's rules, over gRPC."""
+"""Options of a batch beyond OpenAI's API, over gRPC."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture
-def asked(start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]) -> tuple[Server, list[dict[str, Any]]]:
-    """A server in front of an upstream that keeps what it is asked."""
+def recorded(start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]) -> tuple[Server, list[dict[str, Any]]]:
+    """A server, and the requests that its upstream has received."""
     bodies: list[dict[str, Any]] = []
 
-    async def keep(request: dict[str, Any]) -> Answer:
+    async def record(request: dict[str, Any]) -> Answer:
         bodies.append(request)
         return Answer(body=completion(request))
 
-    return start("--upstream", upstream_of(MockUpstream(behaviour=keep)).base_url), bodies
+    return start("--upstream", upstream_of(MockUpstream(behaviour=record)).base_url), bodies
 
 
 def run(server: Server, content: bytes, **options: Any) -> v1.Batch:
-    """Run a file with options."""
+    """Run a file as a batch with options."""
     with Client(server.grpc) as client, grpc.insecure_channel(server.grpc) as channel:
         file = client.files.upload(content, filename="in.jsonl")
         request = v1.CreateBatchRequest(input_file_id=file.id, endpoint=CHAT, completion_window="24h", **options)
@@ -39,8 +39,8 @@ def run(server: Server, content: bytes, **options: Any) -> v1.Batch:
         return client.batches.wait(batch.id, timeout=60)
 
 
-def test_the_model_of_every_line_can_be_replaced(asked: tuple[Server, list[dict[str, Any]]]) -> None:
-    server, bodies = asked
+def test_the_model_of_every_line_can_be_replaced(recorded: tuple[Server, list[dict[str, Any]]]) -> None:
+    server, bodies = recorded
     lines = [chat_line("a", "one", "gone", temperature=0.10), chat_line("b", "two", "gone-too")]
     batch = run(server, jsonl(lines), replace=v1.Replace(model=MODEL), line_rules=v1.LineRules(single_model=True))
     assert status_word(batch) == "completed", batch.errors
@@ -51,8 +51,8 @@ def test_the_model_of_every_line_can_be_replaced(asked: tuple[Server, list[dict[
     assert {body.get("temperature") for body in bodies} == {0.1, None}
 
 
-def test_lines_may_leave_out_method_and_url_where_that_is_asked_for(asked: tuple[Server, list[dict[str, Any]]]) -> None:
-    server, _ = asked
+def test_method_and_url_of_lines_can_be_optional(recorded: tuple[Server, list[dict[str, Any]]]) -> None:
+    server, _ = recorded
     line = chat_line("a", "one", MODEL)
     content = jsonl([{"custom_id": "a", "body": line["body"]}])
     assert status_word(run(server, content)) == "failed"
@@ -61,8 +61,8 @@ def test_lines_may_leave_out_method_and_url_where_that_is_asked_for(asked: tuple
     assert status_word(run(server, wrong, line_rules=v1.LineRules(default_target=True))) == "failed"
 
 
-def test_several_models_can_be_refused(asked: tuple[Server, list[dict[str, Any]]]) -> None:
-    server, _ = asked
+def test_a_batch_can_require_a_single_model(recorded: tuple[Server, list[dict[str, Any]]]) -> None:
+    server, _ = recorded
     batch = run(
         server,
         jsonl([chat_line("a", model=MODEL), chat_line("b", model="another")]),
@@ -71,15 +71,15 @@ def test_several_models_can_be_refused(asked: tuple[Server, list[dict[str, Any]]
     assert [(error.code, error.line) for error in batch.errors] == [("mismatched_model", 2)]
 
 
-def test_streaming_can_be_taken_out(asked: tuple[Server, list[dict[str, Any]]]) -> None:
-    server, bodies = asked
+def test_stream_can_be_removed_from_bodies(recorded: tuple[Server, list[dict[str, Any]]]) -> None:
+    server, bodies = recorded
     content = jsonl([chat_line("a", "one", MODEL, stream=True, stream_options={"include_usage": True})])
     assert status_word(run(server, content)) == "failed"
     assert status_word(run(server, content, line_rules=v1.LineRules(drop_stream=True))) == "completed"
     assert set(bodies[0]) == {"model", "messages"}
 
 
-def test_a_call_with_a_key_creates_one_batch_however_often_it_comes(server: Server) -> None:
+def test_repeated_creates_with_an_idempotency_key_create_one_batch(server: Server) -> None:
     with Client(server.grpc) as client, grpc.insecure_channel(server.grpc) as channel:
         stub = v1.BatchServiceStub(channel)
         file = client.files.upload(jsonl([chat_line("a")]), filename="in.jsonl")
@@ -94,7 +94,7 @@ def test_a_call_with_a_key_creates_one_batch_however_often_it_comes(server: Serv
         assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
 
 
-def test_a_file_that_must_exist_fails_the_call(server: Server) -> None:
+def test_a_missing_required_input_file_fails_the_call(server: Server) -> None:
     with grpc.insecure_channel(server.grpc) as channel, pytest.raises(grpc.RpcError) as refused:
         v1.BatchServiceStub(channel).CreateBatch(
             v1.CreateBatchRequest(

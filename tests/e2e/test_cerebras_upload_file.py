@@ -1,6 +1,7 @@
-"""Cerebras' page "Upload file", followed to the letter: /cerebras/v1/files.
+"""The examples of Cerebras' page "Upload file": /cerebras/v1/files.
 
-Its published SDKs have no `files` yet: what its samples would send goes by their generic calls, and by OpenAI's SDK, of which they are made.
+Its published SDKs have no `files` yet: what its samples would send goes by their generic calls, and
+by OpenAI's SDK, of which they are made.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def check(server: Server, file: dict[str, Any], lifetime: int = 7 * 86400) -> None:
-    """Check a reply against the page's, and that no byte was lost."""
+    """Check a response against the page, and that the content is complete."""
     listed = {key: file[key] for key in ("object", "filename", "bytes", "purpose")}
     assert listed == {"object": "file", "filename": "batch-requests.jsonl", "bytes": len(CONTENT), "purpose": "batch"}
     assert isinstance(file["id"], str)
@@ -44,7 +45,7 @@ def post(server: Server, more: dict[str, str], content: bytes = CONTENT) -> requ
     return requests.post(f"{server.url}/cerebras/v1/files", timeout=30, **form)
 
 
-def test_its_curl(server: Server, path: Path) -> None:
+def test_the_curl_example(server: Server, path: Path) -> None:
     file = curl(
         "--location", f"{server.url}/cerebras/v1/files", "--header", "Authorization: Bearer k",
         "--form", f'file=@"{path}"', "--form", 'purpose="batch"',
@@ -55,20 +56,20 @@ def test_its_curl(server: Server, path: Path) -> None:
     assert completed(f"{server.url}/cerebras/v1/batches/{batch['id']}")["request_counts"]["completed"] == 3
 
 
-def test_its_python_by_the_generic_call(server: Server, path: Path) -> None:
+def test_the_python_example_with_generic_calls(server: Server, path: Path) -> None:
     with Cerebras(base_url=f"{server.url}/cerebras", api_key="k", max_retries=0) as client, path.open("rb") as file:
         options: Any = {"headers": {"Content-Type": "multipart/form-data"}}
         sent = {"files": {"file": file}, "body": {"purpose": "batch"}, "options": options}
         check(server, client.post("/v1/files", cast_to=dict[str, Any], **sent))
 
 
-def test_its_python_by_openais_sdk(server: Server, path: Path) -> None:
+def test_the_python_example_with_the_openai_sdk(server: Server, path: Path) -> None:
     with OpenAI(base_url=f"{server.url}/cerebras/v1", api_key="k") as client, path.open("rb") as file:
         check(server, client.files.create(file=file, purpose="batch").to_dict())
 
 
 @needs_node
-def test_its_node_by_openais_sdk(server: Server, path: Path) -> None:
+def test_the_node_example_with_the_openai_sdk(server: Server, path: Path) -> None:
     script = ["node", str(NODE / "stream.mjs"), f"{server.url}/cerebras/v1", str(path)]
     result = subprocess.run(script, cwd=NODE, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
@@ -76,7 +77,7 @@ def test_its_node_by_openais_sdk(server: Server, path: Path) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(3599, 400), (3600, 200), (2_592_000, 200), (2_592_001, 400)])
-def test_its_expires_after_is_from_an_hour_to_30_days(server: Server, seconds: int, status: int) -> None:
+def test_expires_after_is_between_an_hour_and_30_days(server: Server, seconds: int, status: int) -> None:
     policy = {"expires_after[anchor]": "created_at", "expires_after[seconds]": str(seconds)}
     answer = post(server, policy)
     assert answer.status_code == status
@@ -84,11 +85,11 @@ def test_its_expires_after_is_from_an_hour_to_30_days(server: Server, seconds: i
         check(server, answer.json(), seconds)
 
 
-def test_its_anchor_must_be_created_at(server: Server) -> None:
+def test_the_expiry_anchor_must_be_created_at(server: Server) -> None:
     policy = {"expires_after[anchor]": "last_active_at", "expires_after[seconds]": "3600"}
     answer = post(server, policy)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "expires_after.anchor")
 
 
-def test_its_file_must_be_jsonl(server: Server) -> None:
+def test_the_file_must_be_jsonl(server: Server) -> None:
     assert post(server, {}, b"id,text\n1,hello\n").status_code == 400

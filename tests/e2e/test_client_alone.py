@@ -1,4 +1,4 @@
-"""The client as somebody installs it who never sees the server."""
+"""The client package in an environment without the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the client's locked dependencies, the protocol and the client, built as wheels."""
+    """An environment with the client's locked dependencies, and wheels of protocol and client."""
     folder = tmp_path_factory.mktemp("bare")
     wheels = folder / "wheels"
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
@@ -32,7 +32,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "venv" / "bin"
 
 
-def test_it_installs_and_runs_a_batch_without_a_line_of_the_server(bare: Path, server: Server, tmp_path: Path) -> None:
+def test_the_client_installs_and_runs_a_batch_without_the_server(bare: Path, server: Server, tmp_path: Path) -> None:
     absent = subprocess.run(
         [bare / "python", "-c", "import batchwire_server"], cwd=tmp_path, capture_output=True, text=True, check=False
     )

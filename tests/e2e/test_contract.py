@@ -1,4 +1,4 @@
-"""What OpenAI's contract says beyond the usual round: lifetimes, deletion, pages, endpoints, and types in every state."""
+"""Further rules of OpenAI's API: lifetimes, deletion, pagination, endpoints, types."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.server import Server, wait_until
 CHAT: Any = "/v1/chat/completions"
 
 
-def test_what_a_batch_leaves_lives_as_long_as_asked_from_its_own_creation_on(openai: OpenAI) -> None:
+def test_output_files_expire_as_requested_after_their_creation(openai: OpenAI) -> None:
     file = openai.files.create(file=("in.jsonl", jsonl([chat_line("a")])), purpose="batch")
     batch = openai.batches.create(
         input_file_id=file.id,
@@ -34,7 +34,7 @@ def test_what_a_batch_leaves_lives_as_long_as_asked_from_its_own_creation_on(ope
     assert openai.files.retrieve(file.id).expires_at == file.created_at + 30 * 86400
 
 
-def test_an_input_that_is_deleted_is_gone_and_its_batch_runs(tmp_path: Path) -> None:
+def test_a_batch_runs_after_its_input_file_was_deleted(tmp_path: Path) -> None:
     with Server(tmp_path, "--workers", "0") as server, Client(server.grpc) as client:
         file = client.files.upload(jsonl([chat_line("a"), chat_line("b")]), filename="in.jsonl")
         batch = client.batches.create(file.id)
@@ -48,7 +48,7 @@ def test_an_input_that_is_deleted_is_gone_and_its_batch_runs(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/openai/v1"])
-def test_a_create_that_comes_again_is_the_same_batch_even_if_its_input_is_gone(server: Server, prefix: str) -> None:
+def test_a_repeated_create_returns_the_same_batch_after_its_input_was_deleted(server: Server, prefix: str) -> None:
     url = f"{server.url}{prefix}"
     form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": ("in.jsonl", jsonl([chat_line("a")]))}}
     file = requests.post(f"{url}/files", timeout=60, **form).json()
@@ -63,7 +63,7 @@ def test_a_create_that_comes_again_is_the_same_batch_even_if_its_input_is_gone(s
     assert other.json()["error"]["code"] == "idempotency_key_reused"
 
 
-def test_a_page_goes_on_after_a_file_that_has_been_deleted_meanwhile(openai: OpenAI) -> None:
+def test_pagination_continues_after_a_deleted_file(openai: OpenAI) -> None:
     made = [openai.files.create(file=("in.jsonl", jsonl([chat_line("a")])), purpose="batch").id for _ in range(3)]
     deleted = []
     for file in openai.files.list(limit=1):
@@ -73,7 +73,7 @@ def test_a_page_goes_on_after_a_file_that_has_been_deleted_meanwhile(openai: Ope
     assert deleted == made[::-1]
 
 
-def test_an_operator_decides_on_endpoints(start: Start) -> None:
+def test_the_operator_restricts_the_endpoints(start: Start) -> None:
     server = start(BATCHWIRE_LIMITS__ENDPOINTS='["/v1/chat/completions", "/v1/rerank"]')
     wanted = {"input_file_id": "file-x", "endpoint": "/v1/rerank", "completion_window": "24h"}
     assert requests.post(f"{server.url}/v1/batches", json=wanted, timeout=60).json()["endpoint"] == "/v1/rerank"
@@ -82,10 +82,10 @@ def test_an_operator_decides_on_endpoints(start: Start) -> None:
     assert refused.json()["error"]["message"] == f"Invalid value: '/v1/embeddings'. {supported}"
 
 
-def test_a_batch_is_of_openais_type_in_every_state(
+def test_a_batch_matches_the_openai_type_in_every_state(
     start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]
 ) -> None:
-    """The client is strict: a reply that does not fit its types raises."""
+    """The client is strict: a response that does not match its types raises."""
 
     async def never(_request: dict[str, Any]) -> Answer:
         await asyncio.Event().wait()

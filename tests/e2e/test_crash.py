@@ -1,4 +1,4 @@
-"""Processes killed for real: the batch goes on by itself, and every line is in the output once."""
+"""Killed processes: the batch goes on, and each line is in the output once."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ LINES = 2000
 
 
 def create(client: Client, count: int = LINES) -> str:
-    """Start a batch on the mock model; return its id."""
+    """Create a batch on the mock model. Return its id."""
     file = client.files.upload(chat_file(count, MODEL), filename="in.jsonl")
     return client.batches.create(file.id).id
 
 
-def check_result(server: Server, client: Client, batch_id: str, count: int = LINES) -> None:
-    """Wait for a batch, and checks that each of its lines is in the output once, in order."""
+def check_output(server: Server, client: Client, batch_id: str, count: int = LINES) -> None:
+    """Wait for a batch and check that each line is in the output once, in order."""
     client.batches.wait(batch_id, timeout=90)
     ended = check_ended(server.url, batch_id, chat_file(count, MODEL))
     assert ended.batch["status"] == "completed"
     assert len(ended.output) == count
 
 
-def test_a_batch_survives_its_worker_being_killed_twice(
+def test_a_batch_survives_two_kills_of_its_worker(
     start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]
 ) -> None:
     upstream = upstream_of(MockUpstream(0.005, 0.05))
@@ -42,13 +42,14 @@ def test_a_batch_survives_its_worker_being_killed_twice(
             wait_until(lambda calls=calls: len(upstream.calls) > calls)  # type: ignore[misc]  # a lambda's default
             (victim,) = server.workers()
             victim.kill()
-            wait_until(lambda victim=victim: [p.pid for p in server.workers()] not in ([], [victim.pid]))  # type: ignore[misc]
-        check_result(server, client, batch_id)
-    # A kill has a line asked again that was in flight, or had finished within a flush interval: once per kill, and no more.
+            wait_until(lambda victim=victim: [p.pid for p in server.workers()] not in ([], [victim.pid]))  # type: ignore[misc]  # a lambda's default
+        check_output(server, client, batch_id)
+    # Per kill, a line is called again at most once: if it was in flight, or finished since the last
+    # flush.
     assert max(Counter(upstream.calls).values()) <= 3
 
 
-def test_a_batch_survives_the_whole_server_being_killed(
+def test_a_batch_survives_a_kill_of_the_whole_server(
     tmp_path: Path, upstream_of: Callable[[MockUpstream], MockUpstream]
 ) -> None:
     upstream = upstream_of(MockUpstream(0.005, 0.05))
@@ -60,10 +61,10 @@ def test_a_batch_survives_the_whole_server_being_killed(
     server.kill()
     wait_until(lambda: not any(worker.is_running() for worker in workers))
     with server, Client(server.grpc) as client:
-        check_result(server, client, batch_id)
+        check_output(server, client, batch_id)
 
 
-def test_two_workers_share_a_batch_and_one_may_die(
+def test_two_workers_share_a_batch_and_one_is_killed(
     start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]
 ) -> None:
     upstream = upstream_of(MockUpstream(0.005, 0.05))
@@ -73,10 +74,10 @@ def test_two_workers_share_a_batch_and_one_may_die(
         batch_id = create(client, 4000)
         wait_until(lambda: len(upstream.calls) > 1000)
         server.workers()[0].kill()
-        check_result(server, client, batch_id, 4000)
+        check_output(server, client, batch_id, 4000)
 
 
-def test_a_server_that_is_told_to_end_hands_over_and_the_next_one_goes_on(
+def test_a_restarted_server_continues_the_batch_of_a_stopped_one(
     tmp_path: Path, upstream_of: Callable[[MockUpstream], MockUpstream]
 ) -> None:
     upstream = upstream_of(MockUpstream(0.005, 0.05))
@@ -86,5 +87,5 @@ def test_a_server_that_is_told_to_end_hands_over_and_the_next_one_goes_on(
     wait_until(lambda: len(upstream.calls) > 500)
     assert server.stop() == 0
     with server, Client(server.grpc) as client:
-        check_result(server, client, batch_id)
+        check_output(server, client, batch_id)
     assert len(upstream.calls) == LINES, "a clean end must not cost a call"

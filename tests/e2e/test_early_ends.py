@@ -1,4 +1,4 @@
-"""Batches that end early: cancelled, or out of time. What has finished is kept, the rest says why it did not run."""
+"""Cancelled and expired batches: finished lines are kept, the others get an error."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ CANCELLED = {"code": "batch_cancelled", "message": "This request was not execute
 
 
 def contents(client: Client, batch: v1.Batch) -> tuple[bytes, bytes]:
-    """Return both files of a batch."""
+    """Return the output and the errors of a batch."""
     read = [
         b"".join(client.files.download(file)) if file else b"" for file in (batch.output_file_id, batch.error_file_id)
     ]
     return read[0], read[1]
 
 
-def stuck_after(count: int) -> Callable[[dict[str, Any]], Any]:
-    """Answer some calls, and leaves the others without an answer."""
+def hang_after(count: int) -> Callable[[dict[str, Any]], Any]:
+    """Return a behaviour that answers `count` calls and hangs in all others."""
     answered = 0
 
     async def behave(request: dict[str, Any]) -> Answer:
@@ -51,7 +51,7 @@ def stuck_after(count: int) -> Callable[[dict[str, Any]], Any]:
     ("3s", False, "expired", EXPIRED),
     ("24h", True, "cancelled", CANCELLED),
 ])  # fmt: skip
-def test_what_has_finished_is_kept_and_the_rest_says_why(
+def test_an_early_end_keeps_finished_lines_and_gives_the_others_an_error(
     start: Start,
     upstream_of: Callable[[MockUpstream], MockUpstream],
     window: str,
@@ -59,7 +59,7 @@ def test_what_has_finished_is_kept_and_the_rest_says_why(
     word: str,
     error: dict[str, str],
 ) -> None:
-    upstream = upstream_of(MockUpstream(behaviour=stuck_after(200)))
+    upstream = upstream_of(MockUpstream(behaviour=hang_after(200)))
     server = start("--upstream", upstream.base_url, BATCHWIRE_WORK__CANCEL_GRACE="0.5")
     with Client(server.grpc) as client:
         file = client.files.upload(chat_file(LINES, MODEL), filename="in.jsonl")
@@ -77,7 +77,7 @@ def test_what_has_finished_is_kept_and_the_rest_says_why(
         assert line["error"] == error
 
 
-def test_a_batch_can_be_cancelled_while_it_waits_to_be_validated(tmp_path: Any) -> None:
+def test_a_batch_can_be_cancelled_before_validation(tmp_path: Any) -> None:
     with Server(tmp_path, "--workers", "0") as server, Client(server.grpc) as client:
         file = client.files.upload(chat_file(5), filename="in.jsonl")
         batch = client.batches.create(file.id)
@@ -90,7 +90,7 @@ def test_a_batch_can_be_cancelled_while_it_waits_to_be_validated(tmp_path: Any) 
     assert ended.request_counts.total == 0
 
 
-def test_a_batch_whose_every_line_failed_is_completed(
+def test_a_batch_is_completed_if_all_its_lines_failed(
     start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]
 ) -> None:
     body = (
@@ -117,7 +117,7 @@ def test_a_batch_whose_every_line_failed_is_completed(
     assert len(upstream.calls) == 30, "a refusal is final"
 
 
-def test_lines_that_fail_for_a_while_are_called_again(
+def test_transient_failures_of_lines_are_retried(
     start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]
 ) -> None:
     seen: set[str] = set()
@@ -139,7 +139,7 @@ def test_lines_that_fail_for_a_while_are_called_again(
     assert ended.request_counts.completed == 60
 
 
-def test_bodies_pass_through_byte_for_byte_but_for_newlines_between_tokens(
+def test_response_bodies_keep_their_bytes_except_newlines_between_tokens(
     start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]
 ) -> None:
     body = '{\r\n  "n": [1e400, 0.10, 123456789012345678901234567890],\n "k": 1, "k": 2, "text": "\\u00e9é\\n\\ud83d"\n}'.encode()

@@ -1,4 +1,4 @@
-"""Whatever is sent: never a 500, never a hang, never a lost byte."""
+"""Fuzzing: no request causes a 500, a hang or a lost byte."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from tests.support.invariants import ENDS, check_ended
 from tests.support.lines import chat_line, jsonl
 from tests.support.server import Server, wait_until
 
-PATIENCE_S = 20
+TIMEOUT_S = 20
 HUNT = os.environ.get("HYPOTHESIS_PROFILE") == "hunt"
 
 
-def few(examples: int) -> settings:
-    """Some examples where each takes a server's time; all of them on a hunt."""
-    return settings() if HUNT else settings(max_examples=examples)
+def examples(count: int) -> settings:
+    """Return settings with `count` examples, or with all of the profile `hunt`."""
+    return settings() if HUNT else settings(max_examples=count)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of its own: what is thrown at it is nobody else's business."""
+    """A separate server, so that fuzzing does not affect other tests."""
     with Server(tmp_path_factory.mktemp("fuzz")) as server:
         yield server
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """A parsed response."""
 
     status: int
     headers: dict[str, str]
@@ -47,11 +47,11 @@ class Answer:
 
 
 def send(server: Server, head: list[str], pieces: list[bytes], *, chunked: bool) -> Answer:
-    """Send a request as it is given, byte by byte; a server that hangs makes it raise TimeoutError."""
+    """Send raw bytes and return the response. Raises TimeoutError if the server hangs."""
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {sum(map(len, pieces))}"
     lines = "\r\n".join([*head, f"Host: {server.http}", framing, "Connection: close", "", ""])
     host, port = server.http.split(":")
-    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT_S) as connection:
         try:
             connection.sendall(lines.encode("latin-1"))
             for piece in pieces:
@@ -59,7 +59,7 @@ def send(server: Server, head: list[str], pieces: list[bytes], *, chunked: bool)
                     connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
             if chunked:
                 connection.sendall(b"0\r\n\r\n")
-        except ConnectionError:  # it may answer, and close, before it has read everything
+        except ConnectionError:  # the server may respond and close before it has read everything
             pass
         response = HTTPResponse(connection)
         response.begin()
@@ -68,7 +68,7 @@ def send(server: Server, head: list[str], pieces: list[bytes], *, chunked: bool)
 
 
 def check(answer: Answer) -> None:
-    """Assert what holds of every answer."""
+    """Check what must hold of every response."""
     assert answer.status < 500, answer
     assert answer.headers["x-request-id"]
     if answer.status >= 400:
@@ -78,7 +78,7 @@ def check(answer: Answer) -> None:
 
 
 def cut(body: bytes, places: list[int]) -> list[bytes]:
-    """Cuts a body at some places."""
+    """Cut a body at some offsets."""
     edges = sorted({0, len(body), *(place % (len(body) + 1) for place in places)})
     return [body[start:end] for start, end in itertools.pairwise(edges)]
 
@@ -96,7 +96,7 @@ boundaries = st.text("abcXYZ0189'()+_,-./:=?", min_size=1, max_size=70)
 
 @st.composite
 def forms(draw: st.DrawFn) -> tuple[str, bytes, bytes]:
-    """Draw the content type and the body of a well-formed form, and the content in it."""
+    """Draw a well-formed form: its content type, its body and the file content in it."""
     content, boundary = draw(contents), draw(boundaries)
     mark = b"--" + boundary.encode()
     assume(mark not in content)
@@ -111,13 +111,13 @@ def forms(draw: st.DrawFn) -> tuple[str, bytes, bytes]:
     body = b"".join(mark + b"\r\n" + part + b"\r\n" for part in parts) + mark + b"--\r\n"
     types = [f'multipart/form-data; boundary="{boundary}"', f'application/json; boundary="{boundary}"']
     if len(boundary) < 70 and not boundary.endswith("-"):
-        types.append("application/json")  # with the boundary left to be seen
+        types.append("application/json")  # the boundary is then only in the body
     return draw(st.sampled_from(types)), body, content
 
 
-@few(300)
+@examples(300)
 @given(form=forms(), places=cuts, chunked=st.booleans())
-def test_no_byte_of_an_upload_is_lost(
+def test_any_valid_form_uploads_every_byte(
     server: Server, form: tuple[str, bytes, bytes], places: list[int], chunked: bool
 ) -> None:
     kind, body, content = form
@@ -127,10 +127,10 @@ def test_no_byte_of_an_upload_is_lost(
     assert answer.status == 200, (answer, kind, body)
     file = json.loads(answer.body)
     assert file["bytes"] == len(content)
-    assert requests.get(f"{server.url}/v1/files/{file['id']}/content", timeout=PATIENCE_S).content == content
+    assert requests.get(f"{server.url}/v1/files/{file['id']}/content", timeout=TIMEOUT_S).content == content
 
 
-@few(400)
+@examples(400)
 @given(
     form=forms(),
     places=cuts,
@@ -139,7 +139,7 @@ def test_no_byte_of_an_upload_is_lost(
     length=st.integers(0, 200),
     put=st.binary(max_size=20),
 )
-def test_a_damaged_form_is_refused_or_read_but_no_fault(
+def test_a_damaged_form_causes_no_server_error(
     server: Server,
     form: tuple[str, bytes, bytes],
     places: list[int],
@@ -156,7 +156,7 @@ def test_a_damaged_form_is_refused_or_read_but_no_fault(
     check(answer)
     if answer.status == 200:
         file = json.loads(answer.body)
-        read = requests.get(f"{server.url}/v1/files/{file['id']}/content", timeout=PATIENCE_S).content
+        read = requests.get(f"{server.url}/v1/files/{file['id']}/content", timeout=TIMEOUT_S).content
         assert len(read) == file["bytes"]
         assert read in damaged
 
@@ -184,8 +184,8 @@ bodies = st.one_of(
 
 @pytest.fixture(scope="module")
 def routes(server: Server) -> list[tuple[str, str]]:
-    """Every method and path that the server says it has, in any dialect."""
-    document = requests.get(f"{server.url}/openapi.json", timeout=PATIENCE_S).json()
+    """The method and path of each route in the OpenAPI document, of all dialects."""
+    document = requests.get(f"{server.url}/openapi.json", timeout=TIMEOUT_S).json()
     found = [
         (method.upper(), path) for path, item in document["paths"].items() for method in item if method != "parameters"
     ]
@@ -193,7 +193,7 @@ def routes(server: Server) -> list[tuple[str, str]]:
     return found
 
 
-@few(800)
+@examples(800)
 @given(
     data=st.data(),
     body=bodies,
@@ -203,7 +203,7 @@ def routes(server: Server) -> list[tuple[str, str]]:
         max_size=3,
     ),
 )
-def test_no_body_and_no_query_is_a_fault(
+def test_no_body_and_no_query_causes_a_server_error(
     server: Server, routes: list[tuple[str, str]], data: st.DataObject, body: bytes, query: dict[str, str]
 ) -> None:
     method, template = data.draw(st.sampled_from(routes))
@@ -211,20 +211,20 @@ def test_no_body_and_no_query_is_a_fault(
     while "{" in path:
         before, _, rest = path.partition("{")
         path = before + quote(data.draw(st.text(min_size=1, max_size=20)), safe="") + rest.partition("}")[2]
-    asked = "&".join(f"{quote(name)}={quote(value)}" for name, value in query.items())
-    head = [f"{method} {path}?{asked} HTTP/1.1", "Content-Type: application/json"]
+    recorded = "&".join(f"{quote(name)}={quote(value)}" for name, value in query.items())
+    head = [f"{method} {path}?{recorded} HTTP/1.1", "Content-Type: application/json"]
     answer = send(server, head, [body] if method == "POST" else [], chunked=False)
-    assert answer.status < 500, (method, path, asked, body, answer)
+    assert answer.status < 500, (method, path, recorded, body, answer)
     assert answer.headers["x-request-id"]
 
 
-def a_line(number: int) -> bytes:
+def line_of_id(number: int) -> bytes:
     return jsonl([chat_line(f"line-{number}")])
 
 
 lines = st.lists(
     st.one_of(
-        st.integers(0, 30).map(a_line),
+        st.integers(0, 30).map(line_of_id),
         st.sampled_from([b"\n", b"\r\n", b" \n", b"{}\n", b"null\n", b"\xff\n", b'{"custom_id":"x"}\n']),
         st.builds(
             lambda value: jsonl([chat_line("odd", extra=value)]),
@@ -240,15 +240,15 @@ lines = st.lists(
 )
 
 
-@few(60)
+@examples(60)
 @given(found=lines)
-def test_a_batch_of_any_lines_ends_and_keeps_what_holds(server: Server, found: list[bytes]) -> None:
-    content = a_line(99) + b"".join(found)
+def test_a_batch_of_any_lines_ends_and_keeps_the_invariants(server: Server, found: list[bytes]) -> None:
+    content = line_of_id(99) + b"".join(found)
     form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": ("in.jsonl", content)}}
-    file = requests.post(f"{server.url}/v1/files", timeout=PATIENCE_S, **form).json()
+    file = requests.post(f"{server.url}/v1/files", timeout=TIMEOUT_S, **form).json()
     wanted = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
-    batch = requests.post(f"{server.url}/v1/batches", json=wanted, timeout=PATIENCE_S).json()
+    batch = requests.post(f"{server.url}/v1/batches", json=wanted, timeout=TIMEOUT_S).json()
     url = f"{server.url}/v1/batches/{batch['id']}"
-    wait_until(lambda: requests.get(url, timeout=PATIENCE_S).json()["status"] in ENDS, within=PATIENCE_S)
+    wait_until(lambda: requests.get(url, timeout=TIMEOUT_S).json()["status"] in ENDS, within=TIMEOUT_S)
     sent = b"".join(line + b"\n" for line in content.split(b"\n") if line.strip(b" \r"))
     assert check_ended(server.url, batch["id"], sent).batch["status"] in {"completed", "failed"}

@@ -1,4 +1,4 @@
-"""The gRPC face as strangers meet it: reflection, health, broken uploads."""
+"""The gRPC server: reflection, health, broken uploads, result streams and watches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.server import Server, wait_until
 SERVICES = {"FileService", "UploadService", "BatchService", "ModelService"}
 
 
-def test_services_are_listed_and_called_through_reflection(server: Server, client: Client) -> None:
+def test_reflection_lists_services_and_describes_their_methods(server: Server, client: Client) -> None:
     file = client.files.upload(chat_file(1), filename="in.jsonl")
     batch_id = client.batches.create(file.id).id
     with grpc.insecure_channel(server.grpc) as channel:
@@ -41,7 +41,7 @@ def test_services_are_listed_and_called_through_reflection(server: Server, clien
     client.batches.wait(batch_id)
 
 
-def test_each_service_tells_its_health(server: Server) -> None:
+def test_each_service_reports_its_health(server: Server) -> None:
     with grpc.insecure_channel(server.grpc) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
         for name in ["", *(f"batchwire.v1.{service}" for service in SERVICES)]:
@@ -50,7 +50,7 @@ def test_each_service_tells_its_health(server: Server) -> None:
 
 
 @pytest.mark.parametrize("attempt", range(10))
-def test_an_upload_that_is_cancelled_midway_leaves_nothing(server: Server, client: Client, attempt: int) -> None:
+def test_a_cancelled_upload_leaves_no_file(server: Server, client: Client, attempt: int) -> None:
     before, files = server.blobs(), [file.id for file in client.files.list()]
     with grpc.insecure_channel(server.grpc) as channel:
         reached = False
@@ -71,7 +71,7 @@ def test_an_upload_that_is_cancelled_midway_leaves_nothing(server: Server, clien
     assert [file.id for file in client.files.list()] == files
 
 
-def test_an_upload_whose_connection_breaks_leaves_nothing(server: Server, client: Client) -> None:
+def test_an_upload_with_a_broken_connection_leaves_no_file(server: Server, client: Client) -> None:
     before, files = server.blobs(), [file.id for file in client.files.list()]
     channel = grpc.insecure_channel(server.grpc)
 
@@ -87,7 +87,7 @@ def test_an_upload_whose_connection_breaks_leaves_nothing(server: Server, client
     assert [file.id for file in client.files.list()] == files
 
 
-def test_announced_size_and_hash_are_checked(server: Server, client: Client) -> None:
+def test_the_declared_size_and_hash_are_checked(server: Server, client: Client) -> None:
     content = chat_file(3)
     before = server.blobs()
     with pytest.raises(errors.InvalidRequest) as refused:
@@ -112,7 +112,7 @@ def test_results_stream_while_the_batch_runs_and_can_be_resumed(client: Client) 
     assert refused.value.reason == "RANGE_NOT_SATISFIABLE"
 
 
-def test_a_watch_shows_the_batch_as_it_goes_and_ends_with_it(client: Client) -> None:
+def test_a_watch_yields_progress_and_ends_with_the_batch(client: Client) -> None:
     file = client.files.upload(chat_file(3000), filename="in.jsonl")
     snapshots = list(client.batches.watch(client.batches.create(file.id).id))
     assert snapshots[-1].status == v1.BATCH_STATUS_COMPLETED

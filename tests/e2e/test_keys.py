@@ -1,4 +1,4 @@
-"""Keys and tenants: whoever holds a key sees what is theirs, and nothing else, whatever the call."""
+"""Keys and tenants: a key gives access to the resources of its tenant only, in every call."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ OURS = {"file_id": "", "input_file_id": "", "batch_id": "", "upload_id": "", "we
 
 
 def keys(server_data: Path, *arguments: str) -> str:
-    """Run `batchwire-server keys`; return what it prints."""
+    """Run `batchwire-server keys`. Return its output."""
     verb, *rest = arguments
     command = [sys.executable, "-m", "batchwire_server", "keys", verb, "--data-dir", str(server_data), *rest]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str, str]]:
-    """A server with two tenants, and a key of each."""
+def tenants_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str, str]]:
+    """A server with two tenants, and the key of each: red and blue."""
     with Server(tmp_path_factory.mktemp("locked")) as server:
         red = keys(server.data_dir, "create", "--tenant", "red")
         blue = keys(server.data_dir, "create", "--tenant", "blue", "--name", "the other")
@@ -50,15 +50,15 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, s
 
 
 @pytest.fixture(scope="module")
-def guest(locked: tuple[Server, str, str]) -> str:
-    """A key of a third tenant, which makes things; blue never does."""
-    return keys(locked[0].data_dir, "create", "--tenant", "guest")
+def guest_key(tenants_server: tuple[Server, str, str]) -> str:
+    """The key of a third tenant. It creates resources, which blue never does."""
+    return keys(tenants_server[0].data_dir, "create", "--tenant", "guest")
 
 
 @pytest.fixture(scope="module")
-def belongings(locked: tuple[Server, str, str]) -> dict[str, str]:
-    """Ids of things that belong to red."""
-    server, red, _ = locked
+def red_ids(tenants_server: tuple[Server, str, str]) -> dict[str, str]:
+    """Ids of resources of the tenant red."""
+    server, red, _ = tenants_server
     with Client(server.grpc, api_key=red) as client:
         file = client.files.upload(chat_file(2), filename="in.jsonl")
         batch = client.batches.create(file.id)
@@ -71,7 +71,7 @@ def belongings(locked: tuple[Server, str, str]) -> dict[str, str]:
 
 
 def request_of(method: MethodDescriptor, ids: dict[str, str]) -> Any:
-    """Return a request that names whatever a request of this method can name."""
+    """Return a request of a method, with an id in each field that takes one."""
     request: Any = GetMessageClass(method.input_type)()
     for field in method.input_type.fields:
         if field.name in ids:
@@ -86,7 +86,7 @@ def request_of(method: MethodDescriptor, ids: dict[str, str]) -> Any:
 
 
 def call(server: Server, method: MethodDescriptor, key: str | None, ids: dict[str, str]) -> list[Any]:
-    """Call any method; return its replies."""
+    """Call a method. Return its responses."""
     streams = {True: "stream", False: "unary"}
     kind = f"{streams[method.client_streaming]}_{streams[method.server_streaming]}"
     path = f"/{method.containing_service.full_name}/{method.name}"
@@ -104,55 +104,55 @@ def call(server: Server, method: MethodDescriptor, key: str | None, ids: dict[st
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 @pytest.mark.parametrize("key", [None, "bw-no-such-key-at-all-and-long-enough"], ids=["no key", "wrong key"])
-def test_no_method_answers_without_a_key(
-    locked: tuple[Server, str, str], belongings: dict[str, str], method: MethodDescriptor, key: str | None
+def test_every_method_requires_a_valid_key(
+    tenants_server: tuple[Server, str, str], red_ids: dict[str, str], method: MethodDescriptor, key: str | None
 ) -> None:
     with pytest.raises(grpc.RpcError) as refused:
-        call(locked[0], method, key, belongings)
+        call(tenants_server[0], method, key, red_ids)
     assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_no_method_gives_one_tenant_what_is_anothers(
-    locked: tuple[Server, str, str], belongings: dict[str, str], method: MethodDescriptor
+def test_no_method_returns_resources_of_another_tenant(
+    tenants_server: tuple[Server, str, str], red_ids: dict[str, str], method: MethodDescriptor
 ) -> None:
-    server, _, blue = locked
+    server, _, blue = tenants_server
     named = {field.name for field in method.input_type.fields} & set(OURS)
     in_stream = {field.name for field in method.input_type.fields if field.containing_oneof} & set(OURS)
     if named or in_stream:
         with pytest.raises(grpc.RpcError) as refused:
-            call(server, method, blue, belongings)
+            call(server, method, blue, red_ids)
         assert refused.value.code() is grpc.StatusCode.NOT_FOUND
     elif method.name.startswith("List") and method.name not in {"ListModels", "ListWebhookEventTypes"}:
-        (reply,) = call(server, method, blue, belongings)
+        (reply,) = call(server, method, blue, red_ids)
         assert not reply.data
     else:
         of_nobody = {"ListModels", "GetModel", "ListWebhookEventTypes"}
         making = {"UploadFile", "CreateUpload", "CreateWebhookEndpoint"}
-        assert method.name in of_nobody | making, "a method that nobody has judged"
+        assert method.name in of_nobody | making, "a new method: decide whether it needs a tenant"
 
 
-# All that name something which is somebody's: a new one without an id among `belongings` fails.
+# Routes with the id of a resource in their path. A new one needs an id in `red_ids`.
 ROUTES = [route for route in Routes(DIALECTS).all if set(route.pattern.groupindex) - {"model_id"}]
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.verb} {route.template}")
-def test_no_route_gives_one_tenant_what_is_anothers(
-    locked: tuple[Server, str, str], belongings: dict[str, str], route: Route
+def test_no_route_returns_resources_of_another_tenant(
+    tenants_server: tuple[Server, str, str], red_ids: dict[str, str], route: Route
 ) -> None:
-    server, _, blue = locked
+    server, _, blue = tenants_server
     content: dict[str, Any] = {}
     if route.template.endswith("/parts"):
         content = {"files": {"data": b"x"}}
     elif route.template.endswith("/complete"):
         content = {"json": {"part_ids": ["part_x"]}}
     headers = {"authorization": f"Bearer {blue}"}
-    url = f"{server.url}{route.template.format(**belongings)}"
+    url = f"{server.url}{route.template.format(**red_ids)}"
     assert requests.request(route.verb, url, headers=headers, timeout=30, **content).status_code == 404
 
 
 def as_json(answer: requests.Response, *ids: str) -> str:
-    """Return an answer's JSON as text, with all ids alike."""
+    """Return a response as text, with all ids replaced by the same word."""
     text = answer.text
     for each in ids:
         text = text.replace(each, "ID")
@@ -160,58 +160,58 @@ def as_json(answer: requests.Response, *ids: str) -> str:
 
 
 @pytest.mark.parametrize(("path", "name"), [("/v1/files", "file_id"), ("/v1/batches", "batch_id"), ("/v1/webhook_endpoints", "webhook_endpoint_id")])  # fmt: skip
-def test_a_page_cannot_begin_after_what_is_anothers(
-    locked: tuple[Server, str, str], belongings: dict[str, str], path: str, name: str
+def test_a_page_cannot_start_after_a_resource_of_another_tenant(
+    tenants_server: tuple[Server, str, str], red_ids: dict[str, str], path: str, name: str
 ) -> None:
-    server, _, blue = locked
+    server, _, blue = tenants_server
     headers = {"authorization": f"Bearer {blue}"}
     answers = [
         requests.get(f"{server.url}{path}", params={"after": each}, headers=headers, timeout=30)
-        for each in (belongings[name], "none")
+        for each in (red_ids[name], "none")
     ]
-    bodies = {as_json(answer, belongings[name], "none") for answer in answers}
-    assert len(bodies) == 1, "whether it is another's or nobody's can be told"
+    bodies = {as_json(answer, red_ids[name], "none") for answer in answers}
+    assert len(bodies) == 1, "the response reveals whether the resource exists"
     assert {answer.status_code for answer in answers} <= {200, 400}
-    assert all(belongings[name] not in str(answer.json().get("data")) for answer in answers)
+    assert all(red_ids[name] not in str(answer.json().get("data")) for answer in answers)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: str(dialect.name))
-def test_an_input_that_is_anothers_is_as_one_that_is_nobodys(
-    locked: tuple[Server, str, str], belongings: dict[str, str], guest: str, dialect: Dialect
+def test_an_input_file_of_another_tenant_looks_missing(
+    tenants_server: tuple[Server, str, str], red_ids: dict[str, str], guest_key: str, dialect: Dialect
 ) -> None:
-    server, _, _ = locked
-    headers = {"authorization": f"Bearer {guest}"}
+    server, _, _ = tenants_server
+    headers = {"authorization": f"Bearer {guest_key}"}
     url = f"{server.url}{dialect.path_for('/v1/batches')}"
-    wanted = {"input_file_id": belongings["file_id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    wanted = {"input_file_id": red_ids["file_id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     answer = requests.post(url, json=wanted, headers=headers, timeout=30)
     if dialect.name != "openai":
         assert answer.status_code == 404
         return
-    with OpenAI(base_url=f"{server.url}/v1", api_key=guest) as client:
+    with OpenAI(base_url=f"{server.url}/v1", api_key=guest_key) as client:
         wait_until(lambda: client.batches.retrieve(answer.json()["id"]).status == "failed")
         batch = client.batches.retrieve(answer.json()["id"])
     assert batch.errors
     assert batch.errors.data
-    assert str(batch.errors.data[0].message).startswith(f"Cannot find file {belongings['file_id']}, ")
+    assert str(batch.errors.data[0].message).startswith(f"Cannot find file {red_ids['file_id']}, ")
 
 
-def test_a_part_that_is_anothers_is_not_known(
-    locked: tuple[Server, str, str], belongings: dict[str, str], guest: str
+def test_a_part_of_another_tenant_is_unknown(
+    tenants_server: tuple[Server, str, str], red_ids: dict[str, str], guest_key: str
 ) -> None:
-    server, red, _ = locked
+    server, red, _ = tenants_server
     with OpenAI(base_url=f"{server.url}/v1", api_key=red) as client:
-        part = client.uploads.parts.create(belongings["upload_id"], data=b'{"secret": 1}\n')
-    with OpenAI(base_url=f"{server.url}/v1", api_key=guest) as client:
+        part = client.uploads.parts.create(red_ids["upload_id"], data=b'{"secret": 1}\n')
+    with OpenAI(base_url=f"{server.url}/v1", api_key=guest_key) as client:
         upload = client.uploads.create(bytes=14, filename="a.jsonl", mime_type="application/jsonl", purpose="batch")
         with pytest.raises(sdk.BadRequestError, match="the upload has no part with id"):
             client.uploads.complete(upload.id, part_ids=[part.id])
 
 
-def test_an_idempotency_key_is_its_tenants_own(locked: tuple[Server, str, str], guest: str) -> None:
-    server, red, _ = locked
+def test_idempotency_keys_are_per_tenant(tenants_server: tuple[Server, str, str], guest_key: str) -> None:
+    server, red, _ = tenants_server
     wanted: Any = {"input_file_id": "file-x", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     made = []
-    for key, window in ((red, "24h"), (guest, "48h"), (red, "24h"), (guest, "48h")):
+    for key, window in ((red, "24h"), (guest_key, "48h"), (red, "24h"), (guest_key, "48h")):
         headers = {"authorization": f"Bearer {key}", "idempotency-key": "the nightly one"}
         answer = requests.post(
             f"{server.url}/v1/batches", json=wanted | {"completion_window": window}, headers=headers, timeout=30
@@ -221,7 +221,7 @@ def test_an_idempotency_key_is_its_tenants_own(locked: tuple[Server, str, str], 
 
 
 def envelope(message: str, code: str | None) -> Any:
-    """Return OpenAI's error."""
+    """Return an error body of OpenAI's API."""
     return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
 
 
@@ -235,18 +235,18 @@ REFUSED = {
 
 @pytest.mark.parametrize("path", ["/v1/files", "/v1/batches"])
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: str(dialect.name))
-def test_a_missing_and_a_wrong_key_are_told_in_each_dialects_words(
-    locked: tuple[Server, str, str], dialect: Dialect, path: str
+def test_missing_and_wrong_keys_have_the_error_body_of_each_dialect(
+    tenants_server: tuple[Server, str, str], dialect: Dialect, path: str
 ) -> None:
-    url = f"{locked[0].url}{dialect.path_for(path)}"
+    url = f"{tenants_server[0].url}{dialect.path_for(path)}"
     answers = [requests.get(url, headers=headers, timeout=30) for headers in ({}, {"authorization": "Bearer bw-wrong"})]
     assert [answer.status_code for answer in answers] == [401, 401]
     expected = REFUSED.get(dialect.name, (envelope(MISSING, None), envelope(INCORRECT, "invalid_api_key")))
     assert tuple(answer.json() for answer in answers) == expected
 
 
-def test_keys_are_told_apart_and_can_be_revoked(locked: tuple[Server, str, str]) -> None:
-    server, red, _ = locked
+def test_keys_are_listed_and_can_be_revoked(tenants_server: tuple[Server, str, str]) -> None:
+    server, red, _ = tenants_server
     key = keys(server.data_dir, "create", "--tenant", "green")
     with Client(server.grpc, api_key=key) as client:
         assert list(client.files.list()) == []
@@ -260,15 +260,15 @@ def test_keys_are_told_apart_and_can_be_revoked(locked: tuple[Server, str, str])
 
 
 @pytest.mark.parametrize("header", ["authorization", "api-key", "x-api-key"])
-def test_a_key_may_come_in_any_of_three_headers(locked: tuple[Server, str, str], header: str) -> None:
-    server, red, _ = locked
+def test_a_key_is_accepted_in_three_headers(tenants_server: tuple[Server, str, str], header: str) -> None:
+    server, red, _ = tenants_server
     value = f"Bearer {red}" if header == "authorization" else red
     with grpc.insecure_channel(server.grpc) as channel:
         v1.FileServiceStub(channel).ListFiles(v1.ListFilesRequest(), metadata=((header, value),))
 
 
-def test_over_rest_a_missing_and_a_wrong_key_are_told_in_openais_words(locked: tuple[Server, str, str]) -> None:
-    server, red, _ = locked
+def test_a_wrong_key_is_an_authentication_error_of_the_openai_sdk(tenants_server: tuple[Server, str, str]) -> None:
+    server, red, _ = tenants_server
     with OpenAI(base_url=f"{server.url}/v1", api_key="sk-wrong") as client:
         with pytest.raises(sdk.AuthenticationError, match="Incorrect API key provided") as refused:
             client.files.list()
@@ -278,7 +278,7 @@ def test_over_rest_a_missing_and_a_wrong_key_are_told_in_openais_words(locked: t
 
 
 @pytest.mark.parametrize("option", ["--grpc-listen", "--http-listen"])
-def test_a_server_that_others_can_reach_wants_keys(tmp_path: Path, option: str) -> None:
+def test_a_server_on_a_public_address_requires_keys(tmp_path: Path, option: str) -> None:
     other = "--http-listen" if option == "--grpc-listen" else "--grpc-listen"
     command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(tmp_path)]
     ports = [option, "0.0.0.0:0", other, "127.0.0.1:0"]

@@ -1,4 +1,4 @@
-"""Novita's page "Upload file", followed to the letter: /openai/v1/files."""
+"""The examples of Novita's page "Upload file": /openai/v1/files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support.server import Server
 
 MODEL = "deepseek/deepseek-v3-0324"
 
-# As the page prints them: no method, no url.
+# As on the page: without method and url.
 INPUT = b"""{"custom_id": "request-1", "body": {"model": "deepseek/deepseek-v3-0324", "messages": [{"role": "user", "content": "Hello, world!"}], "max_tokens": 400}}
 {"custom_id": "request-2", "body": {"model": "deepseek/deepseek-v3-0324", "messages": [{"role": "system", "content": "You are a helpful assistant."},{"role": "user", "content": "Hello world!"}],"max_tokens": 1000}}
 """
 
-# The headers that it requires, though the body can be no JSON.
+# The headers that the page requires, though the body is not JSON.
 HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer {{API Key}}"}
 
 
@@ -43,14 +43,14 @@ def uploaded(server: Server, content: bytes) -> str:
 
 
 def created(server: Server, content: bytes) -> str:
-    """Run an input as a batch; return where the batch is."""
+    """Create a batch of an input. Return the URL of the batch."""
     wanted = {"input_file_id": uploaded(server, content), "endpoint": "/v1/chat/completions"}
     batch = requests.post(f"{server.url}/openai/v1/batches", json=wanted, timeout=30).json()
     return f"{server.url}/openai/v1/batches/{batch['id']}"
 
 
 @pytest.mark.parametrize("sender", [by_curl, by_requests])
-def test_its_request_is_answered_with_what_it_lists(
+def test_the_response_has_the_fields_of_the_page(
     server: Server, tmp_path: Path, sender: Callable[[str, Path], Any]
 ) -> None:
     path = tmp_path / "batch_input.jsonl"
@@ -65,7 +65,7 @@ def test_its_request_is_answered_with_what_it_lists(
     assert requests.get(f"{url}/{file['id']}/content", timeout=30).content == INPUT
 
 
-def test_the_parameters_within_body_are_what_is_asked(
+def test_the_upstream_receives_the_parameters_of_the_body(
     start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]
 ) -> None:
     upstream = upstream_of(MockUpstream(models=(MODEL,)))
@@ -83,13 +83,13 @@ def test_the_parameters_within_body_are_what_is_asked(
     ],
     ids=["two models", "a custom_id twice"],
 )  # fmt: skip
-def test_what_it_warns_of_fails_the_batch(server: Server, content: bytes, fault: str) -> None:
+def test_inputs_that_the_page_warns_of_fail_the_batch(server: Server, content: bytes, fault: str) -> None:
     batch = ended(created(server, content))
     assert batch["status"] == "failed"
     assert fault in batch["errors"]
 
 
-def test_a_call_without_its_bearer_is_refused(start: Start) -> None:
+def test_a_call_without_a_bearer_token_is_refused(start: Start) -> None:
     server = start()
     key = keys(server.data_dir, "create", "--tenant", "red")
     form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": ("a.jsonl", INPUT)}}

@@ -1,4 +1,4 @@
-"""A server whose bytes are in an object store."""
+"""A server with an object store as its blob store."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ LINES = 2000
 
 
 @pytest.fixture(scope="module")
-def shared_store() -> Iterator[ObjectStore]:
+def running_store() -> Iterator[ObjectStore]:
     with running_object_store() as store:
         yield store
 
 
 @pytest.fixture
-def store(shared_store: ObjectStore) -> Iterator[ObjectStore]:
-    yield shared_store
-    shared_store.serve_again()
+def store(running_store: ObjectStore) -> Iterator[ObjectStore]:
+    yield running_store
+    running_store.serve_again()
 
 
 def server_on(store: ObjectStore, folder: Path, *options: str) -> Server:
@@ -57,7 +57,9 @@ def test_a_batch_on_an_object_store_survives_a_restart_and_a_killed_worker(
     assert max(Counter(upstream.calls).values()) <= 2, "only the kill may cost a call"
 
 
-def test_files_of_many_parts_come_in_over_both_faces_and_go_out_in_ranges(tmp_path: Path, store: ObjectStore) -> None:
+def test_multipart_objects_are_uploaded_over_grpc_and_rest_and_read_in_ranges(
+    tmp_path: Path, store: ObjectStore
+) -> None:
     sent = jsonl(chat_line(f"line-{number}", "x" * 100_000) for number in range(200))
     with server_on(store, tmp_path) as server, Client(server.grpc) as client:
         over_grpc = client.files.upload(sent, filename="in.jsonl").id
@@ -73,8 +75,8 @@ def test_files_of_many_parts_come_in_over_both_faces_and_go_out_in_ranges(tmp_pa
         assert store.files(f"{tmp_path.name}/files") == sorted([over_grpc, over_rest, batch.output_file_id])
 
 
-def test_an_upload_that_is_cut_off_leaves_no_part(tmp_path: Path, store: ObjectStore) -> None:
-    def cut_off() -> Iterator[bytes]:
+def test_an_interrupted_upload_leaves_no_part(tmp_path: Path, store: ObjectStore) -> None:
+    def interrupted() -> Iterator[bytes]:
         for _ in range(20):
             yield b"x" * (1 << 20)
         wait_until(lambda: store.files(f"{tmp_path.name}/files") != [])
@@ -82,11 +84,11 @@ def test_an_upload_that_is_cut_off_leaves_no_part(tmp_path: Path, store: ObjectS
 
     with server_on(store, tmp_path) as server, Client(server.grpc) as client:
         with pytest.raises(ConnectionError):
-            client.files.upload(cut_off(), filename="in.jsonl")
+            client.files.upload(interrupted(), filename="in.jsonl")
         wait_until(lambda: store.files(f"{tmp_path.name}/files") == [])
 
 
-def test_a_batch_waits_for_a_store_that_fails_and_goes_on(
+def test_a_batch_waits_while_the_store_fails_and_then_completes(
     tmp_path: Path, store: ObjectStore, upstream_of: Callable[[MockUpstream], MockUpstream]
 ) -> None:
     upstream = upstream_of(MockUpstream(0.005, 0.05))
@@ -114,7 +116,7 @@ def test_a_batch_waits_for_a_store_that_fails_and_goes_on(
         ("s3://batchwire?endpoint=http://127.0.0.1:1", 1, "127.0.0.1:1"),
     ],
 )
-def test_a_store_that_cannot_be_used_is_a_clear_error(
+def test_an_unusable_store_is_a_clear_error_at_start(
     tmp_path: Path, store: ObjectStore, blobs: str, status: int, message: str
 ) -> None:
     command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(tmp_path), "--blobs", blobs]
@@ -125,7 +127,7 @@ def test_a_store_that_cannot_be_used_is_a_clear_error(
     assert "Traceback" not in result.stderr
 
 
-def test_keys_are_made_without_the_object_store(tmp_path: Path) -> None:
+def test_keys_are_created_without_the_object_store(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "batchwire_server", "keys", "create", "--data-dir", str(tmp_path)]
     blobs = ["--blobs", "s3://batchwire?endpoint=http://127.0.0.1:1"]
     result = subprocess.run([*command, *blobs], capture_output=True, text=True, timeout=60, check=False)

@@ -1,4 +1,4 @@
-"""Senders that do not do as the standards have it, each as it was seen: none of them may lose a byte."""
+"""Requests that deviate from the standards, as real clients send them: no byte may be lost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def check(server: Server, file: Any, content: bytes = CONTENT) -> None:
-    """Check that a reply tells of a file that holds what was sent."""
+    """Check that a response describes a file with the content that was sent."""
     assert (file["object"], file["purpose"], file["bytes"]) == ("file", "batch", len(content)), file
     assert requests.get(f"{server.url}/v1/files/{file['id']}/content", timeout=60).content == content
 
@@ -64,18 +64,18 @@ def test_requests_sends_the_purpose_first_and_a_file_without_a_content_type(serv
 
 @needs_node
 def test_fetch_sends_the_file_first(server: Server) -> None:
-    small = chat_file(10)  # it travels on a command line
+    small = chat_file(10)  # it is a command line argument
     check(server, fetch_uploads(f"{server.url}/v1/files", small), small)
 
 
 def test_curl_sends_json_as_an_urlencoded_form(server: Server) -> None:
-    asked = {"bytes": 5, "filename": "in.jsonl", "mime_type": "application/jsonl", "purpose": "batch"}
-    upload = curl("-d", json.dumps(asked), f"{server.url}/v1/uploads")
+    recorded = {"bytes": 5, "filename": "in.jsonl", "mime_type": "application/jsonl", "purpose": "batch"}
+    upload = curl("-d", json.dumps(recorded), f"{server.url}/v1/uploads")
     assert (upload["object"], upload["bytes"], upload["status"]) == ("upload", 5, "pending")
 
 
 @pytest.mark.parametrize("content_type", [JSON, "text/plain", "application/x-www-form-urlencoded", "nonsense", None])
-def test_json_comes_under_any_content_type(server: Server, content_type: str | None) -> None:
+def test_json_is_accepted_under_any_content_type(server: Server, content_type: str | None) -> None:
     body = b'{"input_file_id": "file-x", "endpoint": "/v1/chat/completions", "completion_window": "24h"}'
     headers = {"Content-Type": content_type}
     batch = requests.post(f"{server.url}/v1/batches", data=body, headers=headers, timeout=60).json()
@@ -84,8 +84,8 @@ def test_json_comes_under_any_content_type(server: Server, content_type: str | N
 
 def test_curl_sends_a_part_as_a_plain_field_above_a_mebibyte(server: Server, path: Path) -> None:
     url = f"{server.url}/v1/uploads"
-    asked = {"bytes": len(CONTENT), "filename": "in.jsonl", "mime_type": "application/jsonl", "purpose": "batch"}
-    upload = requests.post(url, json=asked, timeout=60).json()
+    recorded = {"bytes": len(CONTENT), "filename": "in.jsonl", "mime_type": "application/jsonl", "purpose": "batch"}
+    upload = requests.post(url, json=recorded, timeout=60).json()
     part = curl("-F", f"data=<{path}", f"{url}/{upload['id']}/parts")
     done = curl("-d", json.dumps({"part_ids": [part["id"]]}), f"{url}/{upload['id']}/complete")
     check(server, done["file"])
@@ -107,7 +107,7 @@ PARTS = (
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 @pytest.mark.parametrize("disposition", ["form-data", "attachment"])
-def test_parts_come_in_any_order(server: Server, order: tuple[int, ...], disposition: str) -> None:
+def test_the_parts_of_a_form_come_in_any_order(server: Server, order: tuple[int, ...], disposition: str) -> None:
     groups = (PARTS[:1], PARTS[1:2], PARTS[2:])
     body = form_of(*(part for place in order for part in groups[place]), disposition=disposition)
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -116,7 +116,7 @@ def test_parts_come_in_any_order(server: Server, order: tuple[int, ...], disposi
     assert file["expires_at"] - file["created_at"] == 3600
 
 
-def test_a_body_comes_in_chunks_and_without_a_length(server: Server) -> None:
+def test_a_chunked_body_without_a_length_is_accepted(server: Server) -> None:
     body = form_of(*PARTS)
 
     def chunks() -> Iterator[bytes]:
@@ -127,8 +127,8 @@ def test_a_body_comes_in_chunks_and_without_a_length(server: Server) -> None:
     check(server, requests.post(f"{server.url}/v1/files", data=chunks(), headers=headers, timeout=60).json())
 
 
-def asking(server: Server, path: str, length: int) -> socket.socket:
-    """Open a connection, and sends the headers of a form that is only sent when the server asks for it."""
+def expecting_continue(server: Server, path: str, length: int) -> socket.socket:
+    """Open a connection and send the headers of a form, with `Expect: 100-continue`."""
     host, _, port = server.http.rpartition(":")
     connection = socket.create_connection((host, int(port)), timeout=60)
     headers = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
@@ -138,9 +138,9 @@ def asking(server: Server, path: str, length: int) -> socket.socket:
     return connection
 
 
-def test_curl_expects_100_continue_and_gets_it_before_it_has_sent_a_byte(server: Server) -> None:
+def test_expect_100_continue_is_answered_before_the_body_is_sent(server: Server) -> None:
     body = form_of(*PARTS)
-    with asking(server, "/v1/files", len(body)) as connection:
+    with expecting_continue(server, "/v1/files", len(body)) as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 100 Continue\r\n")
         connection.sendall(body)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -149,10 +149,10 @@ def test_curl_expects_100_continue_and_gets_it_before_it_has_sent_a_byte(server:
     check(server, json.loads(file))
 
 
-def test_what_is_refused_is_refused_before_it_is_sent(start: Start) -> None:
+def test_a_refused_upload_is_answered_before_its_body_is_sent(start: Start) -> None:
     server = start()
     keys(server.data_dir, "create", "--tenant", "red")
-    with asking(server, "/v1/files", 1 << 30) as connection:  # nothing of it is ever sent
+    with expecting_continue(server, "/v1/files", 1 << 30) as connection:  # the body is never sent
         answer = b""
         while b"didn't provide an API key" not in answer:
             piece = connection.recv(65536)
@@ -173,25 +173,25 @@ def test_curl_cancels_under_a_json_header_and_without_a_body(start: Start, slash
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize(("files", "batches"), [(f"{each}/files", f"{each}/batches") for each in PREFIXES] + [("/api/files", "/api/v1/batches")])  # fmt: skip
 def test_every_path_may_end_in_a_slash(server: Server, files: str, batches: str, slash: str) -> None:
-    def taken(verb: str, path: str, **more: Any) -> requests.Response:
-        """Send a request, and follows no redirect."""
+    def send(verb: str, path: str, **more: Any) -> requests.Response:
+        """Send a request and assert that it succeeds without a redirect."""
         answer = requests.request(verb, f"{server.url}{path}{slash}", allow_redirects=False, timeout=60, **more)
         assert answer.status_code == 200, (verb, path, answer.text)
         return answer
 
     form: dict[str, Any] = {"files": {"file": ("in.jsonl", chat_file(1))}, "data": {"purpose": "batch"}}
-    file = f"{files}/{taken('POST', files, **form).json()['id']}"
+    file = f"{files}/{send('POST', files, **form).json()['id']}"
     wanted = {"endpoint": "/v1/chat/completions", "completion_window": "24h", "input_file_id": file.rpartition("/")[2]}
-    batch = f"{batches}/{taken('POST', batches, json=wanted).json()['id']}"
+    batch = f"{batches}/{send('POST', batches, json=wanted).json()['id']}"
     for path in (files, file, f"{file}/content", batches, batch):
-        taken("GET", path)
-    taken("DELETE", file)
+        send("GET", path)
+    send("DELETE", file)
     cancel = requests.post(f"{server.url}{batch}/cancel{slash}", allow_redirects=False, timeout=60)
     assert cancel.status_code in {200, 409}, "it may have ended meanwhile"
 
 
-def lying(server: Server, body: bytes, length: int) -> bytes:
-    """Send a form whose Content-Length is not its own, and says that no more will come; return what is answered."""
+def send_with_length(server: Server, body: bytes, length: int) -> bytes:
+    """Send a form with a wrong Content-Length, then close for writing. Return the response."""
     host, _, port = server.http.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         head = f"POST /v1/files HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n"
@@ -206,9 +206,9 @@ Lie = Callable[[bytes], tuple[bytes, int]]
 @pytest.mark.parametrize("lie", [
     lambda body: (body, len(body) - 20), lambda body: (body, len(body) + 20), lambda body: (body[:-7], len(body) - 7),
 ], ids=["too short a length", "too long a length", "no last boundary"])  # fmt: skip
-def test_a_form_that_is_not_whole_leaves_no_file(server: Server, lie: Lie) -> None:
+def test_an_incomplete_form_leaves_no_file(server: Server, lie: Lie) -> None:
     before = requests.get(f"{server.url}/v1/files?purpose=batch", timeout=60).json()["data"]
     body, length = lie(form_of(('name="file"; filename="in.jsonl"', chat_file(1)), ('name="purpose"', b"batch")))
-    answer = lying(server, body, length)
+    answer = send_with_length(server, body, length)
     assert not answer or answer.startswith(b"HTTP/1.1 400 ")
     assert requests.get(f"{server.url}/v1/files?purpose=batch", timeout=60).json()["data"] == before

@@ -17,7 +17,7 @@ ENDED = {"completed", "failed", "expired", "cancelled"}
 
 
 def run(client: OpenAI, content: bytes) -> Batch:
-    """Run a file to its end."""
+    """Run a file as a batch until it has ended."""
     file = client.files.create(file=("in.jsonl", content), purpose="batch")
     batch = client.batches.create(
         input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", metadata={"team": "red"}
@@ -92,7 +92,7 @@ def test_a_refused_cancel_is_not_retried(openai: OpenAI) -> None:
     assert refused.value.response.request.headers["x-stainless-retry-count"] == "0"
 
 
-def test_an_expiry_policy_is_kept(openai: OpenAI) -> None:
+def test_an_expiry_policy_is_stored(openai: OpenAI) -> None:
     file = openai.files.create(
         file=("in.jsonl", chat_file(1)), purpose="batch", expires_after={"anchor": "created_at", "seconds": 3600}
     )

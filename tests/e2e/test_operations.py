@@ -1,4 +1,4 @@
-"""The manual for operators, run as it stands."""
+"""The commands of the operators' manual, run as they are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINES = 300
 
 
 def script(page: str) -> str:
-    """Return the commands of a page, at ports that are free just now."""
+    """Return the commands of a page, with free ports."""
     commands = "\n".join(re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
     for address in sorted(set(re.findall(r"127\.0\.0\.1:\d+", commands))):
         commands = commands.replace(address, f"127.0.0.1:{free_port()}")
@@ -28,7 +28,7 @@ def script(page: str) -> str:
 
 
 def environment(commands: str, database: str, store: dict[str, str], blobs: str) -> dict[str, str]:
-    """Return what the page wants to be there, and where the commands are."""
+    """Return the environment variables that the page requires."""
     grpc = re.search(r"--grpc-listen (\S+)", commands)
     http = re.search(r"--http-listen (\S+)", commands)
     assert grpc
@@ -40,14 +40,14 @@ def environment(commands: str, database: str, store: dict[str, str], blobs: str)
         "UPSTREAM": "echo",
         "DATABASE": database,
         "BLOBS": blobs,
-        # The page leaves these at their defaults, which others on this machine may use.
+        # The page uses the default ports, which may be in use on this machine.
         "BATCHWIRE_GRPC_LISTEN": grpc[1],
         "BATCHWIRE_HTTP_LISTEN": http[1],
         "BATCHWIRE_TARGET": grpc[1],
     }
 
 
-def test_every_command_of_the_page_works_in_its_order(tmp_path: Path) -> None:
+def test_the_commands_of_the_manual_work_in_order(tmp_path: Path) -> None:
     (tmp_path / "requests.jsonl").write_bytes(chat_file(LINES))
     commands = script(PAGE.read_text())
     with running_postgresql() as postgresql, running_object_store() as store:

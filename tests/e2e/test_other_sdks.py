@@ -1,4 +1,4 @@
-"""Official SDKs that do not live in this environment: an older major version, and another language."""
+"""Official SDKs outside this environment: an older major version, and Node.js."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server on PostgreSQL: killed workers, cut connections, and roles that start together."""
+"""A server on PostgreSQL: killed workers, closed connections, and roles that start together."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def postgresql() -> Iterator[str]:
 
 @pytest.fixture
 def database(postgresql: str) -> str:
-    """An empty database, as an operator gives it."""
+    """An empty database."""
     return new_database(postgresql).replace("postgresql+asyncpg://", "postgresql://")
 
 
@@ -52,11 +52,11 @@ def test_a_batch_survives_a_killed_worker_and_cut_connections(
 
         wait_until(ended)
         check_ended(server.url, batch.id, chat_file(LINES, MODEL))
-    # A kill and a cut have a line asked again that was in flight, or had finished within a flush interval.
+    # A kill repeats the calls of lines in flight, and of lines finished since the last flush.
     assert max(Counter(upstream.calls).values()) <= 3
 
 
-def test_roles_that_start_together_on_an_empty_database_share_the_work(tmp_path: Path, database: str) -> None:
+def test_roles_that_start_together_migrate_once_and_share_the_work(tmp_path: Path, database: str) -> None:
     data = ("--data-dir", str(tmp_path), "--database", database, "--upstream", "echo")
     with (
         role("api", *data, "--grpc-listen", "127.0.0.1:0") as api,

@@ -1,4 +1,4 @@
-"""What is refused, row by row: when a file is uploaded, when a batch is created, and when its input is read."""
+"""Every refusal and its message: of uploads, of creates, and of inputs at validation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WANTED = {"input_file_id": "file-x", "endpoint": CHAT, "completion_window": "24h
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server that wants one model per batch, as OpenAI does."""
+    """The URL of a server that requires one model per batch, as OpenAI does."""
     one_model = {
         "BATCHWIRE_LIMITS__MIXED_MODELS": "false",
         "BATCHWIRE_LIMITS__MAX_LINES": "200",
@@ -53,7 +53,7 @@ CREATE: dict[str, tuple[dict[str, Any], str, str, str]] = {
 
 
 @pytest.mark.parametrize(("more", "message", "param", "code"), CREATE.values(), ids=CREATE)
-def test_a_batch_is_not_created(url: str, more: dict[str, Any], message: str, param: str, code: str) -> None:
+def test_an_invalid_create_is_refused(url: str, more: dict[str, Any], message: str, param: str, code: str) -> None:
     answer = requests.post(f"{url}/batches", json=WANTED | more, timeout=60)
     assert answer.status_code == 400
     assert answer.json() == {
@@ -62,7 +62,7 @@ def test_a_batch_is_not_created(url: str, more: dict[str, Any], message: str, pa
 
 
 @pytest.mark.parametrize("window", ["never", "24", "15d", "-1h", "1.5h"])
-def test_a_window_is_refused_that_is_none(url: str, window: str) -> None:
+def test_an_invalid_completion_window_is_refused(url: str, window: str) -> None:
     answer = requests.post(f"{url}/batches", json=WANTED | {"completion_window": window}, timeout=60)
     error = answer.json()["error"]
     assert (answer.status_code, error["param"], error["code"]) == (400, "completion_window", "invalid_value")
@@ -70,7 +70,7 @@ def test_a_window_is_refused_that_is_none(url: str, window: str) -> None:
     assert "'24h'" in error["message"]
 
 
-def test_a_body_is_refused_that_is_no_json(url: str) -> None:
+def test_a_body_that_is_not_json_is_refused(url: str) -> None:
     answer = requests.post(f"{url}/batches", data=b"{", headers={"content-type": "application/json"}, timeout=60)
     error = answer.json()["error"]
     assert (answer.status_code, error["param"], error["code"]) == (400, None, None)
@@ -106,7 +106,7 @@ UPLOAD: dict[str, tuple[dict[str, Any], int, str, str | None, str | None]] = {
 
 
 @pytest.mark.parametrize(("form", "status", "message", "param", "code"), UPLOAD.values(), ids=UPLOAD)
-def test_a_file_is_not_taken(
+def test_an_invalid_upload_is_refused(
     url: str, form: dict[str, Any], status: int, message: str, param: str | None, code: str | None
 ) -> None:
     answer = requests.post(f"{url}/files", timeout=60, **form)
@@ -115,7 +115,7 @@ def test_a_file_is_not_taken(
 
 
 @pytest.mark.parametrize("purpose", ["assistants", "batch", "evals", "fine-tune", "user_data", "vision"])
-def test_a_file_of_every_purpose_is_taken_and_only_a_batchs_expires_by_itself(url: str, purpose: str) -> None:
+def test_every_purpose_is_accepted_and_only_batch_files_expire_by_default(url: str, purpose: str) -> None:
     form: dict[str, Any] = {"data": {"purpose": purpose}, "files": {"file": ("in.jsonl", b"{}")}}
     file = requests.post(f"{url}/files", timeout=60, **form).json()
     assert file["purpose"] == purpose
@@ -129,7 +129,7 @@ def good(custom_id: str = "a", **more: Any) -> dict[str, Any]:
 
 
 def body(**more: Any) -> dict[str, Any]:
-    """Return a body; what is None is left out."""
+    """Return a body without the fields that are None."""
     whole: dict[str, Any] = {"model": "echo", "messages": [], **more}
     return {key: value for key, value in whole.items() if value is not None}
 
@@ -192,7 +192,7 @@ READ: dict[str, tuple[list[Any], tuple[str, str, str | None, int | None]]] = {
 
 
 def failed(url: str, content: bytes) -> list[dict[str, Any]]:
-    """Run an input that fails; return the batch's errors."""
+    """Run an input that fails. Return the errors of the batch."""
     file = requests.post(
         f"{url}/files", data={"purpose": "batch"}, files={"file": ("in.jsonl", content)}, timeout=60
     ).json()
@@ -217,14 +217,16 @@ def written(lines: list[Any]) -> bytes:
 
 
 @pytest.mark.parametrize(("lines", "error"), READ.values(), ids=READ)
-def test_an_input_fails_its_batch(url: str, lines: list[Any], error: tuple[str, str, str | None, int | None]) -> None:
+def test_an_invalid_input_fails_its_batch(
+    url: str, lines: list[Any], error: tuple[str, str, str | None, int | None]
+) -> None:
     code, message, param, number = error
     assert failed(url, written(lines)) == [{"code": code, "message": message, "param": param, "line": number}]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b" \r\n\t\n"])
-def test_an_input_without_a_request_is_refused_when_it_is_uploaded(url: str, content: bytes) -> None:
-    # So that no batch gets as far as `empty_file`, which `tests/unit/core/test_validation.py` has.
+def test_an_input_without_requests_is_refused_at_upload(url: str, content: bytes) -> None:
+    # No batch can therefore get `empty_file`, which `tests/unit/core/test_validation.py` tests.
     form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": ("in.jsonl", content)}}
     answer = requests.post(f"{url}/files", timeout=60, **form)
     message = "Invalid file format for Batch API. Must be .jsonl"
@@ -232,18 +234,18 @@ def test_an_input_without_a_request_is_refused_when_it_is_uploaded(url: str, con
     assert (answer.status_code, answer.json()) == (400, {"error": error})
 
 
-def test_an_input_of_too_many_lines_is_told(url: str) -> None:
+def test_an_input_with_too_many_lines_is_reported(url: str) -> None:
     (error,) = failed(url, jsonl(good(str(number)) for number in range(201)))
     assert (error["code"], error["line"]) == ("too_many_tasks", None)
 
 
-def test_all_bad_lines_are_told_the_first_hundred_by_themselves(url: str) -> None:
+def test_invalid_lines_are_reported_up_to_a_hundred(url: str) -> None:
     errors = failed(url, jsonl(good(str(number), method="GET") for number in range(150)))
     assert [error["line"] for error in errors] == [*range(1, 101), None]
     assert "150" in errors[-1]["message"]
 
 
-def test_a_tenant_that_has_created_its_share_is_told_when_to_come_again(start: Start) -> None:
+def test_a_tenant_over_its_hourly_limit_gets_retry_after(start: Start) -> None:
     server = start(BATCHWIRE_LIMITS__BATCHES_PER_HOUR="2")
     for _ in range(2):
         assert requests.post(f"{server.url}/v1/batches", json=WANTED, timeout=60).status_code == 200
@@ -272,13 +274,13 @@ LISTS: dict[str, tuple[str, str, str, str]] = {
 
 
 @pytest.mark.parametrize(("path", "message", "param", "code"), LISTS.values(), ids=LISTS)
-def test_a_page_is_not_given(url: str, path: str, message: str, param: str, code: str) -> None:
+def test_an_invalid_page_request_is_refused(url: str, path: str, message: str, param: str, code: str) -> None:
     answer = requests.get(f"{url}{path}", timeout=60)
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
     assert (answer.status_code, answer.json()) == (400, {"error": error})
 
 
-# Where a caller can name something, and with what.
+# The places for text of the caller, with a text that a database cannot store.
 NAMED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "file": ("GET", "/files/%00", {}),
     "content": ("GET", "/files/a%00b/content", {}),
@@ -300,7 +302,7 @@ NAMED: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("verb", "path", "more"), NAMED.values(), ids=NAMED)
-def test_text_that_a_database_cannot_keep_is_refused(url: str, verb: str, path: str, more: dict[str, Any]) -> None:
+def test_text_that_a_database_cannot_store_is_refused(url: str, verb: str, path: str, more: dict[str, Any]) -> None:
     answer = requests.request(verb, f"{url}{path}", timeout=60, **more)
     assert answer.status_code == 400
     assert answer.json()["error"]["message"].endswith("it has a NUL character.")
@@ -310,6 +312,6 @@ def test_text_that_a_database_cannot_keep_is_refused(url: str, verb: str, path: 
     "header", ["authorization", "api-key", "x-api-key", "idempotency-key", "x-request-id", "x-else"]
 )
 @pytest.mark.parametrize("length", [5_000, 20_000, 60_000])
-def test_a_header_of_any_length_is_no_lack_of_room(url: str, header: str, length: int) -> None:
+def test_a_long_header_is_not_resource_exhausted(url: str, header: str, length: int) -> None:
     answer = requests.post(f"{url}/batches", json=WANTED, headers={header: "k" * length}, timeout=60)
     assert answer.status_code == (400 if header == "idempotency-key" else 200)

@@ -1,4 +1,4 @@
-"""Respan's page "Upload file", followed to the letter: /api/files/.
+"""The examples of Respan's page "Upload file": /api/files/.
 
 Its 400 for a missing key of OpenAI's is never said: no such key is used.
 """
@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def check(server: Server, file: Any) -> None:
-    """Check a reply against the page's, and that no byte was lost."""
+    """Check a response against the page, and that the content is complete."""
     listed = {key: file[key] for key in ("object", "bytes", "filename", "purpose")}
     assert listed == {"object": "file", "bytes": len(INPUT), "filename": "batch_input.jsonl", "purpose": "batch"}
     assert file["id"].startswith("file-")
@@ -39,7 +39,7 @@ def check(server: Server, file: Any) -> None:
     assert requests.get(f"{server.url}/api/files/{file['id']}/content/", timeout=30).content == INPUT
 
 
-def test_its_python(server: Server, path: Path) -> None:
+def test_the_python_example(server: Server, path: Path) -> None:
     url = f"{server.url}/api/files/"
     headers = {"Authorization": "Bearer YOUR_API_KEY"}
     with path.open("rb") as f:
@@ -51,15 +51,15 @@ def test_its_python(server: Server, path: Path) -> None:
 
 
 @needs_node
-def test_its_typescript(server: Server) -> None:
+def test_the_typescript_example(server: Server) -> None:
     check(server, fetch_uploads(f"{server.url}/api/files/", INPUT))
 
 
-def test_its_curl(server: Server, path: Path) -> None:
+def test_the_curl_example(server: Server, path: Path) -> None:
     check(server, curl(f"{server.url}/api/files/", "-H", "Authorization: Bearer YOUR_API_KEY", "-F", f"file=@{path}", "-F", "purpose=batch"))  # fmt: skip
 
 
-def test_its_400_for_a_purpose(server: Server, path: Path) -> None:
+def test_the_400_for_a_wrong_purpose(server: Server, path: Path) -> None:
     with path.open("rb") as file:
         answer = requests.post(f"{server.url}/api/files/", files={"file": file}, data={"purpose": "x"}, timeout=30)
     message = "Invalid value for 'purpose': must be one of ['batch', ...]"
@@ -67,7 +67,7 @@ def test_its_400_for_a_purpose(server: Server, path: Path) -> None:
     assert answer.json() == {"error": {"message": message, "type": "invalid_request_error"}}
 
 
-def test_its_401(start: Start, path: Path) -> None:
+def test_the_401(start: Start, path: Path) -> None:
     server = start()
     keys(server.data_dir, "create", "--tenant", "red")
     with path.open("rb") as file:
@@ -75,7 +75,7 @@ def test_its_401(start: Start, path: Path) -> None:
     assert (answer.status_code, answer.json()) == (401, {"error": "Authentication credentials were not provided."})
 
 
-def test_its_file_of_two_models_runs(
+def test_the_file_with_two_models_runs(
     start: Start, path: Path, upstream_of: Callable[[MockUpstream], MockUpstream]
 ) -> None:
     upstream = upstream_of(MockUpstream(models=("gpt-4", "gpt-3.5-turbo")))

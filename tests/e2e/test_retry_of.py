@@ -1,4 +1,4 @@
-"""Batches made of another batch's failed lines."""
+"""Retry batches (`retry_of`), made from the failed lines of another batch."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from tests.support.server import Server
 LINES = 700
 
 
-class Moody:
-    """Answer some lines with 400 until it is told to stop."""
+class FailingUntilFixed:
+    """Answers every third line with 400 while `enabled`."""
 
     def __init__(self) -> None:
-        self.moody = True
+        self.enabled = True
 
     async def __call__(self, request: dict[str, Any]) -> Answer:
         number = int(request["messages"][-1]["content"])
-        if self.moody and number % 3 == 0:
+        if self.enabled and number % 3 == 0:
             return Answer(400, b'{"error":{"message":"no"}}')
         return Answer(body=completion(request))
 
 
 @pytest.fixture
-def moody() -> Moody:
-    return Moody()
+def failing() -> FailingUntilFixed:
+    return FailingUntilFixed()
 
 
 @pytest.fixture
-def server(start: Start, upstream_of: Callable[[MockUpstream], MockUpstream], moody: Moody) -> Server:
-    return start("--upstream", upstream_of(MockUpstream(behaviour=moody)).base_url)
+def server(start: Start, upstream_of: Callable[[MockUpstream], MockUpstream], failing: FailingUntilFixed) -> Server:
+    return start("--upstream", upstream_of(MockUpstream(behaviour=failing)).base_url)
 
 
 def content(count: int = LINES) -> bytes:
-    """Lines with a byte order mark before and blank lines between, since neither may shift what is taken."""
+    """Return lines with a byte order mark and blank lines, which must not shift line numbers."""
     lines = jsonl(chat_line(f"id-{number}", str(number), MODEL) for number in range(count)).splitlines(keepends=True)
     return b"\xef\xbb\xbf" + b"\r\n".join(lines)
 
 
-def test_only_what_failed_is_run_again_under_the_same_names(server: Server, moody: Moody) -> None:
+def test_a_retry_runs_only_the_failed_lines_under_their_custom_ids(server: Server, failing: FailingUntilFixed) -> None:
     with Client(server.grpc) as client:
         file = client.files.upload(content(), filename="in.jsonl")
         first = client.batches.wait(client.batches.create(file.id, metadata={"team": "a"}).id, timeout=60)
@@ -54,7 +54,7 @@ def test_only_what_failed_is_run_again_under_the_same_names(server: Server, mood
         assert ids_of(b"".join(client.files.download(first.error_file_id))) == failed
         again = client.batches.wait(client.batches.retry(first).id, timeout=60)
         assert (again.request_counts.total, again.request_counts.failed) == (len(failed), len(failed))
-        moody.moody = False
+        failing.enabled = False
         last = client.batches.wait(client.batches.retry(again.id, completion_window="2h").id, timeout=60)
         assert ids_of(b"".join(client.files.download(last.output_file_id))) == failed
         assert (last.retry_of, again.retry_of, first.HasField("retry_of")) == (again.id, first.id, False)
@@ -65,11 +65,11 @@ def test_only_what_failed_is_run_again_under_the_same_names(server: Server, mood
         assert sent == [line for line in content().removeprefix(b"\xef\xbb\xbf").splitlines() if line][::3]
 
 
-def test_over_rest_a_retry_needs_nothing_else(server: Server, moody: Moody) -> None:
+def test_a_retry_over_rest_needs_only_retry_of(server: Server, failing: FailingUntilFixed) -> None:
     with Client(server.grpc) as client:
         file = client.files.upload(content(6), filename="in.jsonl")
         first = client.batches.wait(client.batches.create(file.id).id, timeout=60)
-        moody.moody = False
+        failing.enabled = False
         headers = {"Idempotency-Key": "again"}
         made = [
             requests.post(f"{server.url}/v1/batches", json={"retry_of": first.id}, headers=headers, timeout=30).json()
@@ -78,17 +78,17 @@ def test_over_rest_a_retry_needs_nothing_else(server: Server, moody: Moody) -> N
         assert made[0]["id"] == made[1]["id"]
         assert made[0]["endpoint"] == first.endpoint
         assert client.batches.wait(made[0]["id"], timeout=60).request_counts.completed == 2
-        # The second call made an input of which nothing came.
+        # The second call created an input file without a batch.
         assert len([file for file in client.files.list() if file.filename.endswith("_retry.jsonl")]) == 1
 
 
-def test_what_cannot_be_retried_is_told(server: Server) -> None:
+def test_a_batch_that_cannot_be_retried_is_refused(server: Server) -> None:
     with Client(server.grpc) as client:
         file = client.files.upload(content(6), filename="in.jsonl")
         first = client.batches.wait(client.batches.create(file.id).id, timeout=60)
         for name, value in (("endpoint", "/v1/embeddings"), ("input_file_id", "file-other")):
-            asked = {"retry_of": first.id, name: value}
-            answer = requests.post(f"{server.url}/v1/batches", json=asked, timeout=30)
+            recorded = {"retry_of": first.id, name: value}
+            answer = requests.post(f"{server.url}/v1/batches", json=recorded, timeout=30)
             assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
         with pytest.raises(InvalidRequest, match="Invalid value: '1w'"):
             client.batches.retry(first, completion_window="1w")
@@ -108,7 +108,7 @@ def test_what_cannot_be_retried_is_told(server: Server) -> None:
         assert not [file for file in client.files.list() if file.filename.endswith("_retry.jsonl")]
 
 
-def test_a_batch_that_runs_cannot_be_retried(start: Start) -> None:
+def test_a_running_batch_cannot_be_retried(start: Start) -> None:
     server = start("--workers", "0")
     with Client(server.grpc) as client:
         batch = client.batches.create(client.files.upload(content(3), filename="in.jsonl").id)

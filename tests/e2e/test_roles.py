@@ -1,4 +1,4 @@
-"""The roles apart, each a process of its own."""
+"""The roles as separate processes, and errors at their start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.roles import role
 from tests.support.server import Server
 
 
-def test_the_roles_work_as_processes_of_their_own(tmp_path: Path) -> None:
+def test_the_roles_work_as_separate_processes(tmp_path: Path) -> None:
     data = ("--data-dir", str(tmp_path), "--upstream", "echo")
     with ExitStack() as stack:
         api = stack.enter_context(role("api", *data, "--grpc-listen", "127.0.0.1:0"))
@@ -36,14 +36,14 @@ def test_the_roles_work_as_processes_of_their_own(tmp_path: Path) -> None:
         assert len(content.splitlines()) == 2000
 
 
-def test_a_second_serve_of_the_same_data_is_refused(server: Server) -> None:
+def test_a_second_serve_with_the_same_data_dir_is_refused(server: Server) -> None:
     command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(server.data_dir)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 1
     assert "another `serve` works on" in result.stderr
 
 
-def test_a_port_that_is_taken_is_a_clear_error(server: Server, tmp_path: Path) -> None:
+def test_a_port_in_use_is_a_clear_error(server: Server, tmp_path: Path) -> None:
     for option, address in (("--grpc-listen", server.grpc), ("--http-listen", server.http)):
         other = "--http-listen" if option == "--grpc-listen" else "--grpc-listen"
         command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(tmp_path)]
@@ -54,7 +54,7 @@ def test_a_port_that_is_taken_is_a_clear_error(server: Server, tmp_path: Path) -
         assert "Traceback" not in result.stderr
 
 
-def test_bad_configuration_is_a_clear_error(tmp_path: Path) -> None:
+def test_an_invalid_configuration_is_a_clear_error(tmp_path: Path) -> None:
     config = tmp_path / "batchwire.toml"
     config.write_text("[limits]\nmax_linez = 3\n")
     command = [sys.executable, "-m", "batchwire_server", "serve", "--config", str(config)]
@@ -64,7 +64,7 @@ def test_bad_configuration_is_a_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["api", "worker"])
-def test_a_role_of_its_own_must_be_told_its_upstreams(tmp_path: Path, name: str) -> None:
+def test_a_separate_role_requires_upstreams(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-m", "batchwire_server", name, "--data-dir", str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 2
@@ -81,7 +81,7 @@ def test_a_role_of_its_own_must_be_told_its_upstreams(tmp_path: Path, name: str)
         ("BATCHWIRE_UPSTREAMS", '[{"base_url": "http://x", "api_key_env": "NO_SUCH_KEY"}]', "NO_SUCH_KEY is not set"),
     ],
 )
-def test_a_setting_that_cannot_work_is_refused_at_start(tmp_path: Path, setting: str, value: str, message: str) -> None:
+def test_an_invalid_setting_is_refused_at_start(tmp_path: Path, setting: str, value: str, message: str) -> None:
     command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(tmp_path)]
     environment = {**os.environ, setting: value}
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
@@ -90,7 +90,7 @@ def test_a_setting_that_cannot_work_is_refused_at_start(tmp_path: Path, setting:
     assert "Traceback" not in result.stderr
 
 
-def test_a_data_dir_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
+def test_an_unusable_data_dir_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(tmp_path / "file" / "data")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -98,8 +98,8 @@ def test_a_data_dir_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_a_place_without_the_bytes_of_known_files_is_refused(tmp_path: Path) -> None:
-    """Such as a folder that is not mounted: the inputs of batches that wait would seem to be missing, and the batches fail."""
+def test_a_blob_store_without_the_known_files_is_refused(tmp_path: Path) -> None:
+    """With an unmounted folder, queued batches would fail for want of their inputs."""
     with Server(tmp_path, "--workers", "0") as server, Client(server.grpc) as client:
         file = client.files.upload(chat_file(20), filename="in.jsonl")
         batch = client.batches.create(file.id)
@@ -130,7 +130,7 @@ def test_a_place_without_the_bytes_of_known_files_is_refused(tmp_path: Path) -> 
     assert f"batch {batch.id} is completed: 20 lines in the output, 0 in the error file" in log
 
 
-def test_what_is_in_force_can_be_asked_for(tmp_path: Path) -> None:
+def test_the_effective_settings_are_printed(tmp_path: Path) -> None:
     config = tmp_path / "batchwire.toml"
     config.write_text('database = "postgresql://me:secret@db/x"\n[[upstreams]]\nbase_url = "http://gpu-1"\n')
     command = [sys.executable, "-m", "batchwire_server", "settings", "--config", str(config)]

@@ -1,4 +1,4 @@
-"""Ten thousand lines: all exactly once, in the order of the input, with counts that are right."""
+"""Ten thousand lines: each exactly once, in input order, with exact counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LINES = 10_000
 
 
 def check_run(server: Server, model: str) -> None:
-    """Run ten thousand lines on a model, and checks what comes out."""
+    """Run ten thousand lines on a model and check the output."""
     with Client(server.grpc) as client:
         file = client.files.upload(chat_file(LINES, model), filename="in.jsonl")
         assert file.line_count == LINES

@@ -1,4 +1,4 @@
-"""SiliconFlow's page "Create batch", followed to the letter: /siliconflow/v1/batches.
+"""The examples of SiliconFlow's page "Create batch": /siliconflow/v1/batches.
 
 Its 504 needs an api that answers too late: `tests/unit/gateway/test_siliconflow.py` has it.
 """
@@ -20,7 +20,7 @@ from tests.support.lines import chat_file
 from tests.support.roles import role
 from tests.support.server import Server
 
-# Every property of its request, in its order.
+# Every property of the request, in the order of the page.
 REQUEST = """{
   "input_file_id": "%s",
   "endpoint": "/v1/chat/completions",
@@ -30,7 +30,7 @@ REQUEST = """{
 }"""
 WANTED = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
 
-# Every property of its reply, and what it may be.
+# Every property of the response, and its type.
 REPLY: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("id", "object", "endpoint", "input_file_id", "completion_window", "status"), (str,)),
     **dict.fromkeys(("created_at", "expires_at"), (int,)),
@@ -52,14 +52,14 @@ def create(url: str, body: Any, **headers: str) -> requests.Response:
 
 
 def check_bad_request(answer: requests.Response) -> None:
-    """Check a reply against the page's BadRquestData."""
+    """Check a response against BadRquestData of the page."""
     body = answer.json()
     assert answer.status_code == 400
     assert {key: type(value) for key, value in body.items()} == {"code": int, "message": str, "data": str}
     assert body["code"] == 20012
 
 
-def test_its_request_is_answered_with_what_it_lists_and_runs(
+def test_the_response_has_the_fields_of_the_page_and_the_batch_runs(
     start: Start, upstream_of: Callable[[MockUpstream], MockUpstream]
 ) -> None:
     upstream = upstream_of(MockUpstream(models=("deepseek-ai/DeepSeek-V3",)))
@@ -80,13 +80,13 @@ def test_its_request_is_answered_with_what_it_lists_and_runs(
 
 
 @pytest.mark.parametrize("field", ["input_file_id", "completion_window", "endpoint"])
-def test_what_it_requires_is_required(server: Server, field: str) -> None:
+def test_required_fields_are_required(server: Server, field: str) -> None:
     whole = {"input_file_id": upload(server.url), **WANTED}
     check_bad_request(create(server.url, {key: value for key, value in whole.items() if key != field}))
 
 
 @pytest.mark.parametrize(("window", "status"), [("23h", 400), ("24h", 200), ("336h", 200), ("337h", 400)])
-def test_its_windows_are_from_24_to_336_hours(server: Server, window: str, status: int) -> None:
+def test_completion_windows_are_between_24_and_336_hours(server: Server, window: str, status: int) -> None:
     answer = create(server.url, {"input_file_id": upload(server.url), **WANTED, "completion_window": window})
     assert answer.status_code == status
     if status == 400:
@@ -97,14 +97,14 @@ def test_its_windows_are_from_24_to_336_hours(server: Server, window: str, statu
     ({str(number): "v" for number in range(16)}, 200), ({str(number): "v" for number in range(17)}, 400),
     ({"k" * 64: "v" * 512}, 200), ({"k" * 65: "v"}, 400), ({"k": "v" * 513}, 400),
 ], ids=["16 pairs", "17 pairs", "as long as may be", "a longer key", "a longer value"])  # fmt: skip
-def test_its_metadata_has_its_limits(server: Server, metadata: dict[str, str], status: int) -> None:
+def test_metadata_limits(server: Server, metadata: dict[str, str], status: int) -> None:
     answer = create(server.url, {"input_file_id": upload(server.url), **WANTED, "metadata": metadata})
     assert answer.status_code == status
     if status == 400:
         check_bad_request(answer)
 
 
-def test_its_401(start: Start) -> None:
+def test_the_401(start: Start) -> None:
     server = start()
     keys(server.data_dir, "create", "--tenant", "red")
     for headers in ({}, {"Authorization": "Bearer wrong"}):
@@ -112,12 +112,12 @@ def test_its_401(start: Start) -> None:
         assert (answer.status_code, answer.json()) == (401, "Invalid token")
 
 
-def test_its_404(server: Server) -> None:
+def test_the_404(server: Server) -> None:
     answer = requests.post(f"{server.url}/siliconflow/v1/batchez", json=WANTED, timeout=30)
     assert (answer.status_code, answer.json()) == (404, "404 page not found")
 
 
-def test_its_503() -> None:
+def test_the_503() -> None:
     with role("gateway", "--api", "127.0.0.1:1", "--http-listen", "127.0.0.1:0") as gateway:
         answer = create(f"http://{gateway['http']}", WANTED)
     assert answer.status_code == 503

@@ -1,4 +1,4 @@
-"""A server that sweeps all the time: what nothing needs goes, and a batch that runs meanwhile misses nothing."""
+"""Sweeps at a short interval: unused blobs are deleted, and a running batch keeps what it needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.lines import chat_file
 from tests.support.object_store import ObjectStore, running_object_store, store_below
 from tests.support.server import Server, wait_until
 
-LINES, AT_ONCE = 300, 100
+LINES, CONCURRENCY = 300, 100
 ZEAL = {
     "BATCHWIRE_WORK__SWEEP_INTERVAL": "0.2",
     "BATCHWIRE_WORK__ORPHAN_INTERVAL": "0.2",
@@ -37,14 +37,14 @@ def store() -> Iterator[ObjectStore]:
 
 
 @pytest.mark.parametrize("kind", ["folder", "object store"])
-def test_orphans_go_while_a_running_batch_keeps_its_deleted_input_and_its_segments(
+def test_orphans_are_swept_while_a_running_batch_keeps_its_deleted_input_and_segments(
     tmp_path: Path, store: ObjectStore, upstream_of: Callable[[MockUpstream], MockUpstream], kind: str
 ) -> None:
     go_on = threading.Event()
 
     async def answer(request: dict[str, Any]) -> Answer:
         number = int(request["messages"][-1]["content"].removeprefix("line-"))
-        while number >= AT_ONCE and not go_on.is_set():  # noqa: ASYNC110 - it is another thread that lets go
+        while number >= CONCURRENCY and not go_on.is_set():  # noqa: ASYNC110 - it is another thread that lets go
             await asyncio.sleep(0.02)
         return Answer(body=completion(request))
 
@@ -62,7 +62,7 @@ def test_orphans_go_while_a_running_batch_keeps_its_deleted_input_and_its_segmen
         file = client.files.upload(sent, filename="in.jsonl")
         batch = client.batches.create(file.id)
         client.files.delete(file.id)
-        wait_until(lambda: client.batches.get(batch.id).request_counts.completed == AT_ONCE)
+        wait_until(lambda: client.batches.get(batch.id).request_counts.completed == CONCURRENCY)
         needed = stored()
         assert f"files/{file.id}" in needed
         assert any(key.startswith(f"segments/{batch.id}/") for key in needed)
@@ -77,7 +77,7 @@ def test_orphans_go_while_a_running_batch_keeps_its_deleted_input_and_its_segmen
             asyncio.run(blobs.put(key, b"x"))
         if kind == "folder":
             (server.data_dir / "blobs" / "tmp" / "left").touch()
-        wait_until(lambda: sorted(stored()) == sorted(needed))  # which are older than the orphans
+        wait_until(lambda: sorted(stored()) == sorted(needed))  # older than the orphans
 
         go_on.set()
         ended = client.batches.wait(batch.id, timeout=60)
@@ -86,7 +86,7 @@ def test_orphans_go_while_a_running_batch_keeps_its_deleted_input_and_its_segmen
         wait_until(lambda: stored() == [])
 
 
-def test_ended_batches_are_forgotten_after_their_lifetime(start: Callable[..., Server]) -> None:
+def test_ended_batches_are_deleted_after_their_lifetime(start: Callable[..., Server]) -> None:
     server = start(**ZEAL, BATCHWIRE_LIMITS__BATCH_LIFETIME="3")
     with Client(server.grpc) as client:
         file = client.files.upload(chat_file(1), filename="in.jsonl")

@@ -1,4 +1,4 @@
-"""Webhooks, made and verified with OpenAI's own SDK, received by a real server."""
+"""Webhooks: endpoints and signatures, both handled by OpenAI's SDK, and retries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PRIVATE = {"BATCHWIRE_LIMITS__PRIVATE_WEBHOOKS": "true"}
 
 @dataclass
 class Receiver:
-    """Take deliveries, and answers with the statuses it was given, the last one for ever."""
+    """Deliveries received so far, and the statuses to respond with; the last one repeats."""
 
     statuses: list[int] = field(default_factory=lambda: [200])
     taken: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Receiver:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A receiver on a port of its own."""
+    """A receiver that listens on a free port."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -45,7 +45,7 @@ def receiver() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
-            """Says nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
@@ -62,13 +62,13 @@ def client_of(server: Server) -> OpenAI:
 
 
 def run(client: OpenAI, content: bytes = chat_file(2)) -> str:
-    """Start a batch; return its id."""
+    """Create a batch. Return its id."""
     file = client.files.create(file=("in.jsonl", content), purpose="batch")
     return client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h").id
 
 
 @pytest.mark.parametrize("end", ["completed", "failed"])
-def test_the_end_of_a_batch_is_told_and_the_sdk_believes_it(start: Start, receiver: Receiver, end: str) -> None:
+def test_the_end_of_a_batch_is_delivered_and_the_sdk_verifies_it(start: Start, receiver: Receiver, end: str) -> None:
     server = start(**PRIVATE)
     with client_of(server) as client:
         hook = client.webhooks.create(name="n", url=receiver.url, event_types=["batch.completed", "batch.failed"])
@@ -78,13 +78,13 @@ def test_the_end_of_a_batch_is_told_and_the_sdk_believes_it(start: Start, receiv
         headers, body = receiver.taken[0]
         event = client.webhooks.unwrap(body, headers, secret=hook.signing_secret)
         assert event.type == f"batch.{end}"
-        assert event.data.id == batch_id  # type: ignore[union-attr]  # other events carry other things
+        assert event.data.id == batch_id  # type: ignore[union-attr]  # other events have other data
         assert headers["webhook-id"] == event.id
         assert client.batches.retrieve(batch_id).status == end
     assert len(receiver.taken) == 1
 
 
-def test_a_receiver_that_fails_is_told_again_with_the_same_id(start: Start, receiver: Receiver) -> None:
+def test_a_failed_delivery_is_retried_with_the_same_id(start: Start, receiver: Receiver) -> None:
     receiver.statuses = [500, 200]
     server = start(**PRIVATE)
     with client_of(server) as client:
@@ -95,7 +95,7 @@ def test_a_receiver_that_fails_is_told_again_with_the_same_id(start: Start, rece
     assert (first["webhook-id"], body) == (second["webhook-id"], again)
 
 
-def test_a_redirect_is_a_failure_and_not_followed(start: Start, receiver: Receiver) -> None:
+def test_a_redirect_is_a_failed_delivery(start: Start, receiver: Receiver) -> None:
     receiver.statuses, receiver.headers = [302, 200], {"location": "/elsewhere"}
     server = start(**PRIVATE)
     with client_of(server) as client:
@@ -105,7 +105,7 @@ def test_a_redirect_is_a_failure_and_not_followed(start: Start, receiver: Receiv
     assert receiver.taken[0][0]["webhook-id"] == receiver.taken[1][0]["webhook-id"]
 
 
-def test_what_was_to_be_told_when_the_server_was_killed_is_told_afterwards(tmp_path: Path, receiver: Receiver) -> None:
+def test_a_pending_delivery_is_made_after_a_kill(tmp_path: Path, receiver: Receiver) -> None:
     receiver.statuses = [500, 500, 200]
     with Server(tmp_path, environment=PRIVATE) as server, client_of(server) as client:
         client.webhooks.create(name="n", url=receiver.url, event_types=["batch.completed"])
@@ -117,8 +117,8 @@ def test_what_was_to_be_told_when_the_server_was_killed_is_told_afterwards(tmp_p
     assert len({headers["webhook-id"] for headers, _ in receiver.taken}) == 1
 
 
-def test_a_receiver_that_never_answers_holds_up_no_batch(start: Start) -> None:
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)  # listens, and is never served
+def test_a_receiver_that_never_responds_delays_no_batch(start: Start) -> None:
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)  # accepts connections and never responds
     try:
         server = start(**PRIVATE)
         with client_of(server) as client:
@@ -127,12 +127,12 @@ def test_a_receiver_that_never_answers_holds_up_no_batch(start: Start) -> None:
                 client.webhooks.create(name=str(number), url=url, event_types=["batch.completed"])
             for _ in range(3):
                 batch_id = run(client)
-                wait_until(lambda batch_id=batch_id: client.batches.retrieve(batch_id).status == "completed", within=15)  # type: ignore[misc]
+                wait_until(lambda batch_id=batch_id: client.batches.retrieve(batch_id).status == "completed", within=15)  # type: ignore[misc]  # a lambda's default
     finally:
         listening.server_close()
 
 
-def test_endpoints_are_kept_changed_and_deleted(start: Start, receiver: Receiver) -> None:
+def test_endpoints_are_stored_updated_and_deleted(start: Start, receiver: Receiver) -> None:
     server = start(**PRIVATE)
     with client_of(server) as client:
         made = [client.webhooks.create(name=str(n), url=receiver.url, event_types=["batch.failed"]) for n in range(3)]

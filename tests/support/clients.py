@@ -1,4 +1,4 @@
-"""What people call a server with when they have no SDK."""
+"""HTTP clients other than SDKs, and waiting for a batch over REST."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ FETCH = """
 
 
 def curl(*arguments: str) -> Any:
-    """Run curl; return the JSON that it prints."""
+    """Run curl. Return the JSON that it prints."""
     command = ["curl", "--silent", "--show-error", "--max-time", "30", *arguments]
     return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
 def fetch_uploads(url: str, content: bytes) -> Any:
-    """Upload with Node's fetch and FormData; return the reply."""
+    """Upload with fetch and FormData of Node.js. Return the response."""
     command = ["node", "-e", FETCH, url, content.decode()]
     return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
 
 
 def ended(url: str) -> dict[str, Any]:
-    """Wait until the batch at a URL has ended; return it."""
+    """Wait until the batch at a URL has ended. Return it."""
     found: list[dict[str, Any]] = []
 
     def has_ended() -> bool:
@@ -50,7 +50,7 @@ def ended(url: str) -> dict[str, Any]:
 
 
 def completed(url: str) -> dict[str, Any]:
-    """Wait until the batch at a URL has completed; return it."""
+    """Wait until the batch at a URL has completed. Return it."""
     batch = ended(url)
     assert batch["status"] == "completed", batch
     return batch

@@ -1,12 +1,14 @@
-"""What lies in folders that somebody else changes meanwhile."""
+"""Listing of folders that other processes change at the same time."""
+
+from __future__ import annotations
 
 import os
 from pathlib import Path
 
 
 def files_below(folder: Path) -> list[str]:
-    """Returns the names of all files below a folder, relative to it, in order.
+    """Return the relative paths of all files below a folder, sorted.
 
-    A folder that goes away between being named and being read has no files; `Path.rglob` would raise.
+    A subfolder that is deleted meanwhile counts as empty, where `Path.rglob` would raise.
     """
     return sorted(str(Path(parent, name).relative_to(folder)) for parent, _, names in os.walk(folder) for name in names)

@@ -1,4 +1,4 @@
-"""What must hold of every batch that has ended, however it ended and whatever was killed on the way."""
+"""Invariants of every batch that has ended, whatever its status and whatever was killed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEVER_RAN = {"batch_expired", "batch_cancelled", "request_timeout", "server_erro
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A batch that has ended, and the lines of its two files."""
+    """A batch that has ended, and the lines of its output and error files."""
 
     batch: dict[str, Any]
     output: list[dict[str, Any]]
@@ -22,12 +22,12 @@ class Ended:
 
 
 def check_ended(url: str, batch_id: str, sent: bytes) -> Ended:
-    """Read a batch that has ended and its files over REST; asserts what must hold of them.
+    """Read an ended batch and its files over REST, and check their invariants.
 
     Args:
-        url: of the server, without a version.
-        batch_id: names the batch.
-        sent: its input.
+        url: base URL of the server, without a version.
+        batch_id: the batch to read.
+        sent: content of its input file.
     """
     batch = _get(f"{url}/v1/batches/{batch_id}").json()
     output = _lines(url, batch, "output")
@@ -55,7 +55,7 @@ def check_ended(url: str, batch_id: str, sent: bytes) -> Ended:
 
 
 def _check_ids(sent: bytes, output: list[dict[str, Any]], errors: list[dict[str, Any]]) -> None:
-    """Each line is in one of the two files, once; both are in the order of the input."""
+    """Check that each line is in one of the two files, once, and that both are in input order."""
     place = {json.loads(line)["custom_id"]: number for number, line in enumerate(sent.splitlines())}
     found = [[place[line["custom_id"]] for line in lines] for lines in (output, errors)]
     for places in found:
@@ -66,7 +66,7 @@ def _check_ids(sent: bytes, output: list[dict[str, Any]], errors: list[dict[str,
 
 
 def _check_times(batch: dict[str, Any]) -> None:
-    """Times go forward, and just those are there that the batch's way has passed."""
+    """Check that timestamps ascend, and that only those of states the batch was in are set."""
     status = batch["status"]
     assert status in ENDS
     assert {end for end in ENDS if batch[f"{end}_at"] is not None} == {status}
@@ -82,7 +82,7 @@ def _check_times(batch: dict[str, Any]) -> None:
 
 
 def _lines(url: str, batch: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    """Return the lines of one of a batch's files; there is none rather than an empty one."""
+    """Return the lines of the output or error file. A file without lines must not exist."""
     file_id = batch[f"{kind}_file_id"]
     if file_id is None:
         return []

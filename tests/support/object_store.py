@@ -1,6 +1,7 @@
-"""A real object store from a wheel: rclone serves a folder over S3's protocol, behind a front that can fail as stores do.
+"""A real object store: rclone serves a folder over S3, behind a proxy that injects failures.
 
-The front also says 206 to a range, as S3 does and its clients insist on; rclone says 200, with the right bytes and `Content-Range`.
+The proxy also answers range requests with 206, as S3 does and clients require. rclone answers 200,
+with the right bytes and `Content-Range`.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ BUCKET = "batchwire"
 
 
 class ObjectStore:
-    """An object store that runs. What it is told to do holds from the next request on.
+    """A running object store. Changes of its attributes take effect with the next request.
 
     Attributes:
-        fail_with: status that requests get; 0: they are served.
-        fail_only: what must be in the path or query of those that get it.
-        hold: whether requests get no answer at all, for as long as it is true.
-        failures, held: how many requests have failed, and been held, since the store last served.
+        fail_with: status of all responses; 0 means that requests are served.
+        fail_only: text in the path or query of the requests to fail.
+        hold: while True, requests get no response.
+        failures, held: number of failed and held requests since `serve_again`.
         endpoint: base URL of the store.
     """
 
@@ -50,13 +51,13 @@ class ObjectStore:
         self.serve_again()
 
     def serve_again(self) -> None:
-        """Serve all requests."""
+        """Serve all requests again, and reset the counters."""
         self.fail_with, self.fail_only, self.hold = 0, "", False
         self.failures = self.held = 0
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a client of the store needs in its environment."""
+        """The environment variables for clients of the store."""
         return {
             "AWS_ACCESS_KEY_ID": KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET,
@@ -66,16 +67,16 @@ class ObjectStore:
 
     @staticmethod
     def url(prefix: str = "") -> str:
-        """Return what names the store, or what is below a prefix of it, as the setting `blobs`."""
+        """Return the value of the setting `blobs` for the store, or for a prefix of it."""
         return f"s3://{BUCKET}/{prefix}"
 
     def files(self, prefix: str = "") -> list[str]:
-        """Return the names of all that is stored below a prefix, pieces of uploads under way and what they leave too."""
+        """Return the paths of all files below a prefix, including parts of unfinished uploads."""
         return files_below(self._folder / BUCKET / prefix)
 
 
 def url_below(store: ObjectStore, prefix: str) -> str:
-    """Return what names all that is below a prefix of a store, with all that a client must know."""
+    """Return the URL of a prefix of a store, with endpoint and credentials."""
     known = {
         "endpoint": store.endpoint,
         "access_key_id": KEY,
@@ -86,12 +87,12 @@ def url_below(store: ObjectStore, prefix: str) -> str:
 
 
 def store_below(store: ObjectStore, prefix: str) -> obstore.store.ObjectStore:
-    """Open what is below a prefix of a store."""
+    """Open a prefix of a store."""
     return open_store(url_below(store, prefix))
 
 
-class _Front:
-    """Pass requests on to rclone, unless the store is told to fail."""
+class _FailingProxy:
+    """Forwards requests to rclone unless they are to fail."""
 
     def __init__(self, store: ObjectStore, behind: str, client: httpx.AsyncClient) -> None:
         self._store = store
@@ -101,7 +102,7 @@ class _Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         self._store.held += self._store.hold
-        while self._store.hold:  # noqa: ASYNC110 - it is another thread that lets go
+        while self._store.hold:  # noqa: ASYNC110 - another thread clears it
             await asyncio.sleep(0.05)
         if self._store.fail_with and self._store.fail_only in str(request.url):
             self._store.failures += 1
@@ -111,7 +112,7 @@ class _Front:
         passed_on = self._client.build_request(request.method, url, headers=request.headers.raw, content=_body(request))
         try:
             answer = await self._client.send(passed_on, stream=True)
-        except (httpx.RemoteProtocolError, ClientDisconnect):  # the caller has gone away
+        except (httpx.RemoteProtocolError, ClientDisconnect):  # the caller has disconnected
             return
         try:
             status = 206 if answer.status_code == 200 and "content-range" in answer.headers else answer.status_code
@@ -129,21 +130,21 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
 
 @contextmanager
 def running_object_store() -> Iterator[ObjectStore]:
-    """Run a store with one empty bucket on loopback; it is gone when the context ends."""
+    """Run a store with one empty bucket on loopback. It is deleted when the context ends."""
     with tempfile.TemporaryDirectory(prefix="batchwire-s3-") as temporary:
         folder = Path(temporary)
         served, log = folder / "served", folder / "rclone.log"
         (served / BUCKET).mkdir(parents=True)
         command = [str(RCLONE), "serve", "s3", str(served), "--addr", "127.0.0.1:0", "--auth-key", f"{KEY},{SECRET}"]
         with log.open("wb") as file:
-            # No configuration but this: neither a file nor a variable of whoever runs the tests.
+            # Ignore rclone's configuration files and variables of this machine.
             environment = {"RCLONE_CONFIG": "", "HOME": temporary}
             process = subprocess.Popen(command, stderr=file, stdin=subprocess.DEVNULL, env=environment)
         try:
             wait_until(lambda: process.poll() is not None or bool(_address(log)))
             assert process.poll() is None, log.read_text()
             store = ObjectStore(served)
-            with _front(store, _address(log)):
+            with _proxy(store, _address(log)):
                 yield store
         finally:
             process.terminate()
@@ -156,8 +157,8 @@ def _address(log: Path) -> str:
 
 
 @contextmanager
-def _front(store: ObjectStore, behind: str) -> Iterator[None]:
-    """Run the front on a loop of its own, in a thread."""
+def _proxy(store: ObjectStore, behind: str) -> Iterator[None]:
+    """Run the proxy on an event loop in a thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -179,7 +180,7 @@ async def _start(store: ObjectStore, behind: str, stack: AsyncExitStack) -> None
     listening = socket.create_server(("127.0.0.1", 0))
     store.endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
     config = uvicorn.Config(
-        _Front(store, behind, client),
+        _FailingProxy(store, behind, client),
         http="httptools",
         loop="none",
         lifespan="off",

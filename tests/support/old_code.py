@@ -39,7 +39,10 @@ def tree_of(revision: str) -> str:
 
 
 def unpack(revision: str, folder: Path) -> dict[str, str]:
-    """Write a revision's code into a new folder. Return the environment that makes Python run it."""
+    """Write a revision's code into a new folder.
+
+    Return the environment that makes Python run it.
+    """
     archive = git("archive", tree_of(revision), "server", "client", "gen")
     folder.mkdir()
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)

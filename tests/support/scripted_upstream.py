@@ -1,4 +1,4 @@
-"""An upstream that answers as a test tells it to, behind the port that the real ones stand behind."""
+"""An implementation of the Upstream port whose answers are scripted by the test."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from batchwire_server.core.records import Model
 from batchwire_server.core.results import NoReply, Reply
 
 Answer = Callable[[bytes, int], Awaitable[Reply | NoReply]]
-"""Answers a body that is called for the n-th time."""
+"""Answers the n-th call of a body."""
 
-PATIENCE_S = 10.0
-LOOK_S = 0.005
+TIMEOUT_S = 10.0
+POLL_S = 0.005
 
 
 async def fine(body: bytes, _: int) -> Reply | NoReply:
-    """Answer with the body itself and a token of usage."""
+    """Answer with the body itself and one token of usage."""
     return Reply(200, b'{"asked":%b,"usage":{"prompt_tokens":1,"completion_tokens":1}}' % body)
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds. Raises TimeoutError when it does not come to hold for long."""
-    async with asyncio.timeout(PATIENCE_S):
+    """Wait until a condition holds. Raises TimeoutError after TIMEOUT_S seconds."""
+    async with asyncio.timeout(TIMEOUT_S):
         while not condition():  # noqa: ASYNC110 - conditions of the code under test have no event
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
 
 class ScriptedUpstream:
-    """The Upstream of tests.
+    """An Upstream for tests.
 
     Args:
-        answer: what it answers.
-        name: what the operator calls it.
-        models: the names that it tells; None when it does not tell.
+        answer: returns the answer to a call.
+        name: name of the upstream.
+        models: names of its models; None makes `models` raise UnknownModelsError.
 
     Attributes:
-        calls: the bodies, as they came.
-        times: how often each body came.
-        in_flight, most_in_flight: calls that are being made, and the most that ever were.
-        cut: calls that were cancelled.
-        open: while it is cleared, calls wait.
-        asked: how often it was asked for its models.
+        calls: bodies in order of arrival.
+        times: number of calls of each body.
+        in_flight, most_in_flight: number of concurrent calls, now and at most so far.
+        cut: number of cancelled calls.
+        open: calls wait while it is cleared.
+        asked: number of calls of `models`.
     """
 
     def __init__(self, answer: Answer = fine, *, name: str = "scripted", models: Sequence[str] | None = ("m",)) -> None:
@@ -61,11 +61,11 @@ class ScriptedUpstream:
 
     @property
     def name(self) -> str:
-        """What the operator calls it."""
+        """The name of the upstream."""
         return self._name
 
     async def call(self, endpoint: str, body: bytes) -> Reply | NoReply:
-        """Make one call."""
+        """Answer one call."""
         self.calls.append(body)
         self.times[body] += 1
         nth = self.times[body]
@@ -82,7 +82,7 @@ class ScriptedUpstream:
             self.in_flight -= 1
 
     async def models(self) -> list[Model]:
-        """Return the models that it serves. Raises UnknownModelsError when it does not tell."""
+        """Return its models. Raises UnknownModelsError if it has none scripted."""
         self.asked += 1
         if self.served is None:
             raise UnknownModelsError(f"{self._name} does not say")

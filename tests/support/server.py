@@ -1,4 +1,4 @@
-"""A real `batchwire-server serve`, on free ports and in a folder of its own."""
+"""A `batchwire-server serve` process with its own data folder and free ports."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from tests.support.folders import files_below
 
 
 def wait_until(condition: Callable[[], bool], within: float = 60.0) -> None:
-    """Wait for a condition; a test that fails here has waited in vain."""
+    """Wait until a condition holds. Raises AssertionError after `within` seconds."""
     end = time.monotonic() + within
     while not condition():
-        assert time.monotonic() < end, "the condition did not come about"
+        assert time.monotonic() < end, f"the condition did not hold within {within} s"
         time.sleep(0.02)
 
 
 def free_port() -> int:
-    """Return a port that nobody listens at just now."""
+    """Return a port that is not in use."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
 
 
 class Server:
-    """A server as a user starts it.
+    """A `serve` process.
 
     Args:
-        folder: holds its data and its log.
-        options: more of the command line.
-        environment: more of the environment, such as `BATCHWIRE_LIMITS__MAX_LINES`.
+        folder: for its data and its log.
+        options: additional command line options.
+        environment: additional environment variables, such as `BATCHWIRE_LIMITS__MAX_LINES`.
     """
 
     def __init__(self, folder: Path, *options: str, environment: dict[str, str] | None = None) -> None:
@@ -52,7 +52,7 @@ class Server:
         self.http = ""
 
     def start(self) -> Self:
-        """Start it, and waits until it serves."""
+        """Start the process and wait until it serves."""
         ports = ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
         command = [sys.executable, "-m", "batchwire_server", "serve", "--data-dir", str(self.data_dir), *ports]
         with self.log.open("ab") as log:
@@ -62,25 +62,25 @@ class Server:
         assert self.process.stdout
         line = self.process.stdout.readline()
         match = re.fullmatch(r"ready grpc=(\S+) http=(\S+)\n", line)
-        assert match, f"no ready line but {line!r}; the log says\n{self.log.read_text()}"
+        assert match, f"expected the ready line, got {line!r}; log:\n{self.log.read_text()}"
         self.grpc, self.http = match[1], match[2]
         return self
 
     @property
     def url(self) -> str:
-        """The base URL of the REST face, without a version."""
+        """The base URL of the REST gateway, without a version."""
         return f"http://{self.http}"
 
     def workers(self) -> list[psutil.Process]:
-        """Return the worker processes that live."""
+        """Return the running worker processes."""
         return [child for child in psutil.Process(self.process.pid).children() if child.is_running()]
 
     def blobs(self) -> list[str]:
-        """Return the names of all files below the blob folder, in order."""
+        """Return the paths of all files below the blob folder, sorted."""
         return files_below(self.data_dir / "blobs")
 
     def stop(self) -> int:
-        """Stop it as an operator does; return its exit status."""
+        """Stop the process with SIGTERM. Return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(timeout=60)
@@ -89,7 +89,7 @@ class Server:
         return status
 
     def kill(self) -> None:
-        """Stop it as a power cut does."""
+        """Kill the process."""
         self.process.kill()
         self.process.wait(timeout=60)
         assert self.process.stdout

@@ -26,7 +26,7 @@ from batchwire_server.worker.shard_run import ShardRun
 from batchwire_server.worker.worker import Worker
 
 from tests.ports.stores import StoreHarness, a_batch
-from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream
+from tests.support.scripted_upstream import TIMEOUT_S, ScriptedUpstream
 
 URL = "/v1/completions"
 QUICK = RetryPolicy(max_attempts=3, base_s=0.002, cap_s=0.01)
@@ -138,7 +138,7 @@ class Environment:
         """Stops all workers."""
         for stop, _ in self._running:
             stop.set()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             await asyncio.gather(*(running for _, running in self._running))
 
     async def see(self, batch: Batch) -> Batch:
@@ -149,7 +149,7 @@ class Environment:
 
     async def wait_for(self, batch: Batch, condition: Callable[[Batch], object]) -> Batch:
         """Waits until a batch is as wanted."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while not condition(found := await self.see(batch)):  # noqa: ASYNC110 - another process might be what changes it
                 await asyncio.sleep(0.02)
         return found

@@ -13,7 +13,7 @@ from batchwire_server.core.results import NoReply, NoReplyKind, Reply
 from batchwire_server.worker.quarantine import QuarantineRunner
 
 from tests.ports.stores import RUN_KINDS, TTL
-from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream, fine, until
+from tests.support.scripted_upstream import TIMEOUT_S, ScriptedUpstream, fine, until
 from tests.unit.worker.environment import QUICK, Environment, input_line, number_of
 
 S = BatchStatus
@@ -39,7 +39,7 @@ async def quarantined(env: Environment, **more: object) -> Batch:
 
 async def go(runner: QuarantineRunner, stop: asyncio.Event | None = None) -> None:
     """Runs until nothing that was set aside is left."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         await runner.run(stop or asyncio.Event())
 
 

@@ -15,7 +15,7 @@ from batchwire_server.core.results import NoReply, Reply
 from batchwire_server.core.scheduling.retry import RetryPolicy
 from batchwire_server.worker.shard_run import ShardRun
 
-from tests.support.scripted_upstream import PATIENCE_S, ScriptedUpstream, fine, until
+from tests.support.scripted_upstream import TIMEOUT_S, ScriptedUpstream, fine, until
 from tests.unit.worker.environment import Environment, body, input_line, number_of
 
 S = BatchStatus
@@ -254,7 +254,7 @@ class TestTakingOver:
         await env.harness.advance(1000)
         leapt = await env.store.renew("nobody", 1.0)
         (held,) = [held for held in await env.store.held("w1") if held.batch_status]
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while await env.harness.lease_end(held) <= leapt:  # noqa: ASYNC110 - until its holder renews it
                 await asyncio.sleep(0.01)
         upstream.open.set()
