@@ -40,6 +40,11 @@ _OPTIONS = {
     "workers": click.option("--workers", type=int, help="Worker processes."),
 }
 _STORES = ("data_dir", "database", "blobs")
+_MIGRATE = click.option(
+    "--migrate", is_flag=True, help="First apply missing migrations, as the command `migrate` does."
+)
+_UNREADABLE = 3
+"""Exit status of `migrate --check` if the database cannot be read."""
 
 
 def _options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -113,9 +118,10 @@ def serve(config: Path | None, **said: Any) -> None:
 
 @main.command()
 @_options(*_STORES, "grpc_listen", "upstream", "auth")
-def api(config: Path | None, **said: Any) -> None:
+@_MIGRATE
+def api(config: Path | None, *, migrate: bool, **said: Any) -> None:
     """Run the gRPC face alone."""
-    _run("api", _with_upstreams(_load(config, said)))
+    _run("api", _with_upstreams(_load(config, said)), migrate=migrate)
 
 
 @main.command()
@@ -127,16 +133,44 @@ def gateway(config: Path | None, **said: Any) -> None:
 
 @main.command()
 @_options(*_STORES, "upstream")
+@_MIGRATE
 @click.option("--name", help="Holder of its leases; a fresh one by default.")
 @click.option("--settings-from-stdin", is_flag=True, hidden=True, help="How `serve` starts its workers.")
 @click.option("--isolated", is_flag=True, hidden=True, help="Run only what was set aside, then end.")
-def worker(config: Path | None, name: str | None, *, settings_from_stdin: bool, isolated: bool, **said: Any) -> None:
+def worker(
+    config: Path | None, name: str | None, *, migrate: bool, settings_from_stdin: bool, isolated: bool, **said: Any
+) -> None:
     """Run a worker alone."""
     if settings_from_stdin:
         settings = Settings.model_validate_json(os.fdopen(os.dup(0), "rb", buffering=0).readline())
     else:
         settings = _with_upstreams(_load(config, said))
-    _run("worker", settings, name, until_stdin_ends=settings_from_stdin, isolated=isolated)
+    _run("worker", settings, name, migrate=migrate, until_stdin_ends=settings_from_stdin, isolated=isolated)
+
+
+@main.command()
+@_options("data_dir", "database")
+@click.option("--check", is_flag=True, help="Change nothing. The exit status says what is needed.")
+def migrate(config: Path | None, *, check: bool, **said: Any) -> None:
+    """Create or migrate the schema of the database.
+
+    Processes of an older release keep running on the newer schema, unless the release notes say
+    otherwise. `serve` migrates by itself, `api` and `worker` only with --migrate.
+
+    With --check, the exit status is 0 if this release can run on the schema, 1 if a migration is
+    needed, 2 if the schema is newer and this release cannot run on it, and 3 if the database cannot
+    be read.
+    """
+    settings = _load(config, said)
+    if not check:
+        click.echo(_run("migrate", settings))
+        return
+    try:
+        status, sentence = _run("migrate", settings, function="check")
+    except click.ClickException as error:
+        status, sentence = _UNREADABLE, error.message
+    click.echo(f"Error: {sentence}" if status else sentence, err=status > 0)
+    raise click.exceptions.Exit(status)
 
 
 @main.group()

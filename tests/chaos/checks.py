@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from batchwire_server.adapters.sql import Database
+from batchwire_server.adapters.sql.migrate import Migrations
 from batchwire_server.adapters.sql.tables import FILE, SEGMENT, TASK
 from batchwire_server.core import blob_keys
 from batchwire_server.core.errors import BlobNotFoundError
@@ -101,7 +102,7 @@ async def _size(adapters: Adapters, key: str) -> int | None:
 
 async def _check_storage(setup: Setup) -> StorageCheck:
     settings = settings_of(setup)
-    async with open_adapters(settings) as adapters:
+    async with open_adapters(settings, Migrations.NONE) as adapters:
         database = Database(settings.database_url)
         async with database.read() as connection:
             files = select(FILE.c.blob_key, FILE.c.bytes).where(FILE.c.deleted_at.is_(None))

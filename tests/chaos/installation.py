@@ -160,10 +160,11 @@ class Installation:
         self.setup = setup
         self.url = f"http://{http}"
         self.grpc = grpc
-        self.api = role("api", "api", *data, "--grpc-listen", grpc, upstream=upstreams[0])
+        self.api = role("api", "api", *data, "--migrate", "--grpc-listen", grpc, upstream=upstreams[0])
         self.gateway = role("gateway", "gateway", "--api", grpc, "--http-listen", http)
         self.workers = [
-            role(f"worker-{number}", "worker", *data, upstream=upstream) for number, upstream in enumerate(upstreams)
+            role(f"worker-{number}", "worker", *data, "--migrate", upstream=upstream)
+            for number, upstream in enumerate(upstreams)
         ]
         self.faults_at: list[float] = []
         self.kills = 0

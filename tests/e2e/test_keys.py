@@ -259,6 +259,15 @@ def test_keys_are_listed_and_can_be_revoked(tenants_server: tuple[Server, str, s
     assert red not in (server.data_dir / "batchwire.db").read_bytes().decode("latin-1")
 
 
+def test_a_key_can_be_created_before_the_server_has_ever_run(tmp_path: Path) -> None:
+    key = keys(tmp_path / "data", "create")
+    with Server(tmp_path, "--workers", "0") as server:
+        with Client(server.grpc, api_key=key) as client:
+            assert list(client.files.list()) == []
+        with Client(server.grpc) as client, pytest.raises(errors.Unauthenticated):
+            list(client.files.list())
+
+
 @pytest.mark.parametrize("header", ["authorization", "api-key", "x-api-key"])
 def test_a_key_is_accepted_in_three_headers(tenants_server: tuple[Server, str, str], header: str) -> None:
     server, red, _ = tenants_server

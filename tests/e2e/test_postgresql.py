@@ -14,7 +14,7 @@ from bench.upstream import MODEL, MockUpstream
 from tests.support.invariants import check_ended
 from tests.support.lines import chat_file
 from tests.support.postgresql import new_database, run_apart, running_postgresql
-from tests.support.roles import role
+from tests.support.roles import RoleProcess
 from tests.support.server import Server, wait_until
 
 LINES = 3000
@@ -57,13 +57,12 @@ def test_a_batch_survives_a_killed_worker_and_cut_connections(
 
 
 def test_roles_that_start_together_migrate_once_and_share_the_work(tmp_path: Path, database: str) -> None:
-    data = ("--data-dir", str(tmp_path), "--database", database, "--upstream", "echo")
-    with (
-        role("api", *data, "--grpc-listen", "127.0.0.1:0") as api,
-        role("worker", *data),
-        role("worker", *data),
-        Client(api["grpc"]) as client,
-    ):
+    data = ("--data-dir", str(tmp_path), "--database", database, "--upstream", "echo", "--migrate")
+    api = RoleProcess("api", *data, "--grpc-listen", "127.0.0.1:0")
+    workers = [RoleProcess("worker", *data) for _ in range(2)]
+    with Client(api.addresses()["grpc"]) as client:
         file = client.files.upload(chat_file(LINES), filename="in.jsonl")
         batch = client.batches.wait(client.batches.create(file.id).id, timeout=60)
         assert batch.request_counts.completed == LINES
+    for process in (api, *workers):
+        process.stop()

@@ -18,7 +18,7 @@ from tests.support.server import Server
 
 
 def test_the_roles_work_as_separate_processes(tmp_path: Path) -> None:
-    data = ("--data-dir", str(tmp_path), "--upstream", "echo")
+    data = ("--data-dir", str(tmp_path), "--upstream", "echo", "--migrate")
     with ExitStack() as stack:
         api = stack.enter_context(role("api", *data, "--grpc-listen", "127.0.0.1:0"))
         gateway = stack.enter_context(role("gateway", "--api", api["grpc"], "--http-listen", "127.0.0.1:0"))

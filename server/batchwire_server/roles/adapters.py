@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError
 from batchwire_server.adapters.blobs.local import LocalBlobs
 from batchwire_server.adapters.drivers import open_object_blobs
 from batchwire_server.adapters.sql import Channel, Database, SqlStore
-from batchwire_server.adapters.sql.migrate import SchemaError, migrate
+from batchwire_server.adapters.sql.migrate import Migrations, SchemaError, migrate
 from batchwire_server.adapters.upstreams.echo import EchoUpstream
 from batchwire_server.adapters.upstreams.openai_http import HttpUpstream
 from batchwire_server.core.catalog import Catalog, Route
@@ -47,20 +47,38 @@ def create_data_dir(path: Path) -> None:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """Open the database, and migrate its schema.
+async def connect_database(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database, whatever its schema.
 
     Raises UnusableDatabaseError, also for what the body of the `async with` finds.
     """
-    create_data_dir(settings.data_dir)
     database = Database(settings.database_url)
     try:
-        await migrate(database)
         yield database
-    except (SchemaError, DatabaseError) as error:
+    except SchemaError as error:
         raise UnusableDatabaseError(str(error)) from error
+    except DatabaseError as error:
+        raise UnusableDatabaseError(f"database {database.place} cannot be used: {error.orig}") from error
     finally:
         await database.close()
+
+
+@asynccontextmanager
+async def open_database(settings: Settings, migrations: Migrations) -> AsyncIterator[Database]:
+    """Open the database, and make sure that this release can run on its schema.
+
+    Args:
+        settings: all settings.
+        migrations: which migrations may be applied for that.
+
+    Raises:
+        UnusableDatabaseError: this release cannot run on the schema, or the body of the
+            `async with` found that the database cannot be used.
+    """
+    create_data_dir(settings.data_dir)
+    async with connect_database(settings) as database:
+        await migrate(database, migrations)
+        yield database
 
 
 async def require_known_blobs(rows: GarbageStore, blobs: BlobStore) -> None:
@@ -103,10 +121,18 @@ def _http_upstream(settings: UpstreamSettings) -> HttpUpstream:
 
 
 @asynccontextmanager
-async def open_adapters(settings: Settings, channel: Channel = Channel.CHANGES) -> AsyncIterator[Adapters]:
-    """Open all adapters. The change feed reports the commits of `channel`."""
+async def open_adapters(
+    settings: Settings, migrations: Migrations, channel: Channel = Channel.CHANGES
+) -> AsyncIterator[Adapters]:
+    """Open all adapters.
+
+    Args:
+        settings: all settings.
+        migrations: which migrations of the database may be applied.
+        channel: whose commits the change feed reports.
+    """
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(settings))
+        database = await stack.enter_async_context(open_database(settings, migrations))
         store = SqlStore(database)
         blobs = await stack.enter_async_context(open_blobs(settings, store))
         changes = await stack.enter_async_context(database.open_changes(channel))

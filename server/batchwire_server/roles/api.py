@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from batchwire_server.adapters.sql.migrate import Migrations
 from batchwire_server.api.server import RpcServer
 from batchwire_server.roles.adapters import Adapters, open_adapters
 from batchwire_server.roles.addresses import is_loopback, split_address
@@ -66,11 +67,16 @@ async def running_api(
         await use_cases.watches.close()
 
 
-async def run(settings: Settings) -> None:
-    """Run the gRPC server until SIGINT or SIGTERM."""
+async def run(settings: Settings, *, migrate: bool) -> None:
+    """Run the gRPC server until SIGINT or SIGTERM.
+
+    Args:
+        settings: all settings.
+        migrate: apply missing migrations first. Without it, a schema that lacks some is an error.
+    """
     stop = stop_on_signals()
     async with (
-        open_adapters(settings) as adapters,
+        open_adapters(settings, Migrations.ALL if migrate else Migrations.NONE) as adapters,
         running_api(settings, adapters, settings.grpc_listen) as address,
     ):
         announce(grpc=address)

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from batchwire_server.adapters.sql.migrate import Migrations
 from batchwire_server.roles.adapters import create_data_dir, open_adapters
 from batchwire_server.roles.api import running_api
 from batchwire_server.roles.errors import DataDirInUseError
@@ -47,11 +48,11 @@ def lock_data_dir(data_dir: Path) -> Iterator[str]:
 
 
 async def run(settings: Settings) -> None:
-    """Run all roles until SIGINT or SIGTERM."""
+    """Run all roles until SIGINT or SIGTERM. Missing migrations are applied first."""
     stop = stop_on_signals()
     async with AsyncExitStack() as stack:
         node = stack.enter_context(lock_data_dir(settings.data_dir))
-        adapters = await stack.enter_async_context(open_adapters(settings))
+        adapters = await stack.enter_async_context(open_adapters(settings, Migrations.ALL))
         # Workers of a killed `serve` may still hold leases. The lock shows that they have ended.
         await adapters.store.release_worker(node, crashed=True)
         if not settings.blobs:  # the directory is this installation's alone, so nobody is writing

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batchwire_server.adapters.sql.migrate import Migrations
 from batchwire_server.roles.adapters import open_adapters
 from batchwire_server.roles.api import open_without_keys
 from batchwire_server.roles.errors import NoKeysError
@@ -36,7 +37,7 @@ async def test_requests_without_a_key_are_accepted_on_loopback_or_if_auth_is_ope
 ) -> None:
     """True: accepted until the first key is created. None: the server does not start."""
     chosen = Settings(data_dir=tmp_path, **settings)
-    async with open_adapters(chosen) as adapters:
+    async with open_adapters(chosen, Migrations.ALL) as adapters:
         if keyed:
             await ApiKeys(adapters.store).create("red", "")
         answer = expected[keyed]
