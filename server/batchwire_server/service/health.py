@@ -40,8 +40,11 @@ class HealthChecks:
         `changed` is called with a component and True if it is healthy. All are taken to be at first.
         """
         while True:
-            results = await asyncio.gather(*map(self._probe, self._probes))
-            for component, healthy in zip(self._probes, results, strict=True):
+            # A group waits for cancelled probes to close their connections; `gather` would not.
+            async with asyncio.TaskGroup() as group:
+                results = {component: group.create_task(self._probe(component)) for component in self._probes}
+            for component, result in results.items():
+                healthy = result.result()
                 if healthy != self._healthy[component]:
                     self._healthy[component] = healthy
                     await changed(component, healthy)

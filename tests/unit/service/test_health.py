@@ -32,7 +32,7 @@ class Probe:
 
 
 @asynccontextmanager
-async def checking(probes: Mapping[Component, Probe]) -> AsyncIterator[list[tuple[Component, bool]]]:
+async def checking(probes: Mapping[Component, health.Probe]) -> AsyncIterator[list[tuple[Component, bool]]]:
     """Run health checks; yield the list of reported changes."""
     reported: list[tuple[Component, bool]] = []
 
@@ -72,3 +72,24 @@ async def test_a_component_whose_probe_hangs_is_reported(monkeypatch: pytest.Mon
     async with checking({Component.BLOBS: probe}) as reported:
         await until(lambda: reported)
         assert reported == [(Component.BLOBS, False)]
+
+
+async def test_cancelling_the_checks_waits_for_all_probes_to_clean_up() -> None:
+    cleaned_up = False
+    started = asyncio.Event()
+
+    async def probe() -> None:
+        nonlocal cleaned_up
+        try:
+            started.set()
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            cleaned_up = True
+
+    quick = Probe()
+    quick.hangs = True
+    async with checking({Component.BLOBS: quick, Component.DATABASE: probe}):
+        await started.wait()
+    assert cleaned_up
