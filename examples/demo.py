@@ -1,4 +1,4 @@
-"""Starts a server on embedded defaults, runs `requests.jsonl` through the client, shows what came back, and ends the server."""
+"""Run `requests.jsonl` on a server with default settings, and print results: `make demo`."""
 
 from __future__ import annotations
 
@@ -21,72 +21,78 @@ HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 FIRST = 3
 LOG_LINES = 20
-LOOK_S = 0.5
-END_S = 60
+POLL_S = 0.5
+STOP_TIMEOUT_S = 60
 LOOPBACK = {"no_proxy": "127.0.0.1"}
 console = Console()
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that has said that it is up, and where."""
+    """A running server.
 
-    what: str
+    Attributes:
+        name: for messages.
+        addresses: by protocol, as in its `ready` line.
+    """
+
+    name: str
     process: subprocess.Popen[str]
     log: Path
     addresses: dict[str, str]
 
 
 def tail(log: Path) -> str:
-    """Return the last lines of a log."""
+    """Return the last lines of a log file."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
 
 
 @contextmanager
-def running(what: str, command: list[str], log: Path, **environment: str) -> Iterator[Server]:
-    """Run a server for as long as the block lasts. It prints `ready NAME=ADDRESS …` when it is up."""
+def running(name: str, command: list[str], log: Path, **environment: str) -> Iterator[Server]:
+    """Run a server until the block ends. Wait for its line `ready NAME=ADDRESS …`."""
     with (
-        log.open("w") as sink,
+        log.open("w") as stderr,
         subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=sink,
+            stderr=stderr,
             text=True,
             env={**os.environ, **LOOPBACK, **environment},
-            process_group=0,  # Ctrl-C reaches the demo alone, which ends its servers in order
+            process_group=0,  # Ctrl-C reaches only the demo, which stops its servers in order
         ) as process,
     ):
         assert process.stdout
         try:
             ready = process.stdout.readline().split()
             if ready[:1] != ["ready"]:
-                sys.exit(f"{what} did not start:\n{tail(log)}")
-            yield Server(what, process, log, dict(word.split("=", 1) for word in ready[1:]))
+                sys.exit(f"{name} did not start:\n{tail(log)}")
+            yield Server(name, process, log, dict(word.split("=", 1) for word in ready[1:]))
         finally:
             process.terminate()
             try:
-                process.wait(timeout=END_S)
+                process.wait(timeout=STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
 
 
-def server_in(folder: Path, *options: str) -> list[str]:
-    """Return the command of a Batchwire server that keeps its data in a folder and listens where it may."""
+def server_command(folder: Path, *options: str) -> list[str]:
+    """Return the command of a Batchwire server with a data folder and free ports."""
     ports = ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
     return [str(BIN / "batchwire-server"), "serve", "--data-dir", str(folder), *ports, *options]
 
 
 def run(servers: list[Server], requests: Path, output: Path, *options: str) -> tuple[int, str, float]:
-    """Run a file of requests through `batchwire run`.
+    """Run a file of requests with `batchwire run`.
 
-    Returns its exit code, what it printed if an option is `--json`, and the seconds. Exits when a server ends meanwhile.
+    Returns its exit code, its output if an option is `--json`, and the duration in seconds. Exits
+    the program if a server ends meanwhile.
 
     Args:
-        servers: Batchwire's, then those that must go on besides.
-        requests: the file.
-        output: where the answers go.
-        options: of `batchwire`.
+        servers: the Batchwire server, followed by other servers that must keep running.
+        requests: the input file.
+        output: path of the output file.
+        options: options of `batchwire`.
     """
     target = servers[0].addresses["grpc"]
     command = [str(BIN / "batchwire"), *options, "--target", target, "run", str(requests), "--output", str(output)]
@@ -96,44 +102,42 @@ def run(servers: list[Server], requests: Path, output: Path, *options: str) -> t
         try:
             while True:
                 try:
-                    printed, _ = client.communicate(timeout=LOOK_S)
+                    printed, _ = client.communicate(timeout=POLL_S)
                     return client.returncode, printed or "", time.monotonic() - started
                 except subprocess.TimeoutExpired:
                     for server in servers:
                         if server.process.poll() is not None:
-                            sys.exit(f"{server.what} ended during the run:\n{tail(server.log)}")
+                            sys.exit(f"{server.name} ended during the run:\n{tail(server.log)}")
         finally:
             client.kill()
 
 
 def read(output: Path) -> list[dict[str, Any]]:
-    """Return the lines of a batch's output."""
+    """Return the lines of an output file."""
     return [json.loads(line) for line in output.read_bytes().splitlines()]
 
 
 def show(lines: list[dict[str, Any]], first: int = FIRST) -> None:
-    """Print the first answers."""
-    console.print(
-        f"\nThe first {min(first, len(lines))} of {len(lines)} lines of the output, in the order of the input:"
-    )
+    """Print the first responses."""
+    console.print(f"\nThe first {min(first, len(lines))} of {len(lines)} lines of the output, in input order:")
     for line in lines[:first]:
         answer = line["response"]["body"]["choices"][0]["message"]["content"].strip()
         console.print(f"  {line['custom_id']}: {answer}", highlight=False, markup=False, soft_wrap=True)
 
 
-def end_on_signals() -> None:
-    """Make SIGTERM and SIGHUP unwind the program as Ctrl-C does, so that its servers end with it."""
+def exit_on_signals() -> None:
+    """Exit on SIGTERM and SIGHUP as on Ctrl-C, so that the servers are stopped."""
     for number in (SIGTERM, SIGHUP):
         signal(number, lambda number, _frame: sys.exit(128 + number))
 
 
 def main() -> int:
-    """Run the demo; return the exit code."""
-    end_on_signals()
+    """Run the demo. Return the exit code."""
+    exit_on_signals()
     with tempfile.TemporaryDirectory(prefix="batchwire-demo-") as name:
         folder = Path(name)
         output = folder / "output.jsonl"
-        with running("the server", server_in(folder), folder / "server.log") as server:
+        with running("the Batchwire server", server_command(folder), folder / "server.log") as server:
             addresses = server.addresses
             console.print(
                 f"A server with the built-in echo model: gRPC {addresses['grpc']}, REST http://{addresses['http']}/v1\n",
@@ -145,7 +149,7 @@ def main() -> int:
             show(lines)
             tokens = sum(line["response"]["body"]["usage"]["total_tokens"] for line in lines)
             console.print(
-                f"\n{len(lines)} lines answered, {tokens} tokens used, {seconds:.1f} s from upload to download."
+                f"\n{len(lines)} lines completed, {tokens} tokens used, {seconds:.1f} s from upload to download."
             )
         return status
 

@@ -1,7 +1,8 @@
-"""Serves a Gemma 3 270M on a free port of 127.0.0.1 until its stdin ends: `llama_server.py MODEL_NAME MODEL_FILE`.
+"""Serve Gemma 3 270M on a free port of 127.0.0.1 until stdin ends: `llama_server.py NAME FILE`.
 
-The server is llama.cpp's own, from the wheel `xllamacpp`. The file is put together from the model's packages if it is not there. Both come
-from `locks/llm-demo.txt`, and are on PYTHONPATH.
+The server is the one of llama.cpp, from the wheel `xllamacpp`. If the model file does not exist, it
+is assembled from the packages of the model. Both come from `locks/llm-demo.txt` and are on
+PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ THREADS = 2
 SLOTS = 4
 SLOT_TOKENS = 512
 
-# The packaged model is the pre-trained one, which goes on with a text and knows no turns: Gemma's own template makes it ramble.
+# The packaged model is pre-trained only: it continues a text and knows no turns. With Gemma's own
+# chat template it rambles.
 TEMPLATE = """Question: How many days does a week have?
 Answer: A week has seven days.
 
@@ -35,7 +37,7 @@ Answer:{% else %} {{ message.content }}
 
 
 def main(name: str, path: Path) -> None:
-    """Serve the model."""
+    """Serve the model until stdin ends."""
     if not path.exists():
         part = path.with_suffix(".part")
         assemble(part, overwrite=True)
@@ -49,7 +51,7 @@ def main(name: str, path: Path) -> None:
     params.n_parallel = SLOTS
     params.n_ctx = SLOTS * SLOT_TOKENS
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = THREADS
-    params.cache_ram_mib = 0  # prompts that have left their slot are not kept
+    params.cache_ram_mib = 0  # prompts are not kept after their slot is reused
     params.ui = False
     server = xllamacpp.Server(params)
     sys.stdout.write(f"ready http={server.listening_address.removeprefix('http://')}\n")
