@@ -39,13 +39,19 @@ class CliError(Exception):
 
 
 def cli_error_of(error: errors.BatchwireError) -> CliError:
-    """Return how an error of the library ends the command."""
-    reason = f" ({error.reason})" if isinstance(error, errors.RequestError) and error.reason else ""
+    """Return the message and the exit code for an error of the client."""
+    match error:
+        case errors.RequestError(reason=str(reason)) if reason:
+            message = f"{error} ({reason})"
+        case errors.ServerUnavailable():
+            message = f"server unavailable: {error}; check --target, and that the server is running"
+        case _:
+            message = str(error)
     code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
-    return CliError(f"{error}{reason}", code)
+    return CliError(message, code)
 
 
 def exit_code_of(batch: v1.Batch) -> int:
     """Return the exit code for a batch that has ended."""
-    well = batch.status == v1.BATCH_STATUS_COMPLETED and not batch.request_counts.failed
-    return OK if well else LINES_FAILED
+    succeeded = batch.status == v1.BATCH_STATUS_COMPLETED and not batch.request_counts.failed
+    return OK if succeeded else LINES_FAILED

@@ -59,10 +59,11 @@ def _download_all(context: CliContext, client: Client, batch: v1.Batch, destinat
     if batch.output_file_id:
         _download(context, client, batch.output_file_id, destination.output)
     else:
-        context.note(f"No line was answered, so there is no output file: {destination.output} was not written.")
+        context.note(f"No line succeeded, so there is no output file. {destination.output} was not written.")
     if batch.error_file_id:
         _download(context, client, batch.error_file_id, destination.errors)
-        context.note(f"{batch.request_counts.failed:,} lines failed; they are in {destination.errors}")
+        failed = batch.request_counts.failed
+        context.note(f"{failed:,} {'line' if failed == 1 else 'lines'} failed; see {destination.errors}")
 
 
 def _download(context: CliContext, client: Client, file_id: str, path: Path) -> None:

@@ -52,16 +52,26 @@ def _errors_as_cli_error() -> Iterator[None]:
 
 @click.group(cls=_Program, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="batchwire-client")
-@click.option("--target", metavar="HOST:PORT", help="Server. Default: $BATCHWIRE_TARGET, else 127.0.0.1:50051.")
+@click.option(
+    "--target",
+    metavar="HOST:PORT",
+    help="gRPC address of the server; https://HOST:PORT for TLS. Default: $BATCHWIRE_TARGET, else 127.0.0.1:50051.",
+)
 @click.option("--api-key", metavar="KEY", help="API key. Default: $BATCHWIRE_API_KEY, else none.")
-@click.option("--json", is_flag=True, help="Print one JSON object per line to stdout, and nothing else.")
+@click.option("--json", is_flag=True, help="Print JSON to stdout, one object per line, and nothing else.")
 @click.pass_context
 def program(ctx: click.Context, target: str | None, api_key: str | None, *, json: bool) -> None:
-    """Run OpenAI-style batches on a Batchwire server.
+    """Run OpenAI-compatible batches on a Batchwire server.
 
-    `batchwire run requests.jsonl --output out.jsonl` does everything; the other commands are its
-    steps.
-    """
+    A batch is a file of requests, one JSON object per line. `run` uploads the file, creates the
+    batch, waits for it and downloads the results:
+
+    \b
+      batchwire run requests.jsonl --output results.jsonl
+
+    The other commands do the same step by step. Options of this page go before the command, as in
+    `batchwire --json list`. Results go to stdout, progress and errors to stderr.
+    """  # noqa: D301 - click needs the backspace character that keeps lines as they are
     ctx.obj = CliContext(target, api_key, json)
 
 

@@ -19,30 +19,36 @@ OUTPUT_FILE = click.Path(dir_okay=False, path_type=Path)
 
 DEFAULT_ENDPOINT = "/v1/chat/completions"
 ENDPOINT_SEARCH_BYTES = 1024 * 1024
-"""How much of a stored file is read to find its first line."""
+"""Number of bytes of a stored file that are searched for its first line."""
 
-force_option = click.option("--force", is_flag=True, help="Replace existing files.")
-errors_option = click.option("--errors", type=OUTPUT_FILE, help="Path for failed lines. Default: OUTPUT.errors.jsonl.")
+force_option = click.option("--force", is_flag=True, help="Replace files that exist.")
+errors_option = click.option(
+    "--errors", type=OUTPUT_FILE, help="Where to write the lines that failed. Default: OUTPUT.errors.jsonl."
+)
 
 
 def batch_options(command: F) -> F:
     """Add the options of a new batch to a command."""
     options = (
         click.option(
-            "--endpoint", help="Path that every line calls. Default: the first line's url, else /v1/chat/completions."
+            "--endpoint",
+            metavar="PATH",
+            help=f"API path that every line calls. Default: the url of the first line, else {DEFAULT_ENDPOINT}.",
         ),
         click.option(
             "--window",
+            metavar="DURATION",
             default="24h",
             show_default=True,
-            help="Time allowed: an integer followed by s, m, h or d, up to 336h.",
+            help="Time allowed for the batch: an integer followed by s, m, h or d, up to 336h. "
+            "Lines that have not run by then fail.",
         ),
         click.option(
             "--metadata",
             multiple=True,
             type=_pair,
             metavar="KEY=VALUE",
-            help="Metadata of the batch. Repeatable.",
+            help="Metadata to attach to the batch. Repeat it for more pairs, up to 16.",
         ),
     )
     for option in reversed(options):
@@ -60,7 +66,7 @@ def _pair(text: str) -> tuple[str, str]:
 def require_content(path: Path) -> None:
     """Raise UsageError if a file is empty: the server refuses empty files."""
     if path.is_file() and path.stat().st_size == 0:
-        raise click.UsageError(f"{path} is empty.")
+        raise click.UsageError(f"{path} is empty: the server refuses empty files.")
 
 
 def require_free(path: Path, *, force: bool) -> None:
@@ -89,7 +95,7 @@ class Destination:
         """
         destination = cls(output, errors or output.with_name(f"{output.name}.errors.jsonl"))
         if destination.output.absolute() == destination.errors.absolute():
-            raise click.UsageError("--output and --errors name the same file.")
+            raise click.UsageError(f"--output and --errors name the same file, {output}.")
         for path in (destination.output, destination.errors):
             require_free(path, force=force)
         return destination

@@ -69,7 +69,7 @@ def summary(batch: v1.Batch) -> str:
 
 def print_input_errors(batch: v1.Batch, console: Console) -> None:
     """Print the input errors of a batch as a table, one row each."""
-    table = Table("LINE", "CODE", "FIELD", "MESSAGE", title=f"{batch.id}: errors in the input", title_justify="left")
+    table = Table("LINE", "CODE", "FIELD", "MESSAGE", title=f"{batch.id}: the input has errors", title_justify="left")
     table.columns[0].justify = "right"
     for error in batch.errors:
         line = str(error.line) if error.HasField("line") else "-"

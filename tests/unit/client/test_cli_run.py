@@ -56,7 +56,7 @@ def test_run_puts_failed_lines_beside_the_output(
     assert result.exit_code == 1
     assert out.read_bytes().count(b"\n") == 3
     assert out.with_name("out.jsonl.errors.jsonl").read_bytes().count(b"\n") == 1
-    assert "1 lines failed" in result.stderr
+    assert "1 line failed" in result.stderr
 
 
 def test_run_says_when_every_line_failed(
@@ -67,7 +67,7 @@ def test_run_says_when_every_line_failed(
     assert result.exit_code == 1
     assert not out.exists()
     assert (tmp_path / "err.jsonl").read_bytes() == LINES
-    assert "No line was answered" in result.stderr
+    assert "No line succeeded" in result.stderr
 
 
 def test_run_shows_what_validation_found(batchwire: Batchwire, server: FakeServer, requests: Path, out: Path) -> None:

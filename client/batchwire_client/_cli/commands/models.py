@@ -11,6 +11,6 @@ from batchwire_client._cli.output import MODEL_COLUMNS, model_row
 @click.command(short_help="List the models that requests can name.")
 @click.pass_obj
 def models(context: CliContext) -> None:
-    """List the models that requests can name."""
+    """List the models that requests can name, and who owns them."""
     with context.client() as client:
         context.table(client.models.list(), MODEL_COLUMNS, model_row)

@@ -24,7 +24,7 @@ from batchwire_client._cli.output import summary
 
 @click.command(short_help="Upload, create, watch and download in one step.")
 @click.argument("requests", type=INPUT_FILE)
-@click.option("-o", "--output", type=OUTPUT_FILE, required=True, help="Path for the answers.")
+@click.option("-o", "--output", type=OUTPUT_FILE, required=True, help="Where to write the lines that succeeded.")
 @errors_option
 @batch_options
 @force_option
@@ -40,15 +40,22 @@ def run(
     *,
     force: bool,
 ) -> None:
-    """Upload REQUESTS (JSON Lines), run it as a batch and download the answers.
+    """Run the requests in the file REQUESTS and write their results to files.
 
-    An interrupt leaves the batch running, and prints the command that resumes watching it. With
-    --json the ended batch is printed.
-    """
+    Uploads REQUESTS, creates a batch, waits until it ends, and downloads its output and its error
+    file. REQUESTS has one request per line, in the format of OpenAI's Batch API:
+
+    \b
+      {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions",
+       "body": {"model": "MODEL", "messages": [{"role": "user", "content": "Hi"}]}}
+
+    Prints one line with the batch's status and counts; with --json, the ended batch. Ctrl-C leaves
+    the batch running and prints the command that resumes.
+    """  # noqa: D301 - click needs the backspace character that keeps lines as they are
     context: CliContext = ctx.obj
     require_content(requests)
     if requests.absolute() in {path.absolute() for path in (output, errors) if path}:
-        raise click.UsageError("The input cannot be the output.")
+        raise click.UsageError(f"The input cannot be the output: {requests} is named twice.")
     destination = Destination.checked(output, errors, force=force)
     with context.client() as client:
         with context.display().transfer("upload") as progress:
