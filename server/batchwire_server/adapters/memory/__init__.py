@@ -1,3 +1,5 @@
-"""The truth in memory: the stores of one process, for tests. Nothing is durable, nothing waits, and time is whatever its clock says."""
+"""The stores in memory, for tests: one process, nothing durable, and a clock that tests set."""
+
+from __future__ import annotations
 
 from batchwire_server.adapters.memory.store import MemoryStore as MemoryStore

@@ -1,4 +1,4 @@
-"""Batches in memory, and the one way in which their state moves."""
+"""Batches in memory, and the transitions of their status."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from batchwire_server.core.records import Batch, Segment, TaskKind
 from batchwire_server.core.webhooks import LIFETIME_S, deliveries
 
 
-def enter(tables: Tables, batch_id: str | None, status: BatchStatus, now: int, **values: Any) -> Batch | None:
-    """Takes a batch to `status`, if it may go there from where it is; returns it as it then stands, else None."""
+def transition(tables: Tables, batch_id: str | None, status: BatchStatus, now: int, **values: Any) -> Batch | None:
+    """Move a batch to `status`. Return it as it then is, or None if the transition is not allowed."""
     before = tables.batches.get(str(batch_id))
     if before is None or before.status not in predecessors(status):
         return None
@@ -24,12 +24,12 @@ def enter(tables: Tables, batch_id: str | None, status: BatchStatus, now: int, *
     batch = replace(before, status=status, revision=before.revision + 1, **stamped)
     tables.batches[batch.id] = batch
     if status in TERMINAL:
-        announce(tables, batch, now)
+        queue_deliveries(tables, batch, now)
     return batch
 
 
-def announce(tables: Tables, batch: Batch, now: int) -> None:
-    """Queues what tells a batch's end. It belongs to no batch: those tasks end with theirs."""
+def queue_deliveries(tables: Tables, batch: Batch, now: int) -> None:
+    """Queue the webhook deliveries of a batch's end. They have no batch id: its tasks are deleted now."""
     wanted = ((each.id, each.event_types) for each in tables.endpoints.values() if each.tenant == batch.tenant)
     for delivery in deliveries(batch, now, wanted):
         deadline = now + LIFETIME_S * 1000
@@ -37,8 +37,11 @@ def announce(tables: Tables, batch: Batch, now: int) -> None:
 
 
 def wind_down(tables: Tables, batch_id: str | None, status: BatchStatus, now: int) -> None:
-    """Ends a batch early, by `cancelling` or by `finalizing` it: what has not started will not, what has is left to its worker."""
-    batch = enter(tables, batch_id, status, now)
+    """End a batch early: drop what has not started, and leave leased shards to their workers.
+
+    `status` is `cancelling`, or `finalizing` if the window has ended.
+    """
+    batch = transition(tables, batch_id, status, now)
     if batch is None:
         return
     dropped = 0
@@ -62,7 +65,7 @@ def _created_before(tables: Tables, tenant: str, idempotency_key: IdempotencyKey
 
 
 def _check_rate(tables: Tables, tenant: str, per_hour: int, now: int) -> None:
-    """Raises BatchwireError when the tenant's hour is full."""
+    """Raise BatchwireError if the tenant has created `per_hour` batches within the last hour."""
     created = (batch.created_at for batch in tables.batches.values() if batch.tenant == tenant)
     recent = sorted((instant for instant in created if instant > now - HOUR_MS), reverse=True)
     if len(recent) >= per_hour:

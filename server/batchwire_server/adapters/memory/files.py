@@ -10,20 +10,20 @@ from batchwire_server.core.records import File, Upload, UploadPart, UploadStatus
 
 
 def add_file(tables: Tables, file: File, now: int, lifetime: int | None) -> File:
-    """Stores a file as of `now`."""
+    """Store a file created at `now`."""
     stored = replace(file, created_at=now, expires_at=after_ms(now, lifetime))
     insert(tables.files, stored.id, stored)
     return stored
 
 
 def visible(tables: Tables, tenant: str, file_id: str, now: int) -> File | None:
-    """Returns a tenant's file that is there and not past its time."""
+    """Return a tenant's file, unless it is deleted or expired."""
     file = tables.files.get(file_id)
     return file if file and file.tenant == tenant and not is_past(file, now) else None
 
 
 def upload_of(tables: Tables, tenant: str, upload_id: str, now: int) -> Upload | None:
-    """Returns a tenant's upload as it stands by now."""
+    """Return a tenant's upload with its status at `now`."""
     upload = tables.uploads.get(upload_id)
     if upload is None or upload.tenant != tenant:
         return None
@@ -37,7 +37,7 @@ def _pending(tables: Tables, tenant: str, upload_id: str, now: int) -> Upload | 
 
 
 def is_past(file: File, now: int) -> bool:
-    """Tells whether a file's time is over."""
+    """Return whether a file is expired."""
     return file.expires_at is not None and file.expires_at <= now
 
 

@@ -1,4 +1,4 @@
-"""Records past their time, in memory."""
+"""Garbage in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchwire_server.core.records import UploadStatus
 
 
 def _ended_before(tables: Tables, instant: int) -> set[str]:
-    """Returns the ids of the batches that have ended at an instant."""
+    """Return the ids of the batches that ended by `instant`."""
     ends = {
         batch.id: batch.completed_at or batch.failed_at or batch.expired_at or batch.cancelled_at
         for batch in tables.batches.values()

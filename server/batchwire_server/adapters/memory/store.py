@@ -1,4 +1,4 @@
-"""The memory store: one object behind the store ports, each part in a file of its own."""
+"""The memory store: one object implements all store ports, each in a file of its own."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from batchwire_server.adapters.memory.batches import MemoryBatches
 from batchwire_server.adapters.memory.files import MemoryFiles
 from batchwire_server.adapters.memory.garbage import MemoryGarbage
 from batchwire_server.adapters.memory.keys import MemoryKeys
-from batchwire_server.adapters.memory.outcomes import MemoryOutcomes
+from batchwire_server.adapters.memory.leasing import MemoryLeasing
+from batchwire_server.adapters.memory.reading import MemoryReading
+from batchwire_server.adapters.memory.reporting import MemoryReporting
 from batchwire_server.adapters.memory.tables import Memory, wall_clock
-from batchwire_server.adapters.memory.tasks import MemoryTasks
 from batchwire_server.adapters.memory.webhooks import MemoryWebhooks
 from batchwire_server.core.ports import ChangeFeed
 
 
-class MemoryStore(MemoryFiles, MemoryBatches, MemoryTasks, MemoryOutcomes, MemoryGarbage, MemoryKeys, MemoryWebhooks):
+class MemoryStore(
+    MemoryFiles, MemoryBatches, MemoryLeasing, MemoryReporting, MemoryReading, MemoryGarbage, MemoryKeys, MemoryWebhooks
+):
     """FileStore, BatchStore, TaskQueue, GarbageStore, KeyStore and WebhookStore of one process.
 
     Args:
@@ -30,5 +33,5 @@ class MemoryStore(MemoryFiles, MemoryBatches, MemoryTasks, MemoryOutcomes, Memor
 
     @property
     def changes(self) -> ChangeFeed:
-        """Word of its changes."""
+        """The change feed of the store."""
         return self._memory.changes

@@ -1,7 +1,8 @@
-"""What the memory store keeps: frozen records in dicts, which are replaced and never changed.
+"""The tables of the memory store: dicts of frozen records, which are replaced and never changed.
 
-A transaction works on a copy of the dicts, which takes their place when it ends well. Nothing waits within one, so they come one after the
-other; before and after it others get their turn, as they do while a database works.
+A transaction works on a copy of the dicts, which replaces them when it commits. No transaction
+waits for anything, so they run one after the other. Before and after each, other tasks of the event
+loop run, as they do while a database works.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 
 from batchwire_server.adapters.changes import Changes
 from batchwire_server.core.errors import LeaseLostError
-from batchwire_server.core.ports import HeldTask, Page
+from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES, HeldTask, Page
 from batchwire_server.core.records import (
     ApiKey,
     Batch,
@@ -35,7 +36,7 @@ Listed = TypeVar("Listed", File, Batch, WebhookEndpoint)
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A task in the queue: `ready` (from `not_before` on), `leased`, or `done` and kept until its batch ends."""
+    """A task in the queue: `ready` (from `not_before`), `leased`, or `done` and kept until its batch ends."""
 
     task: Task
     not_before: int
@@ -43,40 +44,41 @@ class Queued:
     lease_owner: str | None = None
     lease_until: int = 0
 
-    def has_lapsed(self, now: int) -> bool:
-        """Tells whether its lease has run out."""
-        return self.state == "leased" and self.lease_until <= now
-
     def is_due(self, now: int, expired_before: int | None = None) -> bool:
-        """Tells whether it may be claimed; another's lease must have run out at `expired_before`, or else by now."""
-        lapsed = self.has_lapsed(now if expired_before is None else expired_before)
-        return (self.state == "ready" and self.not_before <= now) or lapsed
+        """Return whether it is ready, or its lease expired by `expired_before` (None: by now)."""
+        expired = self.state == "leased" and self.lease_until <= (now if expired_before is None else expired_before)
+        return (self.state == "ready" and self.not_before <= now) or expired
 
     @property
     def crashes(self) -> int:
-        """Crashes in a row, once its lease has run out: whoever held it has ended, or stands still."""
+        """Crashes in a row. A holder whose lease expired has crashed or hangs."""
         return self.task.crashes + (self.state == "leased")
 
     @property
     def is_shard(self) -> bool:
-        """Tells whether it is a shard to run."""
+        """True if it is a shard."""
         return self.task.kind is TaskKind.RUN
 
+    @property
+    def is_quarantined(self) -> bool:
+        """True if it is a quarantined shard."""
+        return self.is_shard and self.crashes >= QUARANTINE_AFTER_CRASHES
+
     def ended(self) -> Queued:
-        """Returns it as done."""
+        """Return it as done."""
         return replace(self, state="done", lease_owner=None, lease_until=0)
 
 
 @dataclass(slots=True)
 class Tables:
-    """All that is kept.
+    """All records, by id unless said otherwise.
 
     Attributes:
-        deleted_files: files that nobody sees any more, until they are forgotten.
-        calls: by tenant and idempotency key: the fingerprint of the call, and the id of the batch that it created.
-        segments: by ids of their batches and keys of their blobs, in the order of their recording.
-        last_task_id: an id is part of the fence: one that is free again is not given to another task.
-        keys: by digest.
+        deleted_files: files that are deleted but not yet forgotten.
+        calls: fingerprint of the call and id of its batch, by tenant and idempotency key.
+        last_task_id: ids are part of the fence, so none is used for a second task.
+        segments: by batch id and blob key, in the order of recording.
+        keys: API keys by digest.
     """
 
     files: dict[str, File] = field(default_factory=dict)
@@ -92,19 +94,19 @@ class Tables:
     endpoints: dict[str, WebhookEndpoint] = field(default_factory=dict)
 
     def copy(self) -> Tables:
-        """Returns tables of the same records."""
+        """Return new tables with the same records."""
         dicts: dict[str, Any] = {
             each.name: dict(table) for each in fields(self) if isinstance(table := getattr(self, each.name), dict)
         }
         return replace(self, **dicts)
 
     def add_task(self, kind: TaskKind, batch: Batch, not_before: int, **more: Any) -> None:
-        """Queues a task of a batch."""
+        """Queue a task of a batch."""
         values: dict[str, Any] = {"batch_id": batch.id, "tenant": batch.tenant, "deadline": batch.expires_at, **more}
         self._queue(kind, not_before, values)
 
     def add_sweeps(self) -> None:
-        """Queues the tasks that are there from the beginning, and go back into the queue each time they are done."""
+        """Queue the tasks that exist from the start and return to the queue whenever they are done."""
         for kind in (TaskKind.SWEEP, TaskKind.ORPHANS):
             self._queue(kind, 0, {"batch_id": None, "tenant": None, "deadline": None})
 
@@ -115,58 +117,72 @@ class Tables:
         self.tasks[task.id] = Queued(task, not_before)
 
     def tasks_of(self, batch_id: str | None) -> list[Queued]:
-        """Returns the tasks of a batch by id."""
+        """Return the tasks of a batch, by id."""
         return [queued for queued in self.tasks.values() if queued.task.batch_id == batch_id]
 
     def drop_tasks(self, batch_id: str | None) -> None:
-        """Forgets the tasks of a batch."""
+        """Delete the tasks of a batch."""
         for queued in self.tasks_of(batch_id):
             del self.tasks[queued.task.id]
 
+    def leased_shards(self, now: int) -> list[Queued]:
+        """Return the shards whose leases have not expired."""
+        leased = [queued for queued in self.tasks.values() if queued.state == "leased" and queued.is_shard]
+        return [queued for queued in leased if queued.lease_until > now]
+
+    def held_by(self, worker: str) -> list[Queued]:
+        """Return the tasks that a worker holds."""
+        return [queued for queued in self.tasks.values() if queued.state == "leased" and queued.lease_owner == worker]
+
     def held(self, task: Task | HeldTask) -> Queued:
-        """Returns a task that is leased as its holder believes. Raises LeaseLostError once its epoch has moved on."""
+        """Return a task that is still held. Raises LeaseLostError once its epoch has moved on."""
         queued = self.tasks.get(task.id)
         if queued is None or queued.state != "leased" or queued.task.epoch != task.epoch:
             raise LeaseLostError
         return queued
 
     def end_task(self, task: Task) -> None:
-        """Marks a task as done. Raises LeaseLostError."""
+        """Mark a task as done. Raises LeaseLostError."""
         self.tasks[task.id] = self.held(task).ended()
 
 
 def insert(table: dict[K, V], key: K, record: V) -> None:
-    """Adds a record under a key that must be new."""
+    """Add a record under a key that must be new."""
     if key in table:
         raise KeyError(key)
     table[key] = record
 
 
-def by_age(record: Listed) -> tuple[int, str]:
-    """Returns where a record stands in the order of creation."""
+def creation_order(record: Listed) -> tuple[int, str]:
+    """Return the sort key for the order of creation."""
     return record.created_at, record.id
 
 
 def page_after(
     shown: list[Listed], anchor: Listed | None, tenant: str, after: str, limit: int, *, oldest_first: bool = False
 ) -> Page[Listed] | None:
-    """Returns a page in the order of creation; None when there is an `after`, and its record is not there or another tenant's."""
-    ordered = sorted(shown, key=by_age, reverse=not oldest_first)
+    """Return a page in the order of creation.
+
+    Returns None if `after` is not empty and its record (`anchor`) is missing or another tenant's.
+    """
+    ordered = sorted(shown, key=creation_order, reverse=not oldest_first)
     if after:
         if anchor is None or anchor.tenant != tenant:
             return None
-        place = by_age(anchor)
-        ordered = [one for one in ordered if (by_age(one) > place if oldest_first else by_age(one) < place)]
+        place = creation_order(anchor)
+        ordered = [
+            one for one in ordered if (creation_order(one) > place if oldest_first else creation_order(one) < place)
+        ]
     return Page(ordered[:limit], len(ordered) > limit)
 
 
 def wall_clock() -> int:
-    """Returns milliseconds since the epoch."""
+    """Return milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
 
 
 class Memory:
-    """Tables, the clock that they go by, and word of their changes.
+    """The tables, their clock and their change feed.
 
     Args:
         now: returns milliseconds since the epoch.
@@ -179,13 +195,16 @@ class Memory:
         self.tables.add_sweeps()
 
     async def read(self) -> Tables:
-        """Returns the tables as they stand, after letting others work. They are not to be changed."""
+        """Let other tasks run, then return the current tables. The caller must not change them."""
         await asyncio.sleep(0)
         return self.tables
 
     @asynccontextmanager
     async def write(self, *, quiet: bool = False) -> AsyncIterator[Tables]:
-        """Opens a transaction: what its context changes counts when that ends well, and is told to who waits for a change unless it is `quiet`."""
+        """Open a transaction. It commits if its context ends without an exception.
+
+        Unless it is `quiet`, a commit that changes something notifies the change feed.
+        """
         await asyncio.sleep(0)
         draft = self.tables.copy()
         yield draft

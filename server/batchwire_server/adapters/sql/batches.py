@@ -1,4 +1,4 @@
-"""Batches in SQL, and the one way in which their state moves."""
+"""Batches in SQL, and the transitions of their status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from batchwire_server.core.webhooks import LIFETIME_S
 
 
 def task_values(kind: TaskKind, batch: Batch, not_before: int, **more: Any) -> dict[str, Any]:
-    """Returns the columns of a new task of a batch."""
+    """Return the columns of a new task of a batch."""
     return {
         "kind": str(kind),
         "state": "ready",
@@ -41,10 +41,10 @@ def task_values(kind: TaskKind, batch: Batch, not_before: int, **more: Any) -> d
     }
 
 
-async def enter(
+async def transition(
     connection: AsyncConnection, batch_id: str, status: BatchStatus, now: int, **values: Any
 ) -> Batch | None:
-    """Takes a batch to `status`, if it may go there from where it is; returns it as it then stands, else None."""
+    """Move a batch to `status`. Return it as it then is, or None if the transition is not allowed."""
     statement = (
         update(BATCH)
         .where(BATCH.c.id == batch_id, BATCH.c.status.in_([str(before) for before in predecessors(status)]))
@@ -54,12 +54,12 @@ async def enter(
     row = (await connection.execute(statement)).first()
     batch = batch_record(row) if row else None
     if batch and status in TERMINAL:
-        await announce(connection, batch, now)
+        await queue_deliveries(connection, batch, now)
     return batch
 
 
-async def announce(connection: AsyncConnection, batch: Batch, now: int) -> None:
-    """Queues what tells a batch's end. It belongs to no batch: those tasks end with theirs."""
+async def queue_deliveries(connection: AsyncConnection, batch: Batch, now: int) -> None:
+    """Queue the webhook deliveries of a batch's end. They have no batch id: its tasks are deleted now."""
     more = {"batch_id": None, "deadline": now + LIFETIME_S * 1000}
     rows = [
         task_values(TaskKind.DELIVER, batch, now, delivery=asdict(delivery), **more)
@@ -70,20 +70,24 @@ async def announce(connection: AsyncConnection, batch: Batch, now: int) -> None:
 
 
 async def add_finalizing(connection: AsyncConnection, batch: Batch, now: int) -> None:
-    """Queues the last task of a batch, of which nothing runs any more."""
+    """Queue the `finalize` task of a batch of which nothing runs any more."""
     await connection.execute(insert(TASK).values(task_values(TaskKind.FINALIZE, batch, now)))
 
 
 async def wind_down(connection: AsyncConnection, batch_id: str, status: BatchStatus, now: int) -> bool:
-    """Ends a batch early, by `cancelling` or by `finalizing` it: what has not started will not, what has is left to its worker."""
+    """End a batch early: drop what has not started, and leave leased shards to their workers.
+
+    `status` is `cancelling`, or `finalizing` if the window has ended. Returns False if the batch
+    cannot move to it.
+    """
     unstarted = and_(
         TASK.c.batch_id == batch_id,
         TASK.c.state != "done",
         or_((TASK.c.kind == str(TaskKind.RUN)) & (TASK.c.state == "ready"), TASK.c.kind == str(TaskKind.VALIDATE)),
     )
-    # Tasks before their batch, as whoever reports does: two transactions must not wait for each other.
+    # Lock the tasks before their batch, as reports do: otherwise the two transactions could deadlock.
     await connection.execute(select(TASK.c.id).where(unstarted).order_by(TASK.c.id).with_for_update())
-    if await enter(connection, batch_id, status, now) is None:
+    if await transition(connection, batch_id, status, now) is None:
         return False
     drop = update(TASK).where(unstarted).values(state="done", epoch=TASK.c.epoch + 1).returning(TASK.c.kind)
     dropped = sum(row.kind == str(TaskKind.RUN) for row in await connection.execute(drop))
@@ -108,9 +112,7 @@ class SqlBatches:
         except IntegrityError:
             if idempotency_key is None:
                 raise
-            return await self._add_batch(
-                batch, idempotency_key, per_hour
-            )  # another call of the same name was a moment faster
+            return await self._add_batch(batch, idempotency_key, per_hour)  # a concurrent call with the same key won
 
     async def _add_batch(self, batch: Batch, idempotency_key: IdempotencyKey | None, per_hour: int) -> Batch:
         async with self._db.write(work=True) as connection:
@@ -133,7 +135,7 @@ class SqlBatches:
         return stored
 
     async def _check_rate(self, connection: AsyncConnection, tenant: str, per_hour: int, now: int) -> None:
-        """Raises BatchwireError when the tenant's hour is full."""
+        """Raise BatchwireError if the tenant has created `per_hour` batches within the last hour."""
         created = select(BATCH.c.created_at).where(BATCH.c.tenant == tenant, BATCH.c.created_at > now - HOUR_MS)
         limiting = created.order_by(BATCH.c.created_at.desc()).offset(per_hour - 1).limit(1)
         oldest = (await connection.execute(limiting)).scalar()

@@ -1,4 +1,4 @@
-"""The statements of a claim, each built once: building one takes longer than running it."""
+"""The statements of a claim. Each is built once, because building one takes longer than running it."""
 
 from __future__ import annotations
 
@@ -28,26 +28,33 @@ from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES
 from batchwire_server.core.records import TaskKind
 
 
-def _written(word: str) -> ColumnElement[str]:
-    """Writes a word of ours into a statement: of a value that is sent apart, a database cannot tell whether an index over some rows has all that are asked for."""
-    return literal_column(f"'{word}'")
+def _inline(constant: str) -> ColumnElement[str]:
+    """Inline a constant.
+
+    The planner can use a partial index only if the value is known at planning time, not if it is a
+    bound parameter.
+    """
+    return literal_column(f"'{constant}'")
 
 
-READY = _written("ready")
-LEASED = _written("leased")
-RUN = _written(TaskKind.RUN)
+READY = _inline("ready")
+LEASED = _inline("leased")
+RUN = _inline(TaskKind.RUN)
 
-# A lease that has run out was held by somebody who has ended, or stands still.
+# A holder whose lease expired has crashed or hangs.
 CRASHES = TASK.c.crashes + case((TASK.c.state == LEASED, 1), else_=0)
 
 IS_SHARD = TASK.c.kind == RUN
-IS_APART = and_(IS_SHARD, CRASHES >= QUARANTINE_AFTER_CRASHES)
+IS_QUARANTINED = and_(IS_SHARD, CRASHES >= QUARANTINE_AFTER_CRASHES)
 
 Statement = TypeVar("Statement", Select[Any], ReturningUpdate[Any])
 
 
 class ClaimStatements:
-    """The statements of a claim, by what they have to look at.
+    """The statements of a claim.
+
+    The statements that lease have the parameters `worker`, `lease_ms` and `most` (the largest
+    number of tasks). Each method names its others.
 
     Args:
         clock: the database's clock, in milliseconds since the epoch.
@@ -55,67 +62,81 @@ class ClaimStatements:
 
     def __init__(self, clock: ColumnElement[int]) -> None:
         self._clock = clock
-        self._lapsed = and_(TASK.c.state == LEASED, TASK.c.lease_until <= bindparam("expired_before", type_=BIG))
+        self._expired = and_(TASK.c.state == LEASED, TASK.c.lease_until <= bindparam("expired_before", type_=BIG))
         self._ready = and_(TASK.c.state == READY, TASK.c.not_before <= clock)
-        self._made: dict[Hashable, Any] = {}
+        self._cache: dict[Hashable, Any] = {}
 
-    def others(self, kinds: Collection[TaskKind], *, lapsed: bool) -> ReturningUpdate[Any]:
-        """Takes what is no shard. Parameters: those of `_take`; `expired_before` where `lapsed`."""
+    def other_kinds(self, kinds: Collection[TaskKind], *, expired: bool) -> ReturningUpdate[Any]:
+        """Return a statement that leases tasks of kinds other than shards.
+
+        Parameters: `expired_before`, if `expired`.
+        """
         names = sorted(kinds)
-        wanted = (~IS_SHARD, TASK.c.kind.in_([_written(kind) for kind in names]))
-        return self._once(
-            ("others", *names, lapsed), lambda: self._take(*wanted, self._lapsed if lapsed else self._ready)
+        wanted = (~IS_SHARD, TASK.c.kind.in_([_inline(kind) for kind in names]))
+        return self._cached(
+            ("other kinds", *names, expired), lambda: self._lease(*wanted, self._expired if expired else self._ready)
         )
 
-    def shards(self, *, lapsed: bool, quarantined: bool, but_models: bool, but_saturated: bool) -> ReturningUpdate[Any]:
-        """Takes shards. Parameters: those of `_take`; `expired_before` where `lapsed`, `of_tenant` and `of_model` otherwise; `full_models` and `fed` where there are any."""
+    def shards(
+        self, *, expired: bool, quarantined: bool, skip_full: bool, skip_saturated: bool
+    ) -> ReturningUpdate[Any]:
+        """Return a statement that leases shards.
 
-        def made() -> ReturningUpdate[Any]:
-            wanted = [IS_SHARD, IS_APART if quarantined else ~IS_APART]
-            if but_models:
+        Parameters: `expired_before` if `expired`, else `of_tenant` and `of_model`; `full_models` if
+        `skip_full`; `saturated` if `skip_saturated`.
+        """
+
+        def build() -> ReturningUpdate[Any]:
+            wanted = [IS_SHARD, IS_QUARANTINED if quarantined else ~IS_QUARANTINED]
+            if skip_full:
                 wanted.append(TASK.c.model.not_in(bindparam("full_models", expanding=True)))
-            if but_saturated:
+            if skip_saturated:
                 wanted.append(tuple_(TASK.c.model, TASK.c.tenant).not_in(bindparam("saturated", expanding=True)))
-            if lapsed:
-                wanted.append(self._lapsed)
+            if expired:
+                wanted.append(self._expired)
             else:
                 wanted += [self._ready, TASK.c.tenant == bindparam("of_tenant"), TASK.c.model == bindparam("of_model")]
-            return self._take(*wanted)
+            return self._lease(*wanted)
 
-        return self._once(("shards", lapsed, quarantined, but_models, but_saturated), made)
+        return self._cached(("shards", expired, quarantined, skip_full, skip_saturated), build)
 
-    def groups(self) -> Select[Any]:
-        """Selects tenants and models with shards that are ready: the tenant with the fewest shards at work first, then whoever has the least time."""
+    def ready_pairs(self) -> Select[Any]:
+        """Return a query for the distinct (tenant, model) pairs of ready shards, in the order of claiming.
 
-        def made() -> Select[Any]:
-            group = _ready_groups()
-            held = (
+        The tenant with the fewest leased shards comes first, then the earliest deadline.
+        """
+
+        def build() -> Select[Any]:
+            pair = _distinct_pairs()
+            leased = (
                 select(TASK.c.tenant, func.count().label("shards"))
                 .where(TASK.c.state == LEASED, IS_SHARD, TASK.c.lease_until > self._clock)
                 .group_by(TASK.c.tenant)
                 .subquery()
             )
-            mine = (TASK.c.tenant == group.c.tenant, TASK.c.model == group.c.model)
-            soonest = select(func.min(TASK.c.deadline)).where(IS_SHARD, TASK.c.state == READY, *mine).scalar_subquery()
+            of_pair = (TASK.c.tenant == pair.c.tenant, TASK.c.model == pair.c.model)
+            deadline = (
+                select(func.min(TASK.c.deadline)).where(IS_SHARD, TASK.c.state == READY, *of_pair).scalar_subquery()
+            )
             return (
-                select(group.c.tenant, group.c.model)
-                .outerjoin(held, held.c.tenant == group.c.tenant)
-                .where(group.c.tenant.is_not(None))
-                .order_by(func.coalesce(held.c.shards, 0), soonest, group.c.tenant, group.c.model)
+                select(pair.c.tenant, pair.c.model)
+                .outerjoin(leased, leased.c.tenant == pair.c.tenant)
+                .where(pair.c.tenant.is_not(None))
+                .order_by(func.coalesce(leased.c.shards, 0), deadline, pair.c.tenant, pair.c.model)
             )
 
-        return self._once("groups", made)
+        return self._cached("ready pairs", build)
 
-    def _once(self, shape: Hashable, make: Callable[[], Statement]) -> Statement:
-        if shape not in self._made:
-            self._made[shape] = make()
-        statement: Statement = self._made[shape]
+    def _cached(self, key: Hashable, build: Callable[[], Statement]) -> Statement:
+        if key not in self._cache:
+            self._cache[key] = build()
+        statement: Statement = self._cache[key]
         return statement
 
-    def _take(self, *wanted: ColumnElement[bool]) -> ReturningUpdate[Any]:
-        """Leases the tasks that have the least time, of those that are wanted and that nobody else is just about to take.
+    def _lease(self, *wanted: ColumnElement[bool]) -> ReturningUpdate[Any]:
+        """Return a statement that leases the wanted tasks with the earliest deadlines.
 
-        Parameters: `worker`, `lease_ms`, `most`.
+        Tasks that another transaction has locked are skipped.
         """
         query = (
             select(TASK.c.id)
@@ -126,7 +147,7 @@ class ClaimStatements:
         )
         return (
             update(TASK)
-            # Evaluated once: as a mere subquery PostgreSQL may run it again, and lock more than it takes.
+            # A CTE runs once. PostgreSQL may run a plain subquery again, which locks more rows than it leases.
             .where(TASK.c.id.in_(select(query.cte("due").c.id)))
             .values(
                 state="leased",
@@ -142,25 +163,28 @@ class ClaimStatements:
 
 @lru_cache(maxsize=8)
 def claim_statements(clock: ColumnElement[int]) -> ClaimStatements:
-    """Returns the statements of a database with this clock."""
+    """Return the statements for a database with this clock."""
     return ClaimStatements(clock)
 
 
-def _groups(table: FromClause, *wanted: ColumnElement[bool]) -> Select[Any]:
-    """Selects tenant and model of the first shard that is ready, by these two."""
+def _first_pair(table: FromClause, *wanted: ColumnElement[bool]) -> Select[Any]:
+    """Return a query for the tenant and model of the first ready shard, in the order of these two."""
     shards = (table.c.kind == RUN, table.c.state == READY)
     return (
         select(table.c.tenant, table.c.model).where(*shards, *wanted).order_by(table.c.tenant, table.c.model).limit(1)
     )
 
 
-def _ready_groups() -> CTE:
-    """Selects each tenant and model of shards that are ready, by steps from one to the next: what it costs grows with these, and not with the shards."""
-    first = _groups(TASK.alias("first"))
+def _distinct_pairs() -> CTE:
+    """Select the distinct (tenant, model) pairs of ready shards with a loose index scan.
+
+    Its cost grows with the number of pairs, not of shards. The last row is NULL.
+    """
+    first = _first_pair(TASK.alias("first"))
     found = select(
         *(first.with_only_columns(column).scalar_subquery().label(column.name) for column in first.selected_columns)
-    ).cte("ready_group", recursive=True)
+    ).cte("ready_pair", recursive=True)
     after = TASK.alias("after")
-    following = _groups(after, tuple_(after.c.tenant, after.c.model) > tuple_(found.c.tenant, found.c.model))
+    following = _first_pair(after, tuple_(after.c.tenant, after.c.model) > tuple_(found.c.tenant, found.c.model))
     step = (following.with_only_columns(column).scalar_subquery() for column in following.selected_columns)
     return found.union_all(select(*step).select_from(found).where(found.c.tenant.is_not(None)))

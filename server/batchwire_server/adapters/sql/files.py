@@ -16,7 +16,7 @@ from batchwire_server.core.records import File, Upload, UploadPart, UploadStatus
 
 
 async def insert_file(connection: AsyncConnection, file: File, now: int, lifetime: int | None) -> File:
-    """Stores a file as of `now`."""
+    """Store a file created at `now`."""
     stored = replace(file, created_at=now, expires_at=after_ms(now, lifetime))
     await connection.execute(insert(FILE).values(**asdict(stored)))
     return stored
@@ -32,7 +32,10 @@ async def page_after(
     *,
     oldest_first: bool,
 ) -> tuple[list[Any], bool] | None:
-    """Runs a query as one page in the order of creation; None when `after` names no row of the tenant."""
+    """Run a query as one page in the order of creation. Return its rows, and whether more follow.
+
+    Returns None if `after` is not empty and is not the id of a row of the tenant.
+    """
     place = tuple_(table.c.created_at, table.c.id)
     if after:
         anchor = select(table.c.created_at, table.c.id).where(table.c.tenant == tenant, table.c.id == after)
@@ -46,7 +49,7 @@ async def page_after(
 
 
 def live(clock: ColumnElement[int]) -> ColumnElement[bool]:
-    """Returns whether a file is neither deleted nor past its time."""
+    """Return a condition that selects files that are neither deleted nor expired."""
     return and_(FILE.c.deleted_at.is_(None), or_(FILE.c.expires_at.is_(None), FILE.c.expires_at > clock))
 
 

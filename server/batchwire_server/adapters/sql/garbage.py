@@ -1,4 +1,4 @@
-"""Rows past their time, in SQL."""
+"""Garbage in SQL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _ended_before(instant: ColumnElement[int]) -> ColumnElement[bool]:
 
 
 _BEING_READ = exists().where(BATCH.c.input_key == FILE.c.blob_key, BATCH.c.status.not_in(_ENDED))
-"""Whether a batch that has not ended reads a file."""
+"""Selects files that an unfinished batch reads."""
 
 
 class SqlGarbage:
@@ -69,7 +69,7 @@ class SqlGarbage:
         clock = self._db.clock
         uploads = select(UPLOAD.c.id).where(UPLOAD.c.expires_at <= clock - upload_lifetime * 1000).limit(limit)
         since = clock - batch_lifetime * 1000
-        # What ended before an instant was created before it, and those are soon found.
+        # A batch that ended before an instant was also created before it, and `created_at` has an index.
         batches = select(BATCH.c.id).where(BATCH.c.created_at <= since, _ended_before(since)).limit(limit)
         async with self._db.read() as connection:
             old_uploads = list((await connection.execute(uploads)).scalars())

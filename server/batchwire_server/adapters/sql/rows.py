@@ -1,4 +1,4 @@
-"""Between rows and records."""
+"""Conversion between rows and records."""
 
 from __future__ import annotations
 
@@ -46,23 +46,23 @@ def _pick(row: Row[Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def file_record(row: Row[Any]) -> File:
-    """Reads a row of `file`."""
+    """Convert a row of `file`."""
     return File(**_pick(row, _FILE))
 
 
 def upload_record(row: Row[Any]) -> Upload:
-    """Reads a row of `upload`."""
+    """Convert a row of `upload`."""
     values = _pick(row, _UPLOAD)
     return Upload(**{**values, "status": UploadStatus(values["status"])})
 
 
 def part_record(row: Row[Any]) -> UploadPart:
-    """Reads a row of `upload_part`."""
+    """Convert a row of `upload_part`."""
     return UploadPart(**_pick(row, _PART))
 
 
 def batch_record(row: Row[Any]) -> Batch:
-    """Reads a row of `batch`."""
+    """Convert a row of `batch`."""
     more = _pick(row, ("metadata", "errors", "status", "line_rules"))
     return Batch(
         **_pick(row, _BATCH),
@@ -75,7 +75,7 @@ def batch_record(row: Row[Any]) -> Batch:
 
 
 def batch_values(batch: Batch) -> dict[str, Any]:
-    """Returns the columns of a batch."""
+    """Return the columns of a batch."""
     values = {name: getattr(batch, name) for name in _BATCH}
     return {
         **values,
@@ -91,7 +91,7 @@ _TASK = ("id", "kind", "epoch", "attempts", "crashes", "suspect", "batch_id", "t
 
 
 def task_record(row: Row[Any], now: int) -> Task:
-    """Reads a row of `task` that was leased at `now`."""
+    """Convert a row of `task` that was leased at `now`."""
     values = _pick(row, _TASK)
     more = _pick(row, ("shard", "delivery"))
     shard = Shard(**more["shard"]) if more["shard"] else None
@@ -103,16 +103,16 @@ def task_record(row: Row[Any], now: int) -> Task:
 
 
 def endpoint_record(row: Row[Any]) -> WebhookEndpoint:
-    """Reads a row of `webhook_endpoint`."""
+    """Convert a row of `webhook_endpoint`."""
     values = _pick(row, _ENDPOINT)
     return WebhookEndpoint(**{**values, "event_types": tuple(values["event_types"])})
 
 
 def key_record(row: Row[Any]) -> ApiKey:
-    """Reads a row of `api_key`."""
+    """Convert a row of `api_key`."""
     return ApiKey(**_pick(row, _KEY))
 
 
 def segment_record(row: Row[Any]) -> Segment:
-    """Reads a row of `segment`."""
+    """Convert a row of `segment`."""
     return Segment(**_pick(row, SEGMENT_FIELDS), usage=Usage(**_pick(row, USAGE)))

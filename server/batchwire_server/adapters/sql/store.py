@@ -1,4 +1,4 @@
-"""The SQL store: one object behind the store ports, each part in a file of its own."""
+"""The SQL store: one object implements all store ports, each in a file of its own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from batchwire_server.adapters.sql.engine import Database
 from batchwire_server.adapters.sql.files import SqlFiles
 from batchwire_server.adapters.sql.garbage import SqlGarbage
 from batchwire_server.adapters.sql.keys import SqlKeys
-from batchwire_server.adapters.sql.outcomes import SqlOutcomes
-from batchwire_server.adapters.sql.tasks import SqlTasks
+from batchwire_server.adapters.sql.leasing import SqlLeasing
+from batchwire_server.adapters.sql.reading import SqlReading
+from batchwire_server.adapters.sql.reporting import SqlReporting
 from batchwire_server.adapters.sql.webhooks import SqlWebhooks
 
 
-class SqlStore(SqlFiles, SqlBatches, SqlTasks, SqlOutcomes, SqlGarbage, SqlKeys, SqlWebhooks):
+class SqlStore(SqlFiles, SqlBatches, SqlLeasing, SqlReporting, SqlReading, SqlGarbage, SqlKeys, SqlWebhooks):
     """FileStore, BatchStore, TaskQueue, GarbageStore, KeyStore and WebhookStore over one database."""
 
     def __init__(self, database: Database) -> None:
@@ -20,6 +21,6 @@ class SqlStore(SqlFiles, SqlBatches, SqlTasks, SqlOutcomes, SqlGarbage, SqlKeys,
 
     async def reach(self) -> None:
         """Raise OutOfReachError if nothing can be written now."""
-        # Within a transaction that writes: SQLite can be read while nobody can write.
+        # In a write transaction: an SQLite database may be readable while it cannot be written.
         async with self._db.write(quiet=True) as connection:
             await self._db.now(connection)

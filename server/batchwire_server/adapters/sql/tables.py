@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Column, Index, Integer, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER keys up by itself
+BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite assigns ids by itself only to INTEGER keys
 
 
 class FileRow(SQLModel, table=True):
-    """A file. A deleted row stays until no batch reads its blob."""
+    """A file. The row of a deleted file stays until no batch reads its blob."""
 
     __tablename__ = "file"
     __table_args__ = (Index("file_by_time", "tenant", "created_at", "id"), Index("file_by_key", "blob_key"))
@@ -30,7 +30,7 @@ class FileRow(SQLModel, table=True):
 
 
 class UploadRow(SQLModel, table=True):
-    """A file on its way in."""
+    """A file that is uploaded in parts."""
 
     __tablename__ = "upload"
 
@@ -47,7 +47,7 @@ class UploadRow(SQLModel, table=True):
 
 
 class UploadPartRow(SQLModel, table=True):
-    """A piece of an upload."""
+    """A part of an upload."""
 
     __tablename__ = "upload_part"
     __table_args__ = (Index("upload_part_by_key", "blob_key"),)
@@ -87,7 +87,7 @@ class BatchRow(SQLModel, table=True):
     output_lifetime: int | None
     labels: dict[str, str] = Field(
         sa_column=Column("metadata", JSON, nullable=False)
-    )  # SQLModel keeps `metadata` to itself
+    )  # SQLModel reserves the name `metadata`
     status: str = Field(index=True)
     model: str | None
     errors: list[dict[str, Any]] = Field(sa_column=Column(JSON, nullable=False))
@@ -116,7 +116,7 @@ class BatchRow(SQLModel, table=True):
 
 
 class TaskRow(SQLModel, table=True):
-    """A unit of leased work: `ready` (from `not_before` on), `leased`, or `done` and kept until its batch ends."""
+    """A task of the queue: `ready` (from `not_before`), `leased`, or `done` and kept until its batch ends."""
 
     __tablename__ = "task"
     __table_args__ = (
@@ -124,7 +124,7 @@ class TaskRow(SQLModel, table=True):
             "task_due",
             "kind",
             "not_before",
-            # Without shards, of which there are many, and which have an index of their own.
+            # Without shards: they are many, and have an index of their own.
             sqlite_where=text("state = 'ready' AND kind <> 'run'"),
             postgresql_where=text("state = 'ready' AND kind <> 'run'"),
         ),
@@ -150,7 +150,7 @@ class TaskRow(SQLModel, table=True):
             postgresql_where=text("state = 'leased'"),
         ),
         Index("task_crashed", "kind", sqlite_where=text("crashes > 0"), postgresql_where=text("crashes > 0")),
-        # An id is part of the fence and of segments' rows: one that is free again must not be given to another task.
+        # An id is part of the fence and of segments. It must not be reused after its task is deleted.
         {"sqlite_autoincrement": True},
     )
 
@@ -195,7 +195,7 @@ class SegmentRow(SQLModel, table=True):
 
 
 class ApiKeyRow(SQLModel, table=True):
-    """An API key, of which only a hash is kept."""
+    """An API key. Only its digest is stored."""
 
     __tablename__ = "api_key"
 
@@ -209,7 +209,7 @@ class ApiKeyRow(SQLModel, table=True):
 
 
 class WebhookEndpointRow(SQLModel, table=True):
-    """Where a tenant wants to be told."""
+    """A URL that receives a tenant's events."""
 
     __tablename__ = "webhook_endpoint"
     __table_args__ = (Index("webhook_endpoint_by_time", "tenant", "created_at", "id"),)

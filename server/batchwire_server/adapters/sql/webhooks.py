@@ -1,4 +1,4 @@
-"""Webhook endpoints in SQL, and what makes a batch's end known to them."""
+"""Webhook endpoints in SQL, and the deliveries of a batch's end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from batchwire_server.core.webhooks import deliveries
 
 
 async def deliveries_of(connection: AsyncConnection, batch: Batch, now: int) -> list[Delivery]:
-    """Returns what is to be delivered when a batch has entered the state that it is in."""
+    """Return the deliveries of the event that a batch has reached its current status."""
     query = select(WEBHOOK_ENDPOINT.c.id, WEBHOOK_ENDPOINT.c.event_types)
     rows = await connection.execute(query.where(WEBHOOK_ENDPOINT.c.tenant == batch.tenant))
     return deliveries(batch, now, ((row.id, row.event_types) for row in rows))

@@ -12,7 +12,10 @@ class FileStore(Protocol):
     """Files and uploads. A deleted or expired file does not exist for callers."""
 
     async def add_file(self, file: File, lifetime: int | None) -> File:
-        """Store a file that expires after `lifetime` seconds, or never; return it with its times."""
+        """Store a file and return it with its times.
+
+        It expires after `lifetime` seconds. None means never.
+        """
 
     async def get_file(self, tenant: str, file_id: str) -> File | None:
         """Return a tenant's file, or None."""

@@ -10,13 +10,13 @@ from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.records import Batch, File, InputError, Segment, Shard, Task, TaskKind
 
 CONTROL_KINDS = (TaskKind.VALIDATE, TaskKind.EXPIRE, TaskKind.FINALIZE)
-"""Kinds that a running worker claims within seconds, however busy the upstreams are."""
+"""Kinds that need no upstream. A running worker claims them within seconds, however busy it is."""
 
 QUARANTINE_AFTER_CRASHES = 3
-"""A shard is quarantined after so many crashes in a row."""
+"""A shard is quarantined after this many crashes in a row: it runs alone, line by line."""
 
 CRASH_DELAY_MS = 10_000
-"""A task that is no shard waits so long after as many crashes in a row."""
+"""A task of any other kind waits this long after as many crashes in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class HeldTask:
 
 @dataclass(frozen=True, slots=True)
 class ShardReport:
-    """A worker's progress with one shard: a segment, if lines have finished, and if it is done."""
+    """A worker's progress with one shard: a new segment or None, and whether the shard is done."""
 
     task: Task
     segment: Segment | None
@@ -100,40 +100,25 @@ class TaskLeasing(Protocol):
     async def renew(self, worker: str, ttl: float) -> int:
         """Make all leases of a worker last `ttl` seconds from now; return the database's clock."""
 
-    async def held(self, worker: str) -> list[HeldTask]:
-        """Return the tasks that a worker holds."""
-
     async def release(self, task: Task | HeldTask, delay: float = 0.0) -> None:
-        """Give a task back, to be claimed again after `delay` seconds."""
+        """Return a task to the queue, claimable after `delay` seconds."""
 
     async def release_worker(self, worker: str, *, crashed: bool) -> int:
         """Release all tasks of a worker and of the workers below it (`worker/…`); return the count.
 
         With `crashed`, each task's crashes grow by one. A task that is no shard is then delayed
-        once it has crashed `QUARANTINE_AFTER_CRASHES` times.
+        by `CRASH_DELAY_MS` once it has crashed `QUARANTINE_AFTER_CRASHES` times.
         """
-
-    async def complete(self, task: Task) -> None:
-        """Delete a task that has nothing to report."""
 
     async def mark_suspect(self, task: Task, line: int | None) -> None:
-        """Record durably which line is about to run alone (see Task), or that none is."""
-
-    async def quarantine_waits(self) -> bool:
-        """Return whether a quarantined shard can be claimed."""
-
-    async def overdue(self, seconds: float) -> bool:
-        """Return whether a task of a kind in `SOON` has been claimable for `seconds`.
-
-        If so, no worker is running.
-        """
-
-    async def model_shares(self) -> dict[str, int]:
-        """Return how many workers hold shards of each model."""
+        """Record durably which line runs alone next and may be the poison pill. None: no line does."""
 
 
 class TaskReporting(Protocol):
-    """Results of tasks. Every method is fenced: it raises LeaseLostError if the epoch has moved on."""
+    """Results of tasks, each reported in one transaction.
+
+    Methods that take a Task are fenced: they raise LeaseLostError if its epoch has moved on.
+    """
 
     async def accept(self, task: Task, model: str | None, shards: Sequence[tuple[str, Shard]]) -> None:
         """End a validation that found no error: the batch is in progress, its shards are queued."""
@@ -152,14 +137,32 @@ class TaskReporting(Protocol):
         """End a batch's window: shards that have not started never will."""
 
     async def finish(self, task: Task, status: BatchStatus, outputs: BatchOutputs, lifetime: int) -> None:
-        """End a batch: its files, which live `lifetime` seconds, and its terminal state, in one step."""
+        """End a batch: its files, which live `lifetime` seconds, and its status, in one step."""
+
+    async def complete(self, task: Task) -> None:
+        """Delete a task that has nothing to report."""
 
 
 class TaskReading(Protocol):
-    """What a task works on."""
+    """The state of the queue and of tasks."""
+
+    async def held(self, worker: str) -> list[HeldTask]:
+        """Return the tasks that a worker holds."""
+
+    async def quarantine_waits(self) -> bool:
+        """Return whether a quarantined shard can be claimed."""
+
+    async def overdue(self, seconds: float) -> bool:
+        """Return whether a task of `CONTROL_KINDS` has been claimable for `seconds`.
+
+        If so, no worker is running.
+        """
+
+    async def model_shares(self) -> dict[str, int]:
+        """Return how many workers hold shards of each model."""
 
     async def batch_of(self, task: Task) -> Batch:
-        """Return a task's batch."""
+        """Return a task's batch. Raises LeaseLostError if it no longer exists."""
 
     async def segments_of(self, task: Task) -> list[Segment]:
         """Return the recorded segments of a shard."""

@@ -1,4 +1,4 @@
-"""What workers report, in SQL: every write is fenced, and all that belongs together is one transaction."""
+"""Reports of workers in SQL. Each is fenced and is one transaction."""
 
 from __future__ import annotations
 
@@ -11,39 +11,31 @@ from msgspec import structs
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from batchwire_server.adapters.sql.batches import add_finalizing, enter, task_values, wind_down
+from batchwire_server.adapters.sql.batches import add_finalizing, task_values, transition, wind_down
 from batchwire_server.adapters.sql.engine import Database
 from batchwire_server.adapters.sql.files import insert_file
-from batchwire_server.adapters.sql.rows import SEGMENT_FIELDS, batch_record, segment_record, task_record
+from batchwire_server.adapters.sql.leasing import end_task, is_held
+from batchwire_server.adapters.sql.rows import SEGMENT_FIELDS, batch_record
 from batchwire_server.adapters.sql.tables import BATCH, SEGMENT, TASK
-from batchwire_server.adapters.sql.tasks import end_task
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES, BatchOutputs, CompletedShard, ShardReport
-from batchwire_server.core.records import Batch, InputError, Segment, Shard, Task, TaskKind, total_usage
+from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES, BatchOutputs, ShardReport
+from batchwire_server.core.records import InputError, Shard, Task, TaskKind, total_usage
 
 
-class SqlOutcomes:
-    """The reporting part of the TaskQueue in SQL."""
+class SqlReporting:
+    """TaskReporting in SQL."""
 
     _db: Database
 
-    async def batch_of(self, task: Task) -> Batch:
-        """See TaskQueue."""
-        async with self._db.read() as connection:
-            row = (await connection.execute(select(BATCH).where(BATCH.c.id == task.batch_id))).first()
-        if row is None:
-            raise LeaseLostError
-        return batch_record(row)
-
     async def accept(self, task: Task, model: str | None, shards: Sequence[tuple[str, Shard]]) -> None:
-        """See TaskQueue."""
+        """See TaskReporting."""
         total = sum(shard.lines for _, shard in shards)
         async with self._db.write(work=True) as connection:
             await end_task(connection, task)
             now = await self._db.now(connection)
             values = {"model": model, "total": total, "open_shards": len(shards)}
-            batch = await enter(connection, str(task.batch_id), BatchStatus.IN_PROGRESS, now, **values)
+            batch = await transition(connection, str(task.batch_id), BatchStatus.IN_PROGRESS, now, **values)
             if batch is None:
                 raise LeaseLostError
             rows = [
@@ -53,24 +45,17 @@ class SqlOutcomes:
             await connection.execute(insert(TASK), rows)
 
     async def reject(self, task: Task, faults: Sequence[InputError]) -> None:
-        """See TaskQueue."""
+        """See TaskReporting."""
         errors = [asdict(fault) for fault in faults]
         async with self._db.write(work=True) as connection:
             await end_task(connection, task)
             now = await self._db.now(connection)
-            if await enter(connection, str(task.batch_id), BatchStatus.FAILED, now, errors=errors) is None:
+            if await transition(connection, str(task.batch_id), BatchStatus.FAILED, now, errors=errors) is None:
                 raise LeaseLostError
             await connection.execute(delete(TASK).where(TASK.c.batch_id == task.batch_id))
 
-    async def segments_of(self, task: Task) -> list[Segment]:
-        """See TaskQueue."""
-        async with self._db.read() as connection:
-            mine = (SEGMENT.c.batch_id == task.batch_id) & (SEGMENT.c.task_id == task.id)
-            rows = await connection.execute(select(SEGMENT).where(mine))
-            return [segment_record(row) for row in rows]
-
     async def record(self, reports: Sequence[ShardReport]) -> set[Task]:
-        """See TaskQueue."""
+        """See TaskReporting."""
         async with self._db.write(work=any(report.done for report in reports)) as connection:
             ids = [report.task.id for report in reports]
             leased = select(TASK.c.id, TASK.c.epoch, TASK.c.crashes).where(TASK.c.id.in_(ids), TASK.c.state == "leased")
@@ -81,15 +66,14 @@ class SqlOutcomes:
                 if row is None or row.epoch != report.task.epoch:
                     continue
                 of_batch[str(report.task.batch_id)].append(report)
-                if (
-                    report.segment and 0 < row.crashes < QUARANTINE_AFTER_CRASHES
-                ):  # it gets on, whatever ended its last holders
+                # A recorded line resets the crashes, unless the shard is quarantined.
+                if report.segment and 0 < row.crashes < QUARANTINE_AFTER_CRASHES:
                     await connection.execute(update(TASK).where(TASK.c.id == row.id).values(crashes=0))
             keys = [report.segment.blob_key for report in reports if report.segment]
             known = set(
                 (await connection.execute(select(SEGMENT.c.blob_key).where(SEGMENT.c.blob_key.in_(keys)))).scalars()
             )
-            # In one order everywhere, so that two workers never wait for each other.
+            # Batches are locked in the same order everywhere, so that no two workers deadlock.
             for batch_id in sorted(of_batch):
                 await self._record_batch(connection, batch_id, of_batch[batch_id], known)
         kept = {report.task for group in of_batch.values() for report in group}
@@ -98,7 +82,7 @@ class SqlOutcomes:
     async def _record_batch(
         self, connection: AsyncConnection, batch_id: str, reports: list[ShardReport], known: set[str]
     ) -> None:
-        # A segment that is known was recorded by a commit whose answer was lost.
+        # A known segment was recorded by a commit whose confirmation was lost.
         segments = [report.segment for report in reports if report.segment and report.segment.blob_key not in known]
         done = [report.task.id for report in reports if report.done]
         usage = total_usage(segment.usage for segment in segments)
@@ -128,38 +112,25 @@ class SqlOutcomes:
             await connection.execute(update(TASK).where(TASK.c.id.in_(done)).values(ended))
             if not batch.open_shards:
                 now = await self._db.now(connection)
-                await enter(connection, batch_id, BatchStatus.FINALIZING, now)
+                await transition(connection, batch_id, BatchStatus.FINALIZING, now)
                 await add_finalizing(connection, batch, now)
 
     async def expire(self, task: Task) -> None:
-        """See TaskQueue."""
+        """See TaskReporting."""
         async with self._db.write(work=True) as connection:
             await end_task(connection, task)
             now = await self._db.now(connection)
             await wind_down(connection, str(task.batch_id), BatchStatus.FINALIZING, now)
 
-    async def shards_of(self, batch_id: str) -> list[CompletedShard]:
-        """See TaskQueue."""
-        async with self._db.read() as connection:
-            segments: dict[int, list[Segment]] = defaultdict(list)
-            for row in await connection.execute(select(SEGMENT).where(SEGMENT.c.batch_id == batch_id)):
-                segments[row.task_id].append(segment_record(row))
-            query = select(TASK).where(TASK.c.batch_id == batch_id, TASK.c.kind == str(TaskKind.RUN))
-            tasks = [task_record(row, 0) for row in await connection.execute(query.order_by(TASK.c.id))]
-        shards = [
-            CompletedShard(task.model, task.shard, segments[task.id]) for task in tasks if task.shard and task.model
-        ]
-        return sorted(shards, key=lambda run: run.shard.window)
-
     async def finish(self, task: Task, status: BatchStatus, outputs: BatchOutputs, lifetime: int) -> None:
-        """See TaskQueue."""
+        """See TaskReporting."""
         async with self._db.write(work=True) as connection:
             await end_task(connection, task)
             now = await self._db.now(connection)
             for file in (outputs.output, outputs.error):
                 if file:
                     await insert_file(connection, file, now, lifetime)
-            batch = await enter(
+            batch = await transition(
                 connection,
                 str(task.batch_id),
                 status,
@@ -171,3 +142,9 @@ class SqlOutcomes:
             if batch is None:
                 raise LeaseLostError
             await connection.execute(delete(TASK).where(TASK.c.batch_id == task.batch_id))
+
+    async def complete(self, task: Task) -> None:
+        """See TaskReporting."""
+        async with self._db.write(quiet=True) as connection:
+            if not (await connection.execute(delete(TASK).where(is_held(task)))).rowcount:
+                raise LeaseLostError

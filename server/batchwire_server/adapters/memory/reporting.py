@@ -1,4 +1,4 @@
-"""What workers report, in memory: every write is fenced, and all that belongs together is one transaction."""
+"""Reports of workers in memory. Each is fenced and is one transaction."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from batchwire_server.adapters.memory.batches import enter, wind_down
+from batchwire_server.adapters.memory.batches import transition, wind_down
 from batchwire_server.adapters.memory.files import add_file
 from batchwire_server.adapters.memory.tables import Memory, Tables
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
-from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES, BatchOutputs, CompletedShard, ShardReport
-from batchwire_server.core.records import Batch, InputError, Segment, Shard, Task, TaskKind, total_usage
+from batchwire_server.core.ports import QUARANTINE_AFTER_CRASHES, BatchOutputs, ShardReport
+from batchwire_server.core.records import InputError, Shard, Task, TaskKind, total_usage
 
 
 def _record_batch(tables: Tables, batch_id: str, reports: Sequence[ShardReport], now: int) -> None:
     batch = tables.batches[batch_id]
     segments = [report.segment for report in reports if report.segment]
-    # A segment that is known was recorded by a commit whose answer was lost.
+    # A known segment was recorded by a commit whose confirmation was lost.
     new = [segment for segment in segments if (batch_id, segment.blob_key) not in tables.segments]
     start = batch.result_bytes
     for segment in new:
@@ -38,53 +38,38 @@ def _record_batch(tables: Tables, batch_id: str, reports: Sequence[ShardReport],
     )
     tables.batches[batch_id] = batch
     if not batch.open_shards:
-        enter(tables, batch_id, BatchStatus.FINALIZING, now)
+        transition(tables, batch_id, BatchStatus.FINALIZING, now)
         tables.add_task(TaskKind.FINALIZE, batch, now)
 
 
-def _segments_of(tables: Tables, task: Task) -> list[Segment]:
-    return [one for (owner, _), one in tables.segments.items() if owner == task.batch_id and one.task_id == task.id]
-
-
-class MemoryOutcomes:
-    """The reporting part of the TaskQueue in memory."""
+class MemoryReporting:
+    """TaskReporting in memory."""
 
     _memory: Memory
 
-    async def batch_of(self, task: Task) -> Batch:
-        """See TaskQueue."""
-        batch = (await self._memory.read()).batches.get(task.batch_id or "")
-        if batch is None:
-            raise LeaseLostError
-        return batch
-
     async def accept(self, task: Task, model: str | None, shards: Sequence[tuple[str, Shard]]) -> None:
-        """See TaskQueue."""
+        """See TaskReporting."""
         total = sum(shard.lines for _, shard in shards)
         async with self._memory.write() as tables:
             now = self._memory.now()
             tables.end_task(task)
             values = {"model": model, "total": total, "open_shards": len(shards)}
-            batch = enter(tables, task.batch_id, BatchStatus.IN_PROGRESS, now, **values)
+            batch = transition(tables, task.batch_id, BatchStatus.IN_PROGRESS, now, **values)
             if batch is None:
                 raise LeaseLostError
             for shard_model, shard in shards:
                 tables.add_task(TaskKind.RUN, batch, now, model=shard_model, shard=shard)
 
     async def reject(self, task: Task, faults: Sequence[InputError]) -> None:
-        """See TaskQueue."""
+        """See TaskReporting."""
         async with self._memory.write() as tables:
             tables.end_task(task)
-            if enter(tables, task.batch_id, BatchStatus.FAILED, self._memory.now(), errors=tuple(faults)) is None:
+            if transition(tables, task.batch_id, BatchStatus.FAILED, self._memory.now(), errors=tuple(faults)) is None:
                 raise LeaseLostError
             tables.drop_tasks(task.batch_id)
 
-    async def segments_of(self, task: Task) -> list[Segment]:
-        """See TaskQueue."""
-        return _segments_of(await self._memory.read(), task)
-
     async def record(self, reports: Sequence[ShardReport]) -> set[Task]:
-        """See TaskQueue."""
+        """See TaskReporting."""
         of_batch: dict[str, list[ShardReport]] = defaultdict(list)
         lost = set()
         async with self._memory.write() as tables:
@@ -95,33 +80,21 @@ class MemoryOutcomes:
                     lost.add(report.task)
                     continue
                 of_batch[str(report.task.batch_id)].append(report)
-                if (
-                    report.segment and queued.task.crashes < QUARANTINE_AFTER_CRASHES
-                ):  # it gets on, whatever ended its last holders
+                # A recorded line resets the crashes, unless the shard is quarantined.
+                if report.segment and queued.task.crashes < QUARANTINE_AFTER_CRASHES:
                     tables.tasks[queued.task.id] = replace(queued, task=replace(queued.task, crashes=0))
             for batch_id, group in of_batch.items():
                 _record_batch(tables, batch_id, group, self._memory.now())
         return lost
 
     async def expire(self, task: Task) -> None:
-        """See TaskQueue."""
+        """See TaskReporting."""
         async with self._memory.write() as tables:
             tables.end_task(task)
             wind_down(tables, task.batch_id, BatchStatus.FINALIZING, self._memory.now())
 
-    async def shards_of(self, batch_id: str) -> list[CompletedShard]:
-        """See TaskQueue."""
-        tables = await self._memory.read()
-        tasks = [queued.task for queued in tables.tasks_of(batch_id)]
-        shards = [
-            CompletedShard(task.model, task.shard, _segments_of(tables, task))
-            for task in tasks
-            if task.shard and task.model
-        ]
-        return sorted(shards, key=lambda run: run.shard.window)
-
     async def finish(self, task: Task, status: BatchStatus, outputs: BatchOutputs, lifetime: int) -> None:
-        """See TaskQueue."""
+        """See TaskReporting."""
         output, error = outputs.output, outputs.error
         async with self._memory.write() as tables:
             now = self._memory.now()
@@ -129,7 +102,7 @@ class MemoryOutcomes:
             for file in (output, error):
                 if file:
                     add_file(tables, file, now, lifetime)
-            batch = enter(
+            batch = transition(
                 tables,
                 task.batch_id,
                 status,
@@ -141,3 +114,8 @@ class MemoryOutcomes:
                 raise LeaseLostError
             tables.batches[batch.id] = replace(batch, failed=batch.failed + outputs.unrun)
             tables.drop_tasks(task.batch_id)
+
+    async def complete(self, task: Task) -> None:
+        """See TaskReporting."""
+        async with self._memory.write() as tables:
+            del tables.tasks[tables.held(task).task.id]
