@@ -33,17 +33,17 @@ QUICK = RetryPolicy(max_attempts=3, base_s=0.002, cap_s=0.01)
 
 
 def body(number: int, model: str = "m") -> bytes:
-    """Returns the body of a line."""
+    """Return the body of a line."""
     return b'{"model":"%b","n":%d}' % (model.encode(), number)
 
 
 def input_line(number: int, model: str = "m") -> bytes:
-    """Returns a line of an input."""
+    """Return a line of an input."""
     return b'{"custom_id":"id-%d","method":"POST","url":"%b","body":%b}\n' % (number, URL.encode(), body(number, model))
 
 
 def number_of(asked: bytes) -> int:
-    """Returns the number of the line that a body belongs to."""
+    """Return the number of the line that a body belongs to."""
     return int(json.loads(asked)["n"])
 
 
@@ -55,7 +55,7 @@ def a_run(
     tenant: str = "acme",
     on_progress: Callable[[ShardRun], None] = lambda _: None,
 ) -> tuple[ShardRun, list[Any]]:
-    """Returns a run and its jobs."""
+    """Return a run and its lines."""
     shard = Shard(0, 0, 100, 1, 10)
     task = Task(task_id, TaskKind.RUN, epoch, 1, 0, "batch_1", tenant, "m", 10**15, shard)
     batch = replace(a_batch(tenant), id="batch_1", status=BatchStatus.IN_PROGRESS)
@@ -64,7 +64,7 @@ def a_run(
 
 
 class Environment:
-    """Workers, and all that they work on."""
+    """Workers in this process, with the stores that they share."""
 
     def __init__(self, harness: StoreHarness, blobs: MemoryBlobs) -> None:
         self.harness = harness
@@ -74,36 +74,36 @@ class Environment:
         self._running: list[tuple[asyncio.Event, asyncio.Task[None]]] = []
 
     async def batch(self, data: bytes, **more: Any) -> Batch:
-        """Creates a batch over an input."""
+        """Create a batch with an input."""
         made = a_batch(input_bytes=len(data), **more)
         made = replace(made, input_key=blob_keys.file_key(made.id))
         await self.blobs.put(str(made.input_key), data)
         return await self.store.add_batch(made)
 
     def runner(self, routes: Sequence[Route], *, cancel_grace: float = 60.0, **more: Any) -> Runner:
-        """Returns a runner of shards."""
-        said: dict[str, Any] = {"policy": QUICK, "may_call": lambda: True, "on_room": lambda: None, **more}
+        """Return the handler of `run`."""
+        options: dict[str, Any] = {"policy": QUICK, "may_call": lambda: True, "on_room": lambda: None, **more}
         return Runner(
             self.store,
             self.blobs,
             Catalog(routes),
             flush_interval=0.02,
             cancel_grace=cancel_grace,
-            **said,
+            **options,
         )
 
     def validator(self, catalog: Catalog, *, mixed_models: bool = True, **limits: Any) -> Validator:
-        """Returns the handler of `validate`."""
+        """Return the handler of `validate`."""
         return Validator(self.store, self.blobs, catalog, Limits(**limits), mixed_models=mixed_models)
 
     def finalizer(self) -> Finalizer:
-        """Returns the handler of `finalize`."""
+        """Return the handler of `finalize`."""
         return Finalizer(self.store, self.blobs, default_lifetime=3600)
 
     def worker(
         self, routes: Sequence[Route], name: str = "w1", *, ttl: float = 30.0, beat: float = 0.5, **more: Any
     ) -> Worker:
-        """Returns a worker."""
+        """Return a worker."""
         catalog = Catalog(routes)
         return Worker(
             name,
@@ -123,7 +123,7 @@ class Environment:
         )
 
     def start(self, worker: Worker, grace: float = 0.05) -> tuple[asyncio.Event, asyncio.Task[None]]:
-        """Lets a worker work until its event is set, or the test is over."""
+        """Run a worker until the returned event is set, or the test is over."""
         stop = asyncio.Event()
         self.workers.append(worker)
         running = stop, asyncio.create_task(worker.run(stop, grace))
@@ -131,35 +131,35 @@ class Environment:
         return running
 
     def forget(self, killed: asyncio.Task[None]) -> None:
-        """Takes note that a worker was killed."""
+        """Drop a worker that the test has killed."""
         self._running = [running for running in self._running if running[1] is not killed]
 
     async def close(self) -> None:
-        """Stops all workers."""
+        """Stop all workers."""
         for stop, _ in self._running:
             stop.set()
         async with asyncio.timeout(TIMEOUT_S):
             await asyncio.gather(*(running for _, running in self._running))
 
-    async def see(self, batch: Batch) -> Batch:
-        """Returns a batch as it stands."""
+    async def current(self, batch: Batch) -> Batch:
+        """Return the current row of a batch."""
         found = await self.store.get_batch(batch.tenant, batch.id)
         assert found
         return found
 
     async def wait_for(self, batch: Batch, condition: Callable[[Batch], object]) -> Batch:
-        """Waits until a batch is as wanted."""
+        """Wait until a batch meets a condition, and return it."""
         async with asyncio.timeout(TIMEOUT_S):
-            while not condition(found := await self.see(batch)):  # noqa: ASYNC110 - another process might be what changes it
+            while not condition(found := await self.current(batch)):  # noqa: ASYNC110 - a batch has no event
                 await asyncio.sleep(0.02)
         return found
 
     async def ended(self, batch: Batch) -> Batch:
-        """Waits for a batch's end."""
+        """Wait until a batch has ended, and return it."""
         return await self.wait_for(batch, lambda found: found.status in TERMINAL)
 
     async def lines_of(self, batch: Batch, file_id: str | None) -> list[dict[str, Any]]:
-        """Returns the lines of one of a batch's files."""
+        """Return the lines of one of a batch's files."""
         if file_id is None:
             return []
         file = await self.store.get_file(batch.tenant, file_id)
@@ -171,8 +171,11 @@ class Environment:
         return [json.loads(one) for one in lines]
 
     async def files(self, batch: Batch) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Returns the lines of a batch's two files, after looking at what must hold of them whatever happened."""
-        found = await self.see(batch)
+        """Return the lines of output and error file, after checks that hold for every batch.
+
+        Each line is in one of the files once, both are in input order, and the counts agree.
+        """
+        found = await self.current(batch)
         output = await self.lines_of(found, found.output_file_id)
         errors = await self.lines_of(found, found.error_file_id)
         assert (len(output), len(errors)) == (found.completed, found.failed)
@@ -187,13 +190,13 @@ class Environment:
 
 
 class Ticks:
-    """The ChangeFeed that reports a change every few milliseconds."""
+    """A ChangeFeed that reports a change every 20 ms."""
 
     def __init__(self) -> None:
         self._count = 0
 
     async def wait(self, seen: int, timeout: float) -> int:
-        """Waits a moment."""
+        """Return the next value of the counter after 20 ms."""
         await asyncio.sleep(0.02)
         self._count += 1
         return self._count
@@ -206,7 +209,7 @@ async def queue_of(
     cap: int = 256,
     may_call: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[ModelQueue]:
-    """Runs the lanes of some upstreams over one queue."""
+    """Yield a queue with a lane per upstream, and close it."""
     queue = ModelQueue(policy, may_call, lambda: None)
     queue.lanes.extend(Lane(upstream, queue, cap) for upstream in upstreams)
     yield queue
@@ -214,5 +217,5 @@ async def queue_of(
 
 
 def finished(run: ShardRun) -> list[int]:
-    """Returns the numbers of the lines that have finished."""
+    """Return the numbers of a run's finished lines."""
     return sorted(line.number for line in run.finished)

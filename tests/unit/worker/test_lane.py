@@ -49,7 +49,7 @@ async def test_a_slot_takes_the_next_line_the_moment_its_call_ends() -> None:
         queue.push(lines)
         for number in range(1, 8):
             await until(lambda: upstream.in_flight == 3)
-            assert len(upstream.calls) == number + 2  # one line has made room for one
+            assert len(upstream.calls) == number + 2  # each finished line frees a slot for one
             gates[number].set()
             await until(partial(has_finished, run, number))
         for gate in gates.values():
@@ -67,7 +67,7 @@ class TestPacing:
         queue.push(lines)
         await until(lambda: len(upstream.calls) >= 100)
         await until(lambda: run.settled)
-        assert time.monotonic() - started >= 0.3  # a hundred were saved up, the other thirty come one by one
+        assert time.monotonic() - started >= 0.3  # 100 at once, then 30 at 100 a second
         assert finished(run) == list(range(1, 131))
         await queue.close()
 
@@ -94,7 +94,7 @@ class TestPacing:
         queue.push(lines)
         await until(lambda: run.settled)
         assert lane.limit.cap == 2
-        assert time.monotonic() - started >= 0.1  # 25 a second, of which one second's were saved up
+        assert time.monotonic() - started >= 0.1  # 25 at once, then 5 at 25 a second
         await queue.close()
 
     async def test_a_lane_held_back_by_pacing_leaves_lines_to_another(self) -> None:

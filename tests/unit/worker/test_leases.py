@@ -1,4 +1,4 @@
-"""Leases: renewed in time, and given up before anybody else may take over."""
+"""Leases: renewed in time, and given up before another worker may take over."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.scripted_upstream import until
 
 
 class Store:
-    """The leasing part of a queue, which can be out of reach."""
+    """The leasing part of a queue, which can be unreachable."""
 
     def __init__(self, harness: StoreHarness) -> None:
         self._store = harness.store
@@ -46,7 +46,7 @@ class Holder:
         self.lost: list[int] = []
         self.stale = 0
         self.leases = Leases(
-            self.store,  # type: ignore[arg-type]
+            self.store,  # type: ignore[arg-type]  # only what leases call
             "w1",
             ttl=ttl,
             beat=beat,
@@ -74,18 +74,18 @@ async def leased_task(harness: StoreHarness, holder: Holder) -> Task:
     return task
 
 
-async def test_leases_are_renewed_beat_by_beat(harness: StoreHarness) -> None:
+async def test_leases_are_renewed_at_each_heartbeat(harness: StoreHarness) -> None:
     holder = Holder(harness, ttl=30.0, beat=0.01)
     task = await leased_task(harness, holder)
     before = await harness.lease_end(task)
     async with holder.running():
-        await until(lambda: holder.store.renewed > 2)  # so that two have come back, a beat apart
+        await until(lambda: holder.store.renewed > 2)  # two have been answered, a heartbeat apart
     assert await harness.lease_end(task) > before
     assert holder.leases.valid
     assert holder.lost == []
 
 
-async def test_what_is_held_is_told_with_where_its_batch_stands(harness: StoreHarness) -> None:
+async def test_held_tasks_are_reported_with_the_status_of_their_batch(harness: StoreHarness) -> None:
     holder = Holder(harness, ttl=30.0, beat=10.0)
     task = await leased_task(harness, holder)
     async with holder.running():
@@ -93,7 +93,7 @@ async def test_what_is_held_is_told_with_where_its_batch_stands(harness: StoreHa
     assert (holder.held[0].id, holder.held[0].batch_status) == (task.id, BatchStatus.IN_PROGRESS)
 
 
-async def test_a_task_that_another_took_over_is_lost(harness: StoreHarness) -> None:
+async def test_a_task_that_another_worker_took_over_is_lost(harness: StoreHarness) -> None:
     holder = Holder(harness, ttl=30.0, beat=10.0)
     task = await leased_task(harness, holder)
     await harness.expire_lease(task)
@@ -103,7 +103,7 @@ async def test_a_task_that_another_took_over_is_lost(harness: StoreHarness) -> N
     assert set(holder.lost) == {task.id}
 
 
-async def test_a_task_that_came_back_under_another_epoch_is_lost(harness: StoreHarness) -> None:
+async def test_a_task_that_was_claimed_again_under_another_epoch_is_lost(harness: StoreHarness) -> None:
     holder = Holder(harness, ttl=30.0, beat=10.0)
     task = await leased_task(harness, holder)
     await harness.expire_lease(task)
@@ -113,7 +113,7 @@ async def test_a_task_that_came_back_under_another_epoch_is_lost(harness: StoreH
     assert set(holder.lost) == {task.id}
 
 
-async def test_without_the_store_leases_go_stale_while_nobody_may_take_over_yet(harness: StoreHarness) -> None:
+async def test_leases_go_stale_in_an_outage_before_another_may_take_over(harness: StoreHarness) -> None:
     holder = Holder(harness, ttl=2.0, beat=0.5)
     await harness.start_batch()
     (task,) = await harness.store.claim(ClaimRequest("w1", [TaskKind.RUN], ttl_s=2.0))
@@ -126,7 +126,7 @@ async def test_without_the_store_leases_go_stale_while_nobody_may_take_over_yet(
         assert await harness.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=30.0)) == []
 
 
-async def test_leases_hold_again_once_the_store_is_back(harness: StoreHarness) -> None:
+async def test_leases_are_valid_again_after_an_outage(harness: StoreHarness) -> None:
     holder = Holder(harness, ttl=1.0, beat=0.1)
     holder.store.reachable = False
     async with holder.running():
@@ -135,7 +135,7 @@ async def test_leases_hold_again_once_the_store_is_back(harness: StoreHarness) -
         await until(lambda: holder.leases.valid)
 
 
-async def test_leases_of_others_may_be_taken_once_the_store_has_been_in_reach_for_a_beat(harness: StoreHarness) -> None:
+async def test_takeovers_are_allowed_once_the_database_was_in_reach_for_a_heartbeat(harness: StoreHarness) -> None:
     holder = Holder(harness, ttl=4.0, beat=0.6)
     async with holder.running():
         await until(lambda: holder.store.renewed)
@@ -143,7 +143,7 @@ async def test_leases_of_others_may_be_taken_once_the_store_has_been_in_reach_fo
         await until(lambda: holder.leases.expired_before)
 
 
-async def test_leases_that_ran_out_while_the_store_was_away_are_left_to_their_holders_for_a_beat(
+async def test_leases_that_expired_in_an_outage_stay_with_their_holders_for_a_heartbeat(
     harness: StoreHarness,
 ) -> None:
     holder = Holder(harness, ttl=30.0, beat=1.0)
@@ -151,7 +151,7 @@ async def test_leases_that_ran_out_while_the_store_was_away_are_left_to_their_ho
         await until(lambda: holder.leases.expired_before)
         holder.store.reachable = False
         before = holder.leases.expired_before
-        await asyncio.sleep(3 * leases.CHECK_S + 0.5)  # an outage is time that passes
+        await asyncio.sleep(3 * leases.CHECK_S + 0.5)  # longer than the gap that counts as an outage
         renewed = holder.store.renewed
         holder.store.reachable = True
         await until(lambda: holder.store.renewed > renewed)
@@ -159,6 +159,6 @@ async def test_leases_that_ran_out_while_the_store_was_away_are_left_to_their_ho
         await until(lambda: holder.leases.expired_before > before)
 
 
-def test_the_margin_leaves_time_to_notice_before_the_lease_ends() -> None:
+def test_stale_leases_are_noticed_before_they_expire() -> None:
     ttl = 15.0
     assert ttl * leases.VALID_FRACTION + leases.CHECK_S / 2 < ttl

@@ -54,7 +54,7 @@ async def test_two_upstreams_share_the_lines_of_a_model() -> None:
         run, lines = a_run(range(1, 31))
         queue.push(lines)
         await until(lambda: first.in_flight == second.in_flight == 4)
-        first.open.set()  # the other one hangs, and is waited for only with what it holds
+        first.open.set()  # the second hangs with four lines
         await until(lambda: len(run.finished) == 26)
         second.open.set()
         await until(lambda: run.settled)
@@ -191,7 +191,7 @@ class TestDemand:
             _, lines = a_run(range(1, 20_001))
             for line in lines:
                 queue.delay(line, 3600.0)
-            assert queue.demand == 0, "a worker whose upstream is gone takes in every shard there is"
+            assert queue.demand == 0, "a worker whose upstream is down would claim every shard"
 
     async def test_a_queue_is_full_when_enough_tenants_have_lines_in_it(self) -> None:
         upstream = ScriptedUpstream()

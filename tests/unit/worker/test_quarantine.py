@@ -1,4 +1,4 @@
-"""Shards that were set aside: run apart, line by line, until their culprit is known."""
+"""Quarantined shards: run line by line until the poison pill is known."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LINES = 6
 
 
 def quarantine_runner(env: Environment, upstream: ScriptedUpstream, name: str = "apart") -> QuarantineRunner:
-    """Returns what runs the shards that were set aside."""
+    """Return a runner of quarantined shards."""
     catalog = Catalog([Route(upstream)])
     return QuarantineRunner(name, env.store, env.blobs, catalog, policy=QUICK, ttl=TTL, beat=TTL / 3)
 
 
 async def quarantined(env: Environment, **more: object) -> Batch:
-    """Returns a batch in progress whose shard has crashed as often as it takes."""
+    """Return a batch in progress whose shard has just been quarantined."""
     batch = await env.batch(b"".join(input_line(number) for number in range(1, LINES + 1)), **more)
     task = await env.harness.claim_one(TaskKind.VALIDATE)
     await env.validator(Catalog([Route(ScriptedUpstream())]))(task)
@@ -38,13 +38,13 @@ async def quarantined(env: Environment, **more: object) -> Batch:
 
 
 async def go(runner: QuarantineRunner, stop: asyncio.Event | None = None) -> None:
-    """Runs until nothing that was set aside is left."""
+    """Run until no quarantined shard is left."""
     async with asyncio.timeout(TIMEOUT_S):
         await runner.run(stop or asyncio.Event())
 
 
 async def crash(env: Environment, runner: QuarantineRunner, when: Callable[[], object]) -> None:
-    """Lets it run until a moment, then ends it as a kill does: with nothing given back."""
+    """Run until a condition holds, then end as a kill does: without releasing the shard."""
     running = asyncio.create_task(runner.run(asyncio.Event()))
     await until(when)
     running.cancel()
@@ -53,7 +53,7 @@ async def crash(env: Environment, runner: QuarantineRunner, when: Callable[[], o
 
 
 async def finalized(env: Environment, batch: Batch) -> tuple[list[int], list[tuple[int, str]]]:
-    """Ends a batch; returns the numbers of its lines, and for the errors their codes."""
+    """Finalize a batch. Return the numbers of its output lines, and its errors with their codes."""
     await env.finalizer()(await env.harness.claim_one(TaskKind.FINALIZE))
     output, errors = await env.files(batch)
     answered = [int(entry["custom_id"].removeprefix("id-")) for entry in output]
@@ -69,7 +69,7 @@ async def test_lines_run_one_at_a_time_and_in_order(env: Environment) -> None:
     assert await finalized(env, batch) == (list(range(1, LINES + 1)), [])
 
 
-async def test_the_line_that_ran_when_it_crashed_gets_an_error_and_the_rest_completes(env: Environment) -> None:
+async def test_a_poison_pill_gets_an_error_line_and_the_other_lines_complete(env: Environment) -> None:
     batch = await quarantined(env)
     upstream = ScriptedUpstream()
 
@@ -86,7 +86,7 @@ async def test_the_line_that_ran_when_it_crashed_gets_an_error_and_the_rest_comp
     assert await finalized(env, batch) == ([1, 2, 4, 5, 6], [(3, "server_error")])
 
 
-async def test_a_line_whose_process_was_ended_once_may_still_succeed(env: Environment) -> None:
+async def test_a_line_whose_process_was_killed_once_may_still_succeed(env: Environment) -> None:
     batch = await quarantined(env)
     upstream = ScriptedUpstream()
 
@@ -101,7 +101,7 @@ async def test_a_line_whose_process_was_ended_once_may_still_succeed(env: Enviro
     assert await finalized(env, batch) == ([1, 2, 3, 4, 5, 6], [])
 
 
-async def test_a_line_that_waits_to_be_called_again_is_no_suspect(env: Environment) -> None:
+async def test_a_line_that_waits_for_its_retry_is_not_the_suspect(env: Environment) -> None:
     batch = await quarantined(env)
     upstream = ScriptedUpstream()
     gone = True
@@ -129,7 +129,7 @@ async def test_a_line_that_waits_to_be_called_again_is_no_suspect(env: Environme
     assert await finalized(env, batch) == (list(range(1, LINES + 1)), [])
 
 
-async def test_an_upstream_that_is_gone_fails_no_line(env: Environment) -> None:
+async def test_an_upstream_that_is_down_fails_no_line(env: Environment) -> None:
     batch = await quarantined(env)
 
     async def comes_back(body: bytes, nth: int) -> Reply | NoReply:
@@ -139,7 +139,7 @@ async def test_an_upstream_that_is_gone_fails_no_line(env: Environment) -> None:
     assert await finalized(env, batch) == (list(range(1, LINES + 1)), [])
 
 
-async def test_told_to_end_it_gives_back_and_suspects_nothing(env: Environment) -> None:
+async def test_a_clean_stop_releases_the_shard_without_a_suspect(env: Environment) -> None:
     batch = await quarantined(env)
     upstream = ScriptedUpstream()
     upstream.open.clear()
@@ -156,7 +156,7 @@ async def test_told_to_end_it_gives_back_and_suspects_nothing(env: Environment) 
     assert await finalized(env, batch) == (list(range(1, LINES + 1)), [])
 
 
-async def test_a_cancelled_batch_ends_it(env: Environment) -> None:
+async def test_cancelling_the_batch_ends_the_run(env: Environment) -> None:
     batch = await quarantined(env)
     upstream = ScriptedUpstream()
     upstream.open.clear()
@@ -167,7 +167,7 @@ async def test_a_cancelled_batch_ends_it(env: Environment) -> None:
     assert await finalized(env, batch) == ([], [(number, "batch_cancelled") for number in range(1, LINES + 1)])
 
 
-async def test_what_another_took_over_is_left_to_it(env: Environment) -> None:
+async def test_a_run_whose_shard_was_taken_over_is_aborted(env: Environment) -> None:
     await quarantined(env)
     upstream = ScriptedUpstream()
     upstream.open.clear()

@@ -1,4 +1,4 @@
-"""Workers: batches from their creation to their end, whatever happens on the way."""
+"""Workers: batches from their creation to their end, with failures on the way."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_bodies_pass_through_byte_for_byte(env: Environment) -> None:
     assert all(b'"body":{"asked":%b,' % one in written for one in bodies)
 
 
-async def test_failures_go_to_the_error_file_with_the_upstreams_words(env: Environment) -> None:
+async def test_failures_go_to_the_error_file_with_the_upstreams_body(env: Environment) -> None:
     async def picky(asked: bytes, nth: int) -> Reply | NoReply:
         return Reply(400, b'{"error":{"message":"no"}}') if number_of(asked) % 3 == 0 else await fine(asked, nth)
 
@@ -72,7 +72,7 @@ async def test_failures_go_to_the_error_file_with_the_upstreams_words(env: Envir
     assert all(entry["error"] is None for entry in errors)
 
 
-async def test_a_model_that_hangs_does_not_hold_up_another_of_the_same_batch(env: Environment) -> None:
+async def test_a_model_that_hangs_does_not_delay_another_of_the_same_batch(env: Environment) -> None:
     stalled, quick = ScriptedUpstream(name="1", models=["m"]), ScriptedUpstream(name="2", models=["n"])
     stalled.open.clear()
     env.start(env.worker([Route(stalled), Route(quick)]))
@@ -86,7 +86,7 @@ async def test_a_model_that_hangs_does_not_hold_up_another_of_the_same_batch(env
     assert numbers(output) == list(range(1, 1001))
 
 
-async def test_a_small_batch_of_one_tenant_ends_while_anothers_huge_one_runs(env: Environment) -> None:
+async def test_a_small_batch_of_one_tenant_ends_while_a_large_one_of_another_runs(env: Environment) -> None:
     async def slow(asked: bytes, nth: int) -> Reply | NoReply:
         await asyncio.sleep(0.01)
         return await fine(asked, nth)
@@ -96,12 +96,12 @@ async def test_a_small_batch_of_one_tenant_ends_while_anothers_huge_one_runs(env
     await env.wait_for(huge, lambda found: found.completed)
     small = await env.ended(await env.batch(data_of(5), tenant="small"))
     assert small.status is S.COMPLETED
-    assert (await env.see(huge)).status is S.IN_PROGRESS
+    assert (await env.current(huge)).status is S.IN_PROGRESS
     await env.store.cancel_batch("huge", huge.id)
     await env.files(await env.ended(huge))
 
 
-async def test_a_small_batch_does_not_wait_for_the_lines_that_were_claimed_for_another_tenant(env: Environment) -> None:
+async def test_a_tenant_without_lines_gets_a_shard_although_the_backlog_is_full(env: Environment) -> None:
     upstream = ScriptedUpstream()
     upstream.open.clear()
     worker = env.worker([Route(upstream, max_concurrency=4)])
@@ -116,8 +116,8 @@ async def test_a_small_batch_does_not_wait_for_the_lines_that_were_claimed_for_a
         await env.files(await env.ended(batch))
 
 
-class TestEndingEarly:
-    async def test_a_cancel_lets_calls_in_flight_finish_and_starts_no_more(self, env: Environment) -> None:
+class TestEarlyEnds:
+    async def test_a_cancelled_batch_finishes_its_calls_in_flight_and_starts_no_more(self, env: Environment) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         env.start(env.worker([Route(upstream, max_concurrency=4)]))
@@ -132,7 +132,7 @@ class TestEndingEarly:
         assert (len(output), len(errors), len(upstream.calls)) == (4, 96, 4)
         assert {entry["error"]["code"] for entry in errors} == {"batch_cancelled"}
 
-    async def test_calls_in_flight_are_cut_off_after_the_grace_of_a_cancel(self, env: Environment) -> None:
+    async def test_calls_in_flight_are_cancelled_after_the_cancel_grace(self, env: Environment) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         env.start(env.worker([Route(upstream, max_concurrency=4)], cancel_grace=0.05))
@@ -143,7 +143,7 @@ class TestEndingEarly:
         output, errors = await env.files(batch)
         assert (batch.status, len(output), len(errors), upstream.cut) == (S.CANCELLED, 0, 10, 4)
 
-    async def test_at_the_deadline_calls_are_cut_off_and_what_is_done_is_kept(self, env: Environment) -> None:
+    async def test_calls_are_cancelled_at_the_deadline_and_finished_lines_are_kept(self, env: Environment) -> None:
         async def half(asked: bytes, nth: int) -> Reply | NoReply:
             if number_of(asked) > 5:
                 await asyncio.Event().wait()
@@ -162,7 +162,7 @@ def runs_of(env: Environment) -> list[ShardRun]:
 
 
 class TestStopping:
-    async def test_a_worker_that_is_stopped_gives_all_back_and_another_goes_on(self, env: Environment) -> None:
+    async def test_a_stopped_worker_releases_its_tasks_and_another_continues(self, env: Environment) -> None:
         async def slow(asked: bytes, nth: int) -> Reply | NoReply:
             await asyncio.sleep(0.005)
             return await fine(asked, nth)
@@ -174,13 +174,13 @@ class TestStopping:
         stop.set()
         await running
         assert await env.store.held("w1") == []
-        assert (await env.see(batch)).status is S.IN_PROGRESS
+        assert (await env.current(batch)).status is S.IN_PROGRESS
         env.start(env.worker([Route(upstream)], "w2"))
         output, _ = await env.files(await env.ended(batch))
         assert numbers(output) == list(range(1, 401))
         assert set(upstream.times.values()) == {1}, "a clean stop repeats no call"
 
-    async def test_lines_that_were_cut_off_by_a_stop_are_run_by_the_next_worker(self, env: Environment) -> None:
+    async def test_lines_cancelled_by_a_stop_are_run_by_the_next_worker(self, env: Environment) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         stop, running = env.start(env.worker([Route(upstream)]), grace=0.05)
@@ -194,15 +194,15 @@ class TestStopping:
         output, errors = await env.files(batch)
         assert (batch.status, numbers(output), errors) == (S.COMPLETED, [1, 2, 3, 4, 5, 6], [])
 
-    async def test_a_worker_that_comes_back_takes_up_what_its_name_held(self, env: Environment) -> None:
+    async def test_a_restarted_worker_releases_the_leases_of_its_name(self, env: Environment) -> None:
         batch = await env.batch(data_of(5))
         await env.harness.claim_one(TaskKind.VALIDATE, "w1")
         env.start(env.worker([Route(ScriptedUpstream())]))
         assert (await env.ended(batch)).status is S.COMPLETED
 
 
-class TestTakingOver:
-    async def test_the_lines_that_a_dead_worker_recorded_are_not_run_again(self, env: Environment) -> None:
+class TestTakeovers:
+    async def test_lines_that_a_dead_worker_recorded_are_not_run_again(self, env: Environment) -> None:
         first = ScriptedUpstream()
 
         async def half(asked: bytes, nth: int) -> Reply | NoReply:
@@ -214,7 +214,7 @@ class TestTakingOver:
         _, running = env.start(env.worker([Route(first)]))
         batch = await env.batch(data_of(100))
         await env.wait_for(batch, lambda found: found.completed == 50)
-        running.cancel()  # as if it were killed: it gives nothing back
+        running.cancel()  # as a kill does: nothing is released
         await asyncio.gather(running, return_exceptions=True)
         env.forget(running)
         await env.harness.advance(1000)
@@ -224,7 +224,7 @@ class TestTakingOver:
         assert numbers(output) == list(range(1, 101))
         assert sorted(map(number_of, second.calls)) == list(range(51, 101))
 
-    async def test_a_worker_whose_shard_was_taken_over_stops_its_calls_and_records_nothing(
+    async def test_a_worker_whose_shard_was_taken_over_cancels_its_calls_and_records_nothing(
         self, env: Environment
     ) -> None:
         hung, quick = ScriptedUpstream(), ScriptedUpstream()
@@ -245,7 +245,7 @@ class TestTakingOver:
         assert numbers(output) == [1, 2, 3, 4, 5]
         assert (len(hung.calls), len(quick.calls)) == (2, 5)
 
-    async def test_a_leap_of_the_clock_takes_no_shard_from_who_works_on_it(self, env: Environment) -> None:
+    async def test_a_jump_of_the_database_clock_takes_no_shard_from_its_holder(self, env: Environment) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         env.start(env.worker([Route(upstream)]))
@@ -261,17 +261,17 @@ class TestTakingOver:
         assert (await env.ended(batch)).completed == 5
         assert sorted(map(number_of, upstream.calls)) == [1, 2, 3, 4, 5]
 
-    async def test_workers_that_join_at_once_take_no_more_than_the_upstream_bears(self, env: Environment) -> None:
+    async def test_workers_that_start_at_once_keep_to_the_max_concurrency(self, env: Environment) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         for number in range(4):
             env.start(env.worker([Route(upstream, max_concurrency=8)], f"w{number}"))
         await env.batch(data_of(3000))
         await until(lambda: upstream.in_flight == 8)
-        await asyncio.sleep(0.5)  # there would be time for more
+        await asyncio.sleep(0.5)  # time in which more calls could start
         assert upstream.most_in_flight == 8
 
-    async def test_without_the_store_a_worker_stops_its_calls_before_its_leases_end(self, env: Environment) -> None:
+    async def test_a_worker_cancels_its_calls_in_an_outage_before_its_leases_expire(self, env: Environment) -> None:
         queue = Unreachable(env)
         upstream = ScriptedUpstream()
         upstream.open.clear()
@@ -285,7 +285,7 @@ class TestTakingOver:
         queue.reachable = True
         assert (await env.ended(batch)).completed == 5
 
-    async def test_what_has_finished_while_the_store_was_away_is_kept(self, env: Environment) -> None:
+    async def test_lines_that_finished_in_an_outage_are_kept(self, env: Environment) -> None:
         queue = Unreachable(env)
         upstream = ScriptedUpstream()
 
@@ -305,7 +305,7 @@ class TestTakingOver:
 
 
 class Unreachable:
-    """A queue that is out of reach at times."""
+    """A queue that can be unreachable."""
 
     def __init__(self, env: Environment) -> None:
         self._store = env.store
@@ -317,8 +317,10 @@ class Unreachable:
         return getattr(self._store, name)
 
 
-class TestGivingBack:
-    async def test_a_handler_that_fails_is_tried_again(self, env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+class TestReleases:
+    async def test_a_task_whose_handler_failed_is_retried(
+        self, env: Environment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         worker = env.worker([Route(ScriptedUpstream())])
         validate = worker._handlers[TaskKind.VALIDATE]
         failures = 2
@@ -335,7 +337,7 @@ class TestGivingBack:
         env.start(worker)
         assert (await env.ended(await env.batch(data_of(3)))).status is S.COMPLETED
 
-    async def test_a_batch_waits_while_no_upstream_tells_its_models(
+    async def test_a_batch_stays_validating_while_no_upstream_lists_its_models(
         self, env: Environment, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("batchwire_server.worker.worker.UNKNOWN_MODELS_DELAY_S", 0.02)
@@ -345,11 +347,11 @@ class TestGivingBack:
         env.start(worker)
         batch = await env.batch(data_of(3))
         await until(lambda: upstream.asked >= 3)
-        assert (await env.see(batch)).status is S.VALIDATING
+        assert (await env.current(batch)).status is S.VALIDATING
         upstream.served = ["m"]
         await env.wait_for(batch, lambda found: found.status is not S.VALIDATING)
 
-    async def test_one_worker_does_not_take_in_every_shard_while_its_upstream_is_busy(self, env: Environment) -> None:
+    async def test_a_worker_claims_few_shards_while_its_upstream_is_busy(self, env: Environment) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
         env.start(env.worker([Route(upstream, max_concurrency=4)], policy=RetryPolicy(3, 0.01, 0.01)))

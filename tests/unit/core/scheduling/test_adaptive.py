@@ -1,4 +1,4 @@
-"""The limit that finds out how many calls an upstream bears."""
+"""The adaptive limit: growth with successes, halving with pushbacks."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-def test_it_starts_where_it_is_told_but_never_above_its_cap() -> None:
+def test_the_first_limit_is_bounded_by_the_cap() -> None:
     assert AdaptiveLimit(16, 256).value == 16
     assert AdaptiveLimit(16, 4).value == 4
     assert AdaptiveLimit(16, 0).value == 1
 
 
-def test_it_doubles_per_round_of_successes_before_the_first_pushback() -> None:
+def test_the_limit_doubles_per_round_before_the_first_pushback() -> None:
     limit = AdaptiveLimit(16, 256)
     for _ in range(16):
         limit.succeeded(limit.value)
     assert limit.value == 32
 
 
-def test_it_grows_by_one_per_round_after_a_pushback() -> None:
+def test_the_limit_grows_by_one_per_round_after_a_pushback() -> None:
     limit = AdaptiveLimit(16, 256)
     limit.pushed_back(limit.era)
     for _ in range(9):
@@ -28,14 +28,14 @@ def test_it_grows_by_one_per_round_after_a_pushback() -> None:
     assert limit.value == 9
 
 
-def test_an_idle_lane_learns_nothing() -> None:
+def test_successes_of_an_idle_lane_do_not_raise_the_limit() -> None:
     limit = AdaptiveLimit(16, 256)
     for _ in range(100):
         limit.succeeded(12)
     assert limit.value == 16
 
 
-def test_one_overload_halves_it_once_however_many_calls_it_hit() -> None:
+def test_one_overload_halves_the_limit_once() -> None:
     limit = AdaptiveLimit(16, 256)
     era = limit.era
     for _ in range(16):
@@ -43,7 +43,7 @@ def test_one_overload_halves_it_once_however_many_calls_it_hit() -> None:
     assert limit.value == 8
 
 
-def test_each_new_overload_halves_it_again_down_to_one() -> None:
+def test_each_new_overload_halves_the_limit_down_to_one() -> None:
     limit = AdaptiveLimit(16, 256)
     values = []
     for _ in range(6):
@@ -52,7 +52,7 @@ def test_each_new_overload_halves_it_again_down_to_one() -> None:
     assert values == [8, 4, 2, 1, 1, 1]
 
 
-def test_a_cap_that_sinks_takes_the_limit_with_it() -> None:
+def test_a_lower_cap_lowers_the_limit() -> None:
     limit = AdaptiveLimit(64, 256)
     limit.cap = 8
     assert limit.value == 8
@@ -61,7 +61,7 @@ def test_a_cap_that_sinks_takes_the_limit_with_it() -> None:
 
 
 @given(st.integers(1, 300), st.integers(-3, 300), st.lists(st.tuples(st.booleans(), st.integers(1, 300)), max_size=60))
-def test_it_always_stays_between_one_and_its_cap(start: int, cap: int, events: list[tuple[bool, int]]) -> None:
+def test_the_limit_stays_between_one_and_the_cap(start: int, cap: int, events: list[tuple[bool, int]]) -> None:
     limit = AdaptiveLimit(start, cap)
     for success, in_flight in events:
         if success:

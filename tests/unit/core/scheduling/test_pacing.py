@@ -1,4 +1,4 @@
-"""Pacing, by a clock that stands still unless it is told to go on."""
+"""Pacing, at times that the tests pass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from batchwire_server.core.scheduling.pacing import BYTES_PER_TOKEN, Bucket, Pac
 
 
 def calls_within(pacing: Pacing, begin: float, seconds: float, tokens: int = 0) -> int:
-    """Makes calls as soon as they may be made, each of which ends at once; returns how many."""
+    """Make calls as soon as they are allowed, each of no duration. Return how many."""
     now, made = begin, 0
     while (now := now + pacing.wait(now)) < begin + seconds:
         pacing.end(pacing.start(40, now), tokens, now)
@@ -16,14 +16,14 @@ def calls_within(pacing: Pacing, begin: float, seconds: float, tokens: int = 0) 
 
 
 @pytest.mark.parametrize("per_minute", [1, 30, 600, 60_000])
-def test_a_minute_has_as_many_calls_as_it_may_have_and_what_was_saved_up(per_minute: int) -> None:
+def test_a_minute_allows_its_calls_and_one_burst(per_minute: int) -> None:
     pacing = Pacing(per_minute, 0, 0.0)
     saved = max(1, per_minute // 60)
     assert calls_within(pacing, 0.0, 60.0) in (per_minute + saved - 1, per_minute + saved)
     assert calls_within(pacing, 60.0, 60.0) == pytest.approx(per_minute, abs=1)
 
 
-def test_no_more_than_a_second_is_saved_up() -> None:
+def test_a_burst_is_at_most_a_second_of_the_rate() -> None:
     pacing = Pacing(600, 0, 0.0)
     assert pacing.room(100, 3600.0) == 10
     assert pacing.room(3, 3600.0) == 3
@@ -39,20 +39,20 @@ def test_calls_are_spread_over_the_minute() -> None:
 
 
 @pytest.mark.parametrize("tokens", [10, 100, 5000])
-def test_tokens_are_kept_to_by_what_answers_say_they_used(tokens: int) -> None:
+def test_the_reported_usage_counts_against_the_tokens_per_minute(tokens: int) -> None:
     pacing = Pacing(0, 60_000, 0.0)
     calls_within(pacing, 0.0, 60.0, tokens)
     made = calls_within(pacing, 60.0, 60.0, tokens)
     assert made * tokens == pytest.approx(60_000, abs=tokens + 1000)
 
 
-def test_a_call_larger_than_what_can_be_saved_up_is_made_and_paid_back_after() -> None:
+def test_a_call_larger_than_the_bucket_is_made_and_overdraws_it() -> None:
     pacing = Pacing(0, 600, 0.0)  # ten a second
     pacing.end(pacing.start(0, 0.0), 110, 0.0)
     assert pacing.wait(0.0) == pytest.approx(11.0)
 
 
-def test_until_an_answer_has_come_a_call_counts_with_a_guess() -> None:
+def test_before_the_first_answer_a_call_counts_with_an_estimate() -> None:
     pacing = Pacing(0, 6000, 0.0)
     expected = pacing.start(100 * BYTES_PER_TOKEN, 0.0)
     assert expected == 100
@@ -61,14 +61,14 @@ def test_until_an_answer_has_come_a_call_counts_with_a_guess() -> None:
     assert pacing.wait(0.0) == 0.0
 
 
-def test_a_call_that_got_no_answer_used_no_tokens() -> None:
+def test_a_call_without_an_answer_uses_no_tokens() -> None:
     pacing = Pacing(0, 6000, 0.0)
     pacing.end(pacing.start(4000, 0.0), 0, 0.0)
     assert pacing.wait(0.0) == 0.0
 
 
 @pytest.mark.parametrize("workers", [2, 3, 10])
-def test_workers_divide_it(workers: int) -> None:
+def test_workers_divide_the_rates(workers: int) -> None:
     parts = [Pacing(600, 0, 0.0) for _ in range(workers)]
     for part in parts:
         part.share(workers, 0.0)
@@ -76,7 +76,7 @@ def test_workers_divide_it(workers: int) -> None:
     assert sum(calls_within(part, 60.0, 60.0) for part in parts) == pytest.approx(600, abs=workers)
 
 
-def test_a_part_grows_again_when_workers_go() -> None:
+def test_a_part_grows_again_when_workers_end() -> None:
     pacing = Pacing(600, 0, 0.0)
     pacing.share(10, 0.0)
     calls_within(pacing, 0.0, 10.0)
@@ -84,7 +84,7 @@ def test_a_part_grows_again_when_workers_go() -> None:
     assert calls_within(pacing, 10.0, 60.0) == pytest.approx(600, abs=2)
 
 
-def test_a_clock_that_stands_still_gives_nothing() -> None:
+def test_a_bucket_does_not_fill_while_the_clock_stands_still() -> None:
     bucket = Bucket(60, 5.0)
     bucket.spend(1, 5.0)
     assert bucket.wait(1, 5.0) == bucket.wait(1, 5.0) == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""What becomes of a call."""
+"""Whether a call is retried, and when."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ def retried(result: Reply | NoReply, attempts: int = 0, refusals: int = 0) -> Re
 
 
 @pytest.mark.parametrize("status", range(200, 600))
-def test_408_409_425_429_and_5xx_are_made_again_and_all_else_is_final(status: int) -> None:
+def test_408_409_425_429_and_5xx_are_retried_and_other_statuses_are_final(status: int) -> None:
     retried = status in {408, 409, 425, 429} or status >= 500
     assert is_retried(Reply(status, b"")) is retried
     assert (decide(Reply(status, b""), 0, 0, POLICY) is not None) is retried
 
 
 @pytest.mark.parametrize("kind", NoReplyKind)
-def test_a_call_without_a_reply_is_made_again(kind: NoReplyKind) -> None:
+def test_a_call_without_a_reply_is_retried(kind: NoReplyKind) -> None:
     assert is_retried(NoReply(kind, ""))
     assert retried(NoReply(kind, "")).delay > 0
 
 
 @pytest.mark.parametrize("result", [Reply(500, b""), Reply(503, b""), Reply(408, b""), BROKEN, TIMEOUT])
-def test_a_call_that_the_upstream_took_and_failed_counts_until_the_attempts_run_out(result: Reply | NoReply) -> None:
+def test_accepted_calls_that_failed_count_until_the_attempts_run_out(result: Reply | NoReply) -> None:
     assert retried(result, attempts=0).counted
     assert retried(result, attempts=1).counted
     assert decide(result, 2, 0, POLICY) is None
 
 
 @pytest.mark.parametrize("result", [Reply(429, b""), UNREACHABLE])
-def test_a_call_that_the_upstream_refused_never_counts_and_goes_on_for_ever(result: Reply | NoReply) -> None:
+def test_refused_calls_never_count_and_are_retried_without_limit(result: Reply | NoReply) -> None:
     assert not retried(result, attempts=2, refusals=10_000).counted
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_429_and_503_push_back_and_pause_the_lane_as_long_as_they_ask(status: int) -> None:
+def test_retry_after_with_a_429_or_503_pauses_the_lane(status: int) -> None:
     asked = retried(Reply(status, b"", retry_after=30.0))
     assert (asked.pushback, asked.pause) == (True, 30.0)
     assert asked.delay >= 30.0
     assert retried(Reply(status, b"")).pause == 0.0
 
 
-def test_retry_after_of_other_failures_delays_the_line_but_not_the_lane() -> None:
+def test_retry_after_with_other_failures_delays_only_the_line() -> None:
     asked = retried(Reply(500, b"", retry_after=30.0))
     assert (asked.pushback, asked.pause) == (False, 0.0)
     assert asked.delay >= 30.0
@@ -66,5 +66,5 @@ def test_delays_double_with_jitter_up_to_the_cap(attempts: int, refusals: int) -
     assert ceiling / 2 <= delay <= ceiling
 
 
-def test_one_attempt_means_no_second() -> None:
+def test_a_maximum_of_one_attempt_means_no_retry() -> None:
     assert decide(Reply(500, b""), 0, 0, RetryPolicy(max_attempts=1)) is None

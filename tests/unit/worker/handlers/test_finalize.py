@@ -1,4 +1,4 @@
-"""Finalizing: what was recorded becomes two files in the order of the input."""
+"""Finalizing: segments become two files in input order."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.unit.worker.environment import Environment, input_line
 S = BatchStatus
 
 
-class Scene:
-    """A batch whose lines are recorded by hand."""
+class RecordedBatch:
+    """A batch whose lines the test records."""
 
     def __init__(self, env: Environment, models: str, window: int) -> None:
         self.env = env
@@ -40,11 +40,11 @@ class Scene:
         cutter.close()
         await self.env.store.accept(await self.env.harness.claim_one(TaskKind.VALIDATE), None, cutter.shards)
         self.tasks = await self.env.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=99))
-        self.batch = await self.env.see(batch)
+        self.batch = await self.env.current(batch)
         return self.batch
 
     def holder(self, number: int) -> Task:
-        """Returns the task of the shard that a line belongs to."""
+        """Return the task of the shard that a line belongs to."""
         (task,) = [
             task
             for task in self.tasks
@@ -53,7 +53,7 @@ class Scene:
         return task
 
     async def record(self, numbers: Iterable[int], key: str, *, failed: Iterable[int] = (), pad: int = 0) -> None:
-        """Records lines of one shard as one segment."""
+        """Record lines of one shard as one segment."""
         bad = set(failed)
         finished = [
             FinishedLine(
@@ -78,48 +78,48 @@ class Scene:
         await self.env.store.record([ShardReport(task, segment, done=False)])
 
     async def finish(self) -> Batch:
-        """Says that all shards are done, and finalizes."""
+        """Complete all shards, and finalize the batch."""
         await self.env.store.record([ShardReport(task, None, done=True) for task in self.tasks])
         await self.env.finalizer()(await self.env.harness.claim_one(TaskKind.FINALIZE))
-        return await self.env.see(self.batch)
+        return await self.env.current(self.batch)
 
 
 def numbers(entries: list[dict[str, object]]) -> list[int]:
     return [int(str(entry["custom_id"]).removeprefix("id-")) for entry in entries]
 
 
-async def test_lines_stand_in_the_order_of_the_input_whatever_the_segments(env: Environment) -> None:
-    scene = Scene(env, "mmmmmmmmmm", window=5)
-    await scene.start()
-    await scene.record([9, 7], "a", failed=[9])
-    await scene.record([4, 1], "b")
-    await scene.record([10, 6, 8], "c", failed=[6])
-    await scene.record([5, 3, 2], "d", failed=[3])
-    batch = await scene.finish()
+async def test_files_are_in_input_order_whatever_the_order_of_segments(env: Environment) -> None:
+    recorded = RecordedBatch(env, "mmmmmmmmmm", window=5)
+    await recorded.start()
+    await recorded.record([9, 7], "a", failed=[9])
+    await recorded.record([4, 1], "b")
+    await recorded.record([10, 6, 8], "c", failed=[6])
+    await recorded.record([5, 3, 2], "d", failed=[3])
+    batch = await recorded.finish()
     output, errors = await env.files(batch)
     assert batch.status is S.COMPLETED
     assert numbers(output) == [1, 2, 4, 5, 7, 8, 10]
     assert numbers(errors) == [3, 6, 9]
 
 
-async def test_lines_of_several_models_in_one_window_interleave_as_in_the_input(env: Environment) -> None:
-    scene = Scene(env, "mnmnnmom", window=4)
-    await scene.start()
+async def test_lines_of_several_models_are_in_input_order(env: Environment) -> None:
+    recorded = RecordedBatch(env, "mnmnnmom", window=4)
+    await recorded.start()
     for key, chosen in (("a", [1, 3]), ("b", [2, 4]), ("c", [5]), ("d", [6, 8]), ("e", [7])):
-        await scene.record(chosen, key, failed=[chosen[0]] if key == "b" else [])
-    batch = await scene.finish()
+        await recorded.record(chosen, key, failed=[chosen[0]] if key == "b" else [])
+    batch = await recorded.finish()
     output, errors = await env.files(batch)
     assert numbers(output) == [1, 3, 4, 5, 6, 7, 8]
     assert numbers(errors) == [2]
 
 
-async def test_without_a_failure_there_is_no_error_file_and_without_a_success_no_output_file(env: Environment) -> None:
-    fine = Scene(env, "mm", window=5)
+async def test_a_file_without_lines_is_not_created(env: Environment) -> None:
+    fine = RecordedBatch(env, "mm", window=5)
     await fine.start()
     await fine.record([1, 2], "a")
     done = await fine.finish()
     assert (done.output_file_id is None, done.error_file_id is None) == (False, True)
-    bad = Scene(env, "mm", window=5)
+    bad = RecordedBatch(env, "mm", window=5)
     await bad.start()
     await bad.record([1, 2], "a", failed=[1, 2])
     done = await bad.finish()
@@ -128,13 +128,13 @@ async def test_without_a_failure_there_is_no_error_file_and_without_a_success_no
 
 
 @pytest.mark.parametrize("models", ["mmmmmm", "mnmnmn"])
-async def test_lines_that_never_ran_before_a_cancel_are_told_so(env: Environment, models: str) -> None:
-    scene = Scene(env, models, window=4)
-    await scene.start()
-    await scene.record([3], "a")
-    await scene.record([1], "b", failed=[1])
-    await env.store.cancel_batch("acme", scene.batch.id)
-    batch = await scene.finish()
+async def test_lines_that_never_ran_before_a_cancel_get_error_lines(env: Environment, models: str) -> None:
+    recorded = RecordedBatch(env, models, window=4)
+    await recorded.start()
+    await recorded.record([3], "a")
+    await recorded.record([1], "b", failed=[1])
+    await env.store.cancel_batch("acme", recorded.batch.id)
+    batch = await recorded.finish()
     output, errors = await env.files(batch)
     assert batch.status is S.CANCELLED
     assert numbers(output) == [3]
@@ -143,24 +143,24 @@ async def test_lines_that_never_ran_before_a_cancel_are_told_so(env: Environment
     assert all((entry["response"] is None) == (entry["error"] is not None) for entry in errors)
 
 
-async def test_lines_that_never_ran_in_time_are_told_so(env: Environment) -> None:
-    scene = Scene(env, "mnm", window=4)
-    await scene.start()
-    await scene.record([2], "a")
+async def test_lines_that_never_ran_before_expiry_get_error_lines(env: Environment) -> None:
+    recorded = RecordedBatch(env, "mnm", window=4)
+    await recorded.start()
+    await recorded.record([2], "a")
     await env.harness.advance(2 * 86400)
     await env.store.expire(await env.harness.claim_one(TaskKind.EXPIRE, "w2"))
-    batch = await scene.finish()
+    batch = await recorded.finish()
     output, errors = await env.files(batch)
     assert batch.status is S.EXPIRED
     assert numbers(output) == [2]
     assert [entry["error"]["code"] for entry in errors] == ["batch_expired"] * 2
 
 
-async def test_a_batch_that_was_cancelled_before_it_was_validated_leaves_no_files(env: Environment) -> None:
+async def test_a_batch_cancelled_before_validation_has_no_files(env: Environment) -> None:
     batch = await env.batch(input_line(1))
     await env.store.cancel_batch("acme", batch.id)
     await env.finalizer()(await env.harness.claim_one(TaskKind.FINALIZE))
-    found = await env.see(batch)
+    found = await env.current(batch)
     assert (found.status, found.output_file_id, found.error_file_id) == (S.CANCELLED, None, None)
 
 
@@ -175,21 +175,21 @@ async def test_large_segments_are_read_slice_by_slice(env: Environment, monkeypa
         return await read(key, start, end)
 
     monkeypatch.setattr(env.blobs, "read", measured)
-    scene = Scene(env, "m" * 40, window=40)
-    await scene.start()
-    await scene.record(range(1, 41, 2), "odd", pad=500)
-    await scene.record(range(2, 41, 2), "even", pad=500, failed=[2, 20])
-    output, errors = await env.files(await scene.finish())
+    recorded = RecordedBatch(env, "m" * 40, window=40)
+    await recorded.start()
+    await recorded.record(range(1, 41, 2), "odd", pad=500)
+    await recorded.record(range(2, 41, 2), "even", pad=500, failed=[2, 20])
+    output, errors = await env.files(await recorded.finish())
     assert numbers(output) == [number for number in range(1, 41) if number not in {2, 20}]
     assert numbers(errors) == [2, 20]
     assert most < 1500
 
 
-async def test_whoever_lost_the_lease_leaves_no_file_behind(env: Environment) -> None:
-    scene = Scene(env, "mm", window=5)
-    await scene.start()
-    await scene.record([1, 2], "a", failed=[2])
-    await env.store.record([ShardReport(task, None, done=True) for task in scene.tasks])
+async def test_a_worker_that_lost_the_lease_leaves_no_file(env: Environment) -> None:
+    recorded = RecordedBatch(env, "mm", window=5)
+    await recorded.start()
+    await recorded.record([1, 2], "a", failed=[2])
+    await env.store.record([ShardReport(task, None, done=True) for task in recorded.tasks])
     task = await env.harness.claim_one(TaskKind.FINALIZE)
     await env.harness.expire_lease(task)
     again = await env.harness.claim_one(TaskKind.FINALIZE, "w2")
@@ -198,14 +198,14 @@ async def test_whoever_lost_the_lease_leaves_no_file_behind(env: Environment) ->
         await env.finalizer()(task)
     assert set(env.blobs.blobs) == before
     await env.finalizer()(again)
-    await env.files(scene.batch)
+    await env.files(recorded.batch)
 
 
-async def test_files_are_named_after_the_batch_and_live_as_long_as_it_says(env: Environment) -> None:
-    scene = Scene(env, "mm", window=5)
-    await scene.start()
-    await scene.record([1, 2], "a", failed=[2])
-    batch = await scene.finish()
+async def test_files_have_the_batchs_name_and_lifetime(env: Environment) -> None:
+    recorded = RecordedBatch(env, "mm", window=5)
+    await recorded.start()
+    await recorded.record([1, 2], "a", failed=[2])
+    batch = await recorded.finish()
     for file_id, name in ((batch.output_file_id, "output"), (batch.error_file_id, "error")):
         file = await env.store.get_file("acme", str(file_id))
         assert file

@@ -1,4 +1,4 @@
-"""Orphans: bytes that no row refers to go, once they are old; what a row refers to, or soon will, stays."""
+"""Orphans: old blobs that no row refers to are deleted, all others kept."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ async def look(env: Environment, interval: float = 3600.0) -> None:
 
 
 async def store(env: Environment, *keys: str, age: float = DAY + 60) -> None:
-    """Stores blobs some seconds ago."""
+    """Store blobs as if `age` seconds ago."""
     for key in keys:
         await env.blobs.put(key, b"x")
         env.blobs.stored_at[key] -= age
 
 
-async def test_bytes_without_a_row_go_once_they_are_old(env: Environment, caplog: pytest.LogCaptureFixture) -> None:
+async def test_old_blobs_without_a_row_are_deleted(env: Environment, caplog: pytest.LogCaptureFixture) -> None:
     young = [blob_keys.file_key(ids.file_id()), blob_keys.segment_key(ids.batch_id(), 1, 1, 0)]
     await store(env, *ORPHANS)
     await store(env, *young, age=DAY - 60)
@@ -44,7 +44,7 @@ async def test_bytes_without_a_row_go_once_they_are_old(env: Environment, caplog
     assert "deleted 1 blobs below segments" in caplog.text
 
 
-async def test_a_file_whose_row_is_just_being_written_stays(env: Environment) -> None:
+async def test_a_young_blob_whose_row_is_not_written_yet_is_kept(env: Environment) -> None:
     file = a_file()
     await env.blobs.put(file.blob_key, b"x")
     await look(env)
@@ -52,7 +52,7 @@ async def test_a_file_whose_row_is_just_being_written_stays(env: Environment) ->
     assert await env.blobs.read(file.blob_key, 0, 9) == b"x"
 
 
-async def test_what_files_and_uploads_have_stays(env: Environment) -> None:
+async def test_blobs_of_files_and_uploads_are_kept(env: Environment) -> None:
     file = await env.store.add_file(a_file(), None)
     upload = await env.store.add_upload(an_upload(), 60)
     part = UploadPart(ids.part_id(), upload.id, 1, blob_keys.part_key(upload.id, f"part_{'0' * 24}"))
@@ -62,7 +62,7 @@ async def test_what_files_and_uploads_have_stays(env: Environment) -> None:
     assert sorted(env.blobs.blobs) == sorted([file.blob_key, part.blob_key])
 
 
-async def test_the_input_of_a_running_batch_stays_though_its_file_is_deleted(env: Environment) -> None:
+async def test_the_input_of_a_running_batch_is_kept_after_its_file_was_deleted(env: Environment) -> None:
     file = await env.store.add_file(a_file(), None)
     await env.harness.start_batch(a_batch(input_key=file.blob_key))
     await store(env, file.blob_key)
@@ -72,7 +72,7 @@ async def test_the_input_of_a_running_batch_stays_though_its_file_is_deleted(env
     assert list(env.blobs.blobs) == [file.blob_key]
 
 
-async def test_segments_of_a_running_batch_stay_and_those_that_were_never_recorded_go(env: Environment) -> None:
+async def test_recorded_segments_of_a_running_batch_are_kept_and_others_deleted(env: Environment) -> None:
     await env.harness.start_batch()
     task = await env.harness.claim_one(TaskKind.RUN)
     recorded, lost = segment(task), segment(task, 1)
@@ -82,30 +82,28 @@ async def test_segments_of_a_running_batch_stay_and_those_that_were_never_record
     assert list(env.blobs.blobs) == [recorded.blob_key]
 
 
-async def test_what_is_not_named_as_ours_is_never_touched(env: Environment) -> None:
+async def test_blobs_under_foreign_keys_are_kept(env: Environment) -> None:
     foreign = ["files/holiday.jpg", "segments/b1/1", "elsewhere/x", f"{blob_keys.file_key(ids.file_id())}/more"]
     await store(env, *foreign)
     await look(env)
     assert sorted(env.blobs.blobs) == sorted(foreign)
 
 
-async def test_the_next_look_waits_for_its_time(env: Environment) -> None:
+async def test_the_next_run_waits_for_the_interval(env: Environment) -> None:
     await look(env)
     assert await env.store.claim(ClaimRequest("w1", [TaskKind.ORPHANS], ttl_s=TTL)) == []
     await env.harness.advance(3601)
     await look(env)
 
 
-async def test_an_interval_of_0_looks_never(env: Environment) -> None:
+async def test_an_interval_of_0_switches_it_off(env: Environment) -> None:
     await store(env, *ORPHANS)
     await look(env, interval=0)
     assert sorted(env.blobs.blobs) == sorted(ORPHANS)
     assert await env.store.claim(ClaimRequest("w1", [TaskKind.ORPHANS], ttl_s=TTL)) == []
 
 
-async def test_a_clock_of_this_machine_that_is_ahead_makes_nothing_old(
-    env: Environment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_age_of_a_blob_follows_the_database_clock(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     await store(env, *ORPHANS, age=0)
     task = await env.harness.claim_one(TaskKind.ORPHANS)
     monkeypatch.setattr("time.time", lambda: task.claimed_at / 1000 + 10 * DAY)

@@ -1,4 +1,4 @@
-"""Sweeping: what nothing needs any more goes, bytes first."""
+"""Sweeping: rows and blobs that are no longer needed are deleted, blobs first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def deleted_files(env: Environment, count: int) -> None:
         await env.store.delete_file("acme", file.id)
 
 
-async def test_deleted_files_lose_their_bytes_and_their_rows(env: Environment) -> None:
+async def test_blobs_and_rows_of_deleted_files_are_deleted(env: Environment) -> None:
     await deleted_files(env, 3)
     kept = await env.store.add_file(a_file(), None)
     await env.blobs.put(kept.blob_key, b"x")
@@ -35,14 +35,14 @@ async def test_deleted_files_lose_their_bytes_and_their_rows(env: Environment) -
     assert (await env.store.garbage(9, 0)).files == {}
 
 
-async def test_the_next_sweep_waits_for_its_time(env: Environment) -> None:
+async def test_the_next_sweep_waits_for_the_interval(env: Environment) -> None:
     await sweep(env)
     assert await env.store.claim(ClaimRequest("w1", [TaskKind.SWEEP], ttl_s=TTL)) == []
     await env.harness.advance(3601)
     await sweep(env)
 
 
-async def test_while_there_is_more_the_next_step_follows_at_once(env: Environment) -> None:
+async def test_the_next_step_follows_at_once_while_blobs_are_left(env: Environment) -> None:
     await deleted_files(env, STEP + 1)
     await sweep(env)
     assert len(env.blobs.blobs) == 1
@@ -50,7 +50,7 @@ async def test_while_there_is_more_the_next_step_follows_at_once(env: Environmen
     assert env.blobs.blobs == {}
 
 
-async def test_uploads_past_their_time_go_a_day_later(env: Environment) -> None:
+async def test_ended_uploads_are_deleted_after_a_day(env: Environment) -> None:
     upload = await env.store.add_upload(an_upload(), 60)
     await env.harness.advance(60 + UPLOAD_LIFETIME_S - 60)
     await sweep(env, interval=0.0)
@@ -60,7 +60,7 @@ async def test_uploads_past_their_time_go_a_day_later(env: Environment) -> None:
     assert await env.store.get_upload("acme", upload.id) is None
 
 
-async def test_ended_batches_go_after_their_lifetime_and_running_ones_stay(env: Environment) -> None:
+async def test_ended_batches_are_deleted_after_their_lifetime_and_running_ones_kept(env: Environment) -> None:
     running = await env.harness.start_batch()
     ended, _ = await env.harness.batch_in(BatchStatus.FAILED)
     await env.harness.advance(61)
@@ -71,7 +71,7 @@ async def test_ended_batches_go_after_their_lifetime_and_running_ones_stay(env: 
     assert await env.harness.status(running) is BatchStatus.IN_PROGRESS
 
 
-async def test_while_there_are_more_rows_to_go_the_next_step_follows_at_once(env: Environment) -> None:
+async def test_the_next_step_follows_at_once_while_rows_are_left(env: Environment) -> None:
     uploads = [await env.store.add_upload(an_upload(), 60) for _ in range(STEP + 1)]
     await env.harness.advance(10 * UPLOAD_LIFETIME_S)
     await sweep(env)
