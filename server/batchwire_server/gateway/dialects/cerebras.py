@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from batchwire_server.gateway.dialects.openai import OPENAI
-from batchwire_server.gateway.dialects.shared import ANY_METADATA, encode_metadata, error_text, status_with_queued
+from batchwire_server.gateway.dialects.shared import ANY_METADATA, encode_metadata, error_text, status_override
 from batchwire_server.gateway.transcoding.encode import Converted
 from batchwire_server.gateway.transcoding.requests import RequestMapping
 
@@ -47,7 +47,7 @@ CEREBRAS = replace(
             **OPENAI.response_mapping.overrides,
             "Batch.errors": Converted(lambda errors: error_text(errors) or None, {"type": ["string", "null"]}),
             "Batch.metadata": ANY_METADATA,
-            "Batch.status": status_with_queued("queued"),
+            "Batch.status": status_override(queued="queued"),
             "File.purpose": Converted(
                 lambda purpose: "batch" if purpose == "batch_output" else purpose, {"type": "string"}
             ),

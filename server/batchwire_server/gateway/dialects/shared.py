@@ -28,21 +28,23 @@ def error_text(errors: list[Any]) -> str:
     return "\n".join(error_sentences(errors))
 
 
-def status_with_queued(queued: str, **others: str) -> Computed:
-    """Return the override of `Batch.status` for a dialect with a status for waiting batches.
+def status_override(*, queued: str | None = None, **names: str) -> Computed:
+    """Return the override of `Batch.status` for a dialect with statuses of its own.
 
     Args:
-        queued: status of a batch in progress of which no line has ended yet.
-        **others: the dialect's status by the protocol's, where they differ.
+        queued: status of a batch in progress of which no line has ended yet. None means that the
+            dialect does not tell it from other batches in progress.
+        **names: the dialect's status by the protocol's, where they differ.
     """
-    names = {number: others.get(name, name) for number, name in enum_names(v1.BatchStatus.DESCRIPTOR).items()}
+    statuses = {number: names.get(name, name) for number, name in enum_names(v1.BatchStatus.DESCRIPTOR).items()}
+    waiting = queued or statuses[v1.BATCH_STATUS_IN_PROGRESS]
 
     def status(message: Message) -> str | None:
         batch = cast("v1.Batch", message)
         waits = not (batch.request_counts.completed or batch.request_counts.failed)
-        return queued if waits and batch.status == v1.BATCH_STATUS_IN_PROGRESS else names.get(batch.status)
+        return waiting if waits and batch.status == v1.BATCH_STATUS_IN_PROGRESS else statuses.get(batch.status)
 
-    return Computed(status, {"enum": [*dict.fromkeys([*names.values(), queued]), None]})
+    return Computed(status, {"enum": [*dict.fromkeys([*statuses.values(), waiting]), None]})
 
 
 def encode_metadata(values: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from batchwire import v1
 
 from batchwire_server.gateway.dialects.openai import OPENAI
-from batchwire_server.gateway.dialects.shared import error_sentences, status_with_queued
+from batchwire_server.gateway.dialects.shared import error_sentences, status_override
 from batchwire_server.gateway.errors import ApiError, refusal
 from batchwire_server.gateway.transcoding.encode import Converted
 from batchwire_server.gateway.transcoding.requests import RequestMapping
@@ -81,7 +81,7 @@ SILICONFLOW = replace(
             "Batch.errors": Converted(
                 lambda errors: error_sentences(errors) or None, {"type": ["array", "null"], "items": {"type": "string"}}
             ),
-            "Batch.status": status_with_queued("in_queue", validating="in_queue"),
+            "Batch.status": status_override(queued="in_queue", validating="in_queue"),
         },
         reply_overrides={
             "UploadFile": Converted(
