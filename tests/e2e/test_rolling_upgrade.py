@@ -1,6 +1,6 @@
-"""Code of two schema revisions on one database: a rolling upgrade, and the rollback of one.
+"""Code of two schema revisions on one database: a rolling upgrade, and its rollback.
 
-The older code is the oldest that the database's schema admits, taken out of the repository's history.
+The older code is the oldest that the schema admits, taken out of the repository's history.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Code:
 
     @contextmanager
     def serving(self) -> Iterator[str]:
-        """Run an api and a gateway until the context ends, and then end the workers too. Yield the URL."""
+        """Run an api and a gateway. Yield the URL. End them, and the worker, with the context."""
         with ExitStack() as stack:
             stack.callback(self._api.stop)
             stack.callback(self.stop_worker)

@@ -75,12 +75,15 @@ class Database:
 
     @property
     def is_missing(self) -> bool:
-        """True if the database is an SQLite file that does not exist. Opening it would create it."""
+        """True if the database is an SQLite file that does not exist yet."""
         return self.backend.is_missing
 
     @asynccontextmanager
     async def migrate(self) -> AsyncIterator[AsyncConnection]:
-        """Open a write transaction that excludes other migrations and has no limit on a statement's time."""
+        """Open a write transaction for migrations.
+
+        It excludes those of other processes, and its statements have no time limit.
+        """
         if self.backend.migration_lock is None:
             async with self.write() as connection:
                 yield connection
