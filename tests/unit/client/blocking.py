@@ -1,4 +1,6 @@
-"""Drives an AsyncClient as if it blocked, so that one suite runs over both clients."""
+"""Makes an AsyncClient block, so that one test suite covers both clients."""
+
+from __future__ import annotations
 
 import asyncio
 import inspect
@@ -8,8 +10,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Driven:
-    """Wraps an object whose methods are async, or give async iterators."""
+class Blocking:
+    """Wraps an object with async methods: they block, and async iterators become iterators."""
 
     def __init__(self, wrapped: Any, runner: asyncio.Runner) -> None:
         self._wrapped = wrapped
@@ -17,7 +19,7 @@ class Driven:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._wrapped, name)
-        return self._method(found) if inspect.ismethod(found) else Driven(found, self._runner)
+        return self._method(found) if inspect.ismethod(found) else Blocking(found, self._runner)
 
     def _method(self, method: Any) -> Any:
         def call(*args: Any, **options: Any) -> Any:

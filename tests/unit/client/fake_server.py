@@ -1,12 +1,15 @@
-"""A small Batchwire server on a real socket: it keeps everything in memory, plays batches from a plan and fails on demand."""
-# ruff: noqa: N802 - methods bear the protocol's names
+"""A Batchwire server in memory, on a real socket. Batches follow a plan, calls fail on demand."""
+
+# ruff: noqa: N802 - gRPC names the methods
+
+from __future__ import annotations
 
 import hashlib
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -24,7 +27,7 @@ M = TypeVar("M")
 def abort(
     context: grpc.ServicerContext, code: grpc.StatusCode, message: str = "", reason: str = "", **metadata: str
 ) -> NoReturn:
-    """Ends a call as the real server does."""
+    """End a call with a status, as the real server does."""
     status = status_pb2.Status(code=code.value[0], message=message)
     if reason:
         packed = AnyMessage()
@@ -35,18 +38,16 @@ def abort(
 
 
 @dataclass
-class InputError:
-    """What a call does instead, once `after` messages of its stream went out."""
+class Failure:
+    """Makes a call fail after `after` messages of its stream: with a code, or by silence."""
 
-    code: grpc.StatusCode | None = None  # None ends the stream as if all were well
+    code: grpc.StatusCode | None = None  # None ends the stream early with OK
     after: int = 0
     silent: bool = False
     message: str = "made to fail"
     reason: str = ""
-    met: threading.Event = field(default_factory=threading.Event)
 
-    def strike(self, context: grpc.ServicerContext) -> None:
-        self.met.set()
+    def apply(self, context: grpc.ServicerContext) -> None:
         if self.silent:
             gone = threading.Event()
             context.add_callback(gone.set)
@@ -56,7 +57,7 @@ class InputError:
 
 
 class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServiceServicer, v1.ModelServiceServicer):
-    """The services of Batchwire."""
+    """The services of Batchwire, with all calls and requests recorded."""
 
     def __init__(self, port: int = 0) -> None:
         self.plan: Plan = completes
@@ -72,7 +73,7 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
         self.metadata: dict[str, str | bytes] = {}
         self.message_sizes: list[int] = []
         self.download_bytes = 4
-        self.faults: dict[str, deque[InputError]] = defaultdict(deque)
+        self.failures: dict[str, deque[Failure]] = defaultdict(deque)
         self.ended = threading.Semaphore(0)
         self._lock = threading.Lock()
         self._ids = 0
@@ -92,16 +93,16 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
     ) -> None:
         self._server.stop(grace=0).wait()
 
-    def fail(self, method: str, *faults: InputError) -> None:
-        """Makes the next calls of a method fail, one after the other."""
-        self.faults[method].extend(faults)
+    def fail(self, method: str, *failures: Failure) -> None:
+        """Make the next calls of a method fail, one failure per call."""
+        self.failures[method].extend(failures)
 
     def unavailable(self, method: str, times: int = 1, after: int = 0) -> None:
-        """Makes the next calls of a method break."""
-        self.fail(method, *(InputError(grpc.StatusCode.UNAVAILABLE, after) for _ in range(times)))
+        """Make the next calls of a method fail with UNAVAILABLE."""
+        self.fail(method, *(Failure(grpc.StatusCode.UNAVAILABLE, after) for _ in range(times)))
 
     def store(self, content: bytes, filename: str = "f.jsonl", purpose: str = "batch") -> v1.File:
-        """Keeps a file."""
+        """Store a file and return it."""
         file = v1.File(
             id=self._new_id("file"),
             bytes=len(content),
@@ -115,13 +116,13 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
         return file
 
     def start(self, content: bytes = b'{"custom_id":"a"}\n', endpoint: str = "/v1/chat/completions") -> v1.Batch:
-        """Keeps a batch that plays the plan."""
+        """Store a batch that follows the plan, and return it."""
         file = self.store(content)
         batch = v1.Batch(
             id=self._new_id("batch"), endpoint=endpoint, input_file_id=file.id, status=v1.BATCH_STATUS_VALIDATING
         )
         batch.created_at.FromSeconds(1_700_000_000)
-        self._play(batch, content)
+        self._run_plan(batch, content)
         return batch
 
     # FileService
@@ -137,7 +138,9 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
                 self.message_sizes.append(len(request.data))
         self.requests["UploadFile"].append(spec)
         if spec.sha256 and spec.sha256 != hashlib.sha256(content).hexdigest():
-            abort(context, grpc.StatusCode.INVALID_ARGUMENT, "other bytes", "CONTENT_MISMATCH", param="sha256")
+            abort(
+                context, grpc.StatusCode.INVALID_ARGUMENT, "the checksum is wrong", "CONTENT_MISMATCH", param="sha256"
+            )
         return self.store(content, spec.filename, spec.purpose)
 
     def GetFile(self, request: v1.GetFileRequest, context: grpc.ServicerContext) -> v1.File:
@@ -201,7 +204,7 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
         upload = self._upload(request.upload_id, context)
         content = b"".join(self.parts[part_id] for part_id in request.part_ids)
         if request.md5 and request.md5 != hashlib.md5(content, usedforsecurity=False).hexdigest():
-            abort(context, grpc.StatusCode.INVALID_ARGUMENT, "other bytes", "CONTENT_MISMATCH", param="md5")
+            abort(context, grpc.StatusCode.INVALID_ARGUMENT, "the checksum is wrong", "CONTENT_MISMATCH", param="md5")
         upload.file.CopyFrom(self.store(content, upload.filename, upload.purpose))
         upload.status = v1.UPLOAD_STATUS_COMPLETED
         return upload
@@ -227,7 +230,7 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
             status=v1.BATCH_STATUS_VALIDATING,
         )
         _, content = self.files.get(request.input_file_id, (None, b""))
-        self._play(batch, content)
+        self._run_plan(batch, content)
         return batch
 
     def GetBatch(self, request: v1.GetBatchRequest, context: grpc.ServicerContext) -> v1.Batch:
@@ -287,33 +290,33 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
                 return model
         abort(context, grpc.StatusCode.NOT_FOUND, "no such model", "MODEL_NOT_FOUND", param="model")
 
-    # how calls begin and fail
+    # Recording and failing calls
 
     def _enter(self, method: str, context: grpc.ServicerContext, request: object = None) -> None:
-        fault = self._begin(method, context, request)
-        if fault is not None:
-            fault.strike(context)
+        failure = self._begin(method, context, request)
+        if failure is not None:
+            failure.apply(context)
 
-    def _begin(self, method: str, context: grpc.ServicerContext, request: object) -> InputError | None:
+    def _begin(self, method: str, context: grpc.ServicerContext, request: object) -> Failure | None:
         with self._lock:
             self.calls.append(method)
             if request is not None:
                 self.requests[method].append(request)
             context.add_callback(self.ended.release)
             self.metadata = dict(context.invocation_metadata())
-            return self.faults[method].popleft() if self.faults[method] else None
+            return self.failures[method].popleft() if self.failures[method] else None
 
     def _stream(
         self, method: str, context: grpc.ServicerContext, request: object, messages: Iterator[M]
     ) -> Iterator[M]:
-        fault = self._begin(method, context, request)
+        failure = self._begin(method, context, request)
         for sent, message in enumerate(messages):
-            if fault is not None and sent == fault.after:
-                fault.strike(context)
+            if failure is not None and sent == failure.after:
+                failure.apply(context)
                 return
             yield message
 
-    def _play(self, batch: v1.Batch, content: bytes) -> None:
+    def _run_plan(self, batch: v1.Batch, content: bytes) -> None:
         self.batches[batch.id] = batch
         lines = [line for line in content.split(b"\n") if line.strip()]
         self.steps[batch.id] = deque(self.plan(batch, lines))
@@ -322,7 +325,7 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
                 self._write_files(step, lines)
 
     def _write_files(self, batch: v1.Batch, lines: list[bytes]) -> None:
-        """Gives the files that a plan names a content: its answered lines, then its failed ones."""
+        """Store the files that the plan names: the first lines succeeded, the others failed."""
         cut = batch.request_counts.completed
         for file_id, part in ((batch.output_file_id, lines[:cut]), (batch.error_file_id, lines[cut:])):
             if file_id:

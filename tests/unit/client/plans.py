@@ -1,17 +1,20 @@
-"""What becomes of a batch on the fake server."""
+"""Plans: the states through which a batch passes on the fake server."""
+
+from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
 from batchwire import v1
 
-# A step of a batch is its next snapshot, or an event to wait for before going on.
 Step = v1.Batch | threading.Event
+"""The next snapshot of a batch, or an event to wait for."""
+
 Plan = Callable[[v1.Batch, list[bytes]], list[Step]]
 
 
 def changed(batch: v1.Batch, **fields: object) -> v1.Batch:
-    """A copy of the batch with other values."""
+    """Return a copy of the batch with changed fields."""
     copy = v1.Batch()
     copy.CopyFrom(batch)
     for name, value in fields.items():
@@ -22,7 +25,7 @@ def changed(batch: v1.Batch, **fields: object) -> v1.Batch:
 def snapshot(
     batch: v1.Batch, status: v1.BatchStatus.ValueType, total: int = 0, completed: int = 0, failed: int = 0
 ) -> v1.Batch:
-    """The batch at another point of its life, with the files that it leaves when it has ended."""
+    """Return the batch with another status and counts, and with its files if it has ended."""
     moved = changed(batch, status=status)
     moved.request_counts.CopyFrom(v1.RequestCounts(total=total, completed=completed, failed=failed))
     if status in {v1.BATCH_STATUS_COMPLETED, v1.BATCH_STATUS_EXPIRED, v1.BATCH_STATUS_CANCELLED}:
@@ -34,7 +37,7 @@ def snapshot(
 
 
 def completes(batch: v1.Batch, lines: list[bytes], failed: int = 0) -> list[Step]:
-    """A plan in which every line runs, and the last ones fail."""
+    """Return a plan in which every line runs, and the last `failed` ones fail."""
     total = len(lines)
     return [
         snapshot(batch, v1.BATCH_STATUS_IN_PROGRESS, total),
@@ -45,7 +48,7 @@ def completes(batch: v1.Batch, lines: list[bytes], failed: int = 0) -> list[Step
 
 
 def waits_for(event: threading.Event) -> Plan:
-    """A plan in which the lines run until the event is set, and then complete."""
+    """Return a plan that stays in progress until the event is set, and then completes."""
 
     def plan(batch: v1.Batch, lines: list[bytes]) -> list[Step]:
         started, *rest = completes(batch, lines)

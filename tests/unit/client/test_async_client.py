@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,7 +21,7 @@ async def test_an_async_iterable_is_uploaded(server: FakeServer) -> None:
     assert server.files[file.id][1] == b"one two"
 
 
-async def test_a_cancelled_upload_stores_nothing(server: FakeServer) -> None:
+async def test_cancelling_an_upload_stores_nothing(server: FakeServer) -> None:
     begun = asyncio.Event()
 
     async def source() -> AsyncIterator[bytes]:
@@ -36,7 +38,7 @@ async def test_a_cancelled_upload_stores_nothing(server: FakeServer) -> None:
     assert not server.files
 
 
-async def test_many_files_go_up_at_once(server: FakeServer, tmp_path: Path) -> None:
+async def test_files_are_uploaded_concurrently(server: FakeServer, tmp_path: Path) -> None:
     paths = [tmp_path / f"{n}.jsonl" for n in range(20)]
     for path in paths:
         path.write_text(path.name)

@@ -1,10 +1,12 @@
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest
 from batchwire_client._atomic_file import atomic_file
 
 
-def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_the_file_appears_complete_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "out"
 
     def interrupted() -> None:

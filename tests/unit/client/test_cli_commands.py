@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 from pathlib import Path
 
 from batchwire import v1
 
-from tests.unit.client.commands import LINES, Batchwire, json_lines
+from tests.unit.client.cli import LINES, Batchwire, json_lines
 from tests.unit.client.fake_server import FakeServer
 from tests.unit.client.plans import completes
 
@@ -14,7 +16,7 @@ def test_upload_prints_the_id(batchwire: Batchwire, server: FakeServer, requests
     assert file.filename == "n.jsonl"
 
 
-def test_upload_in_parts_stores_the_same(batchwire: Batchwire, server: FakeServer, requests: Path) -> None:
+def test_upload_in_parts_stores_the_same_content(batchwire: Batchwire, server: FakeServer, requests: Path) -> None:
     (file,) = json_lines(batchwire("--json", "upload", requests, "--in-parts"))
     assert server.files[file["id"]][1] == LINES
     assert file["status"] == "processed"
@@ -22,20 +24,20 @@ def test_upload_in_parts_stores_the_same(batchwire: Batchwire, server: FakeServe
     assert file["expires_at"] is None
 
 
-def test_create_looks_into_the_file_for_the_endpoint(batchwire: Batchwire, server: FakeServer) -> None:
+def test_create_takes_the_endpoint_from_the_first_line(batchwire: Batchwire, server: FakeServer) -> None:
     result = batchwire("create", server.store(LINES).id)
     (batch,) = server.batches.values()
     assert result.stdout == f"{batch.id}\n"
     assert batch.endpoint == "/v1/embeddings"
 
 
-def test_create_takes_the_endpoint_given(batchwire: Batchwire, server: FakeServer) -> None:
+def test_create_takes_the_endpoint_option_without_reading_the_file(batchwire: Batchwire, server: FakeServer) -> None:
     batchwire("create", server.store(LINES).id, "--endpoint", "/v1/responses")
     assert [batch.endpoint for batch in server.batches.values()] == ["/v1/responses"]
     assert "DownloadFile" not in server.calls
 
 
-def test_watch_follows_to_the_end_and_fetches(batchwire: Batchwire, server: FakeServer, out: Path) -> None:
+def test_watch_with_output_downloads_the_output_file(batchwire: Batchwire, server: FakeServer, out: Path) -> None:
     result = batchwire("watch", server.start(LINES).id, "-o", out)
     assert result.exit_code == 0
     assert out.read_bytes() == LINES
@@ -50,23 +52,23 @@ def test_watch_with_json_prints_each_snapshot(batchwire: Batchwire, server: Fake
     assert statuses == ["validating", "in_progress", "in_progress", "finalizing", "completed"]
 
 
-def test_watch_takes_no_errors_path_alone(batchwire: Batchwire, out: Path) -> None:
+def test_watch_refuses_errors_without_output(batchwire: Batchwire, out: Path) -> None:
     assert batchwire("watch", "batch_x", "--errors", out).exit_code == 2
 
 
-def test_results_prints_lines_as_they_are(batchwire: Batchwire, server: FakeServer) -> None:
+def test_results_prints_the_lines_unchanged(batchwire: Batchwire, server: FakeServer) -> None:
     batch = server.start(LINES)
     server.results[batch.id] = [v1.StreamResultsResponse(data=b'{"a":1.0}\n{"b":2}\n', next_offset=9)]
     assert batchwire("results", batch.id).stdout_bytes == b'{"a":1.0}\n{"b":2}\n'
 
 
-def test_cancel_tells_how_the_batch_stands(batchwire: Batchwire, server: FakeServer) -> None:
+def test_cancel_prints_the_status(batchwire: Batchwire, server: FakeServer) -> None:
     batch = server.start(LINES)
     assert f"{batch.id} cancelling" in batchwire("cancel", batch.id).stdout
     assert json_lines(batchwire("--json", "cancel", batch.id))[0]["status"] == "cancelling"
 
 
-def test_retry_prints_the_new_batchs_id(batchwire: Batchwire, server: FakeServer) -> None:
+def test_retry_prints_the_id_of_the_new_batch(batchwire: Batchwire, server: FakeServer) -> None:
     result = batchwire("retry", "batch_1", "--window", "2h")
     (batch,) = server.batches.values()
     assert result.stdout == f"{batch.id}\n"
@@ -92,12 +94,12 @@ def test_list_prints_files(batchwire: Batchwire, server: FakeServer) -> None:
     assert len(json_lines(batchwire("--json", "list", "--files"))) == 2
 
 
-def test_an_empty_list_has_only_a_head(batchwire: Batchwire) -> None:
+def test_an_empty_list_prints_only_the_header(batchwire: Batchwire) -> None:
     assert len(batchwire("list").stdout.splitlines()) == 1
     assert batchwire("--json", "list").stdout == ""
 
 
-def test_get_describes_a_batch_or_a_file(batchwire: Batchwire, server: FakeServer) -> None:
+def test_get_prints_a_batch_or_a_file(batchwire: Batchwire, server: FakeServer) -> None:
     batch = server.start(LINES)
     text = batchwire("get", batch.id).stdout
     assert "status         validating" in text
@@ -105,7 +107,7 @@ def test_get_describes_a_batch_or_a_file(batchwire: Batchwire, server: FakeServe
     assert json_lines(batchwire("--json", "get", "--file", batch.input_file_id))[0]["bytes"] == len(LINES)
 
 
-def test_download_goes_to_stdout_or_a_path(batchwire: Batchwire, server: FakeServer, out: Path) -> None:
+def test_download_writes_to_stdout_or_a_path(batchwire: Batchwire, server: FakeServer, out: Path) -> None:
     file = server.store(LINES)
     assert batchwire("download", file.id).stdout_bytes == LINES
     assert batchwire("download", file.id, "-o", out).exit_code == 0
@@ -114,6 +116,6 @@ def test_download_goes_to_stdout_or_a_path(batchwire: Batchwire, server: FakeSer
     assert batchwire("download", file.id, "-o", out.parent, "--force").exit_code == 2
 
 
-def test_models_lists_them(batchwire: Batchwire) -> None:
+def test_models_prints_a_table(batchwire: Batchwire) -> None:
     assert [line.split()[0] for line in batchwire("models").stdout.splitlines()] == ["ID", "echo", "qwen3"]
     assert json_lines(batchwire("--json", "models"))[0] == {"id": "echo", "created": None, "owned_by": "batchwire"}

@@ -7,7 +7,7 @@ from batchwire_client._cli.progress import PlainLines, batch_text, display_on, t
 from batchwire_client._cli.rate import Rate
 from rich.console import Console
 
-from tests.unit.client.commands import Clock
+from tests.unit.client.cli import Clock
 from tests.unit.client.plans import snapshot
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from batchwire_client._cli.rate import Rate, duration
 
-from tests.unit.client.commands import Clock
+from tests.unit.client.cli import Clock
 
 
 def test_a_rate_is_measured_over_its_window() -> None:

@@ -1,15 +1,17 @@
+from __future__ import annotations
+
 from pathlib import Path
 
 import grpc
 import pytest
 from batchwire import v1
 
-from tests.unit.client.commands import LINES, Batchwire, json_lines, names_in
-from tests.unit.client.fake_server import FakeServer, InputError
+from tests.unit.client.cli import LINES, Batchwire, json_lines, names_in
+from tests.unit.client.fake_server import Failure, FakeServer
 from tests.unit.client.plans import Step, completes, snapshot
 
 
-def test_run_goes_the_whole_way(batchwire: Batchwire, requests: Path, out: Path) -> None:
+def test_run_uploads_creates_watches_and_downloads(batchwire: Batchwire, requests: Path, out: Path) -> None:
     result = batchwire("run", requests, "--output", out)
     assert result.exit_code == 0, result.output
     assert out.read_bytes() == LINES
@@ -20,7 +22,7 @@ def test_run_goes_the_whole_way(batchwire: Batchwire, requests: Path, out: Path)
     assert names_in(out.parent) == {"requests.jsonl", "out.jsonl"}
 
 
-def test_run_takes_the_endpoint_of_the_first_line(
+def test_run_takes_the_endpoint_from_the_first_line(
     batchwire: Batchwire, server: FakeServer, requests: Path, out: Path
 ) -> None:
     batchwire("run", requests, "-o", out, "--window", "2h", "--metadata", "team=a", "--metadata", "why=x=y")
@@ -31,7 +33,7 @@ def test_run_takes_the_endpoint_of_the_first_line(
 
 
 @pytest.mark.parametrize("first", [b'{"custom_id":"a"}', b"no json", b"[1]", b'{"url":7}'])
-def test_run_takes_the_default_endpoint_when_the_line_names_none(
+def test_run_takes_the_default_endpoint_if_the_first_line_has_no_url(
     batchwire: Batchwire, server: FakeServer, requests: Path, out: Path, first: bytes
 ) -> None:
     requests.write_bytes(b"\n" + first)
@@ -48,7 +50,7 @@ def test_run_with_json_prints_the_ended_batch_and_nothing_else(batchwire: Batchw
     assert (batch["error_file_id"], batch["errors"]) == (None, [])
 
 
-def test_run_puts_failed_lines_beside_the_output(
+def test_run_writes_failed_lines_beside_the_output(
     batchwire: Batchwire, server: FakeServer, requests: Path, out: Path
 ) -> None:
     server.plan = lambda batch, lines: completes(batch, lines, failed=1)
@@ -59,7 +61,7 @@ def test_run_puts_failed_lines_beside_the_output(
     assert "1 line failed" in result.stderr
 
 
-def test_run_says_when_every_line_failed(
+def test_run_reports_that_every_line_failed(
     batchwire: Batchwire, server: FakeServer, requests: Path, out: Path, tmp_path: Path
 ) -> None:
     server.plan = lambda batch, lines: completes(batch, lines, failed=4)
@@ -70,7 +72,9 @@ def test_run_says_when_every_line_failed(
     assert "No line succeeded" in result.stderr
 
 
-def test_run_shows_what_validation_found(batchwire: Batchwire, server: FakeServer, requests: Path, out: Path) -> None:
+def test_run_prints_the_errors_of_validation(
+    batchwire: Batchwire, server: FakeServer, requests: Path, out: Path
+) -> None:
     def plan(batch: v1.Batch, _lines: list[bytes]) -> list[Step]:
         failed = snapshot(batch, v1.BATCH_STATUS_FAILED)
         failed.errors.add(code="invalid_json_line", message="not JSON", line=17)
@@ -86,7 +90,7 @@ def test_run_shows_what_validation_found(batchwire: Batchwire, server: FakeServe
 
 
 @pytest.mark.parametrize("status", [v1.BATCH_STATUS_EXPIRED, v1.BATCH_STATUS_CANCELLED])
-def test_run_keeps_what_had_finished(
+def test_run_downloads_the_finished_lines_of_an_expired_or_cancelled_batch(
     batchwire: Batchwire, server: FakeServer, requests: Path, out: Path, status: v1.BatchStatus.ValueType
 ) -> None:
     server.plan = lambda batch, lines: [snapshot(batch, status, len(lines), 2, 2)]
@@ -95,7 +99,7 @@ def test_run_keeps_what_had_finished(
 
 
 @pytest.mark.parametrize("taken", ["out.jsonl", "out.jsonl.errors.jsonl"])
-def test_run_touches_no_file_that_exists_unless_forced(
+def test_run_replaces_existing_files_only_with_force(
     batchwire: Batchwire, server: FakeServer, requests: Path, out: Path, taken: str
 ) -> None:
     out.with_name(taken).write_text("precious")
@@ -107,10 +111,10 @@ def test_run_touches_no_file_that_exists_unless_forced(
     assert out.read_bytes() == LINES
 
 
-def test_run_leaves_no_half_file_when_the_download_fails(
+def test_run_leaves_no_partial_file_if_the_download_fails(
     batchwire: Batchwire, server: FakeServer, requests: Path, out: Path
 ) -> None:
-    server.fail("DownloadFile", InputError(grpc.StatusCode.INTERNAL, after=3))
+    server.fail("DownloadFile", Failure(grpc.StatusCode.INTERNAL, after=3))
     out.write_text("before")
     result = batchwire("run", requests, "-o", out, "--force")
     assert result.exit_code == 3
@@ -118,7 +122,9 @@ def test_run_leaves_no_half_file_when_the_download_fails(
     assert names_in(out.parent) == {"requests.jsonl", "out.jsonl"}
 
 
-def test_bad_input_is_one_clear_line(batchwire: Batchwire, server: FakeServer, tmp_path: Path, out: Path) -> None:
+def test_run_refuses_a_missing_an_empty_or_a_directory_input(
+    batchwire: Batchwire, server: FakeServer, tmp_path: Path, out: Path
+) -> None:
     (tmp_path / "empty.jsonl").touch()
     for name, complaint in (("missing.jsonl", "does not exist"), (".", "is a directory"), ("empty.jsonl", "is empty")):
         result = batchwire("run", tmp_path / name, "-o", out)
@@ -138,7 +144,7 @@ def test_bad_input_is_one_clear_line(batchwire: Batchwire, server: FakeServer, t
         ([], "--output"),
     ],
 )
-def test_wrong_usage_is_told(
+def test_run_explains_wrong_usage(
     batchwire: Batchwire, requests: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], complaint: str
 ) -> None:
     monkeypatch.chdir(requests.parent)

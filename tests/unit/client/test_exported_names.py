@@ -1,7 +1,9 @@
+from __future__ import annotations
+
 import batchwire_client
 
 
-def test_the_exported_names_are_these() -> None:
+def test_the_package_exports_these_names() -> None:
     assert sorted(batchwire_client.__all__) == [
         "AsyncClient",
         "Backoff",

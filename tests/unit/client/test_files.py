@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import hashlib
 import io
 from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ from batchwire_client import (
 )
 from batchwire_client._transport.sync_sources import Source
 
-from tests.unit.client.fake_server import FakeServer, InputError
+from tests.unit.client.fake_server import Failure, FakeServer
 
 LINES = b'{"custom_id":"a"}\n{"custom_id":"b"}\n'
 
@@ -33,7 +35,7 @@ def spec_of(server: FakeServer) -> v1.UploadFileSpec:
     return spec
 
 
-def test_a_path_is_uploaded_under_its_name_with_its_size(client: Client, server: FakeServer, tmp_path: Path) -> None:
+def test_a_path_is_uploaded_with_its_name_and_size(client: Client, server: FakeServer, tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(LINES)
     file = client.files.upload(path)
@@ -64,7 +66,7 @@ def test_bytes_are_uploaded_from_any_source(
     assert (spec_of(server).bytes if spec_of(server).HasField("bytes") else None) == size
 
 
-def test_an_open_file_is_uploaded_from_where_it_stands(client: Client, server: FakeServer, tmp_path: Path) -> None:
+def test_an_open_file_is_uploaded_from_its_position(client: Client, server: FakeServer, tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(b"skipped" + LINES)
     with path.open("rb") as file:
@@ -73,7 +75,7 @@ def test_an_open_file_is_uploaded_from_where_it_stands(client: Client, server: F
     assert (spec_of(server).filename, spec_of(server).bytes) == ("in.jsonl", len(LINES))
 
 
-def test_what_is_said_about_a_file_reaches_the_server(client: Client, server: FakeServer) -> None:
+def test_upload_sends_all_arguments(client: Client, server: FakeServer) -> None:
     digest = hashlib.sha256(LINES).hexdigest()
     client.files.upload(LINES, filename="n.jsonl", purpose="user_data", expires_after=3600, sha256=digest)
     assert spec_of(server) == v1.UploadFileSpec(
@@ -85,19 +87,19 @@ def test_what_is_said_about_a_file_reaches_the_server(client: Client, server: Fa
     )
 
 
-def test_large_content_travels_in_messages_of_a_good_size(client: Client, server: FakeServer) -> None:
+def test_large_content_is_sent_in_messages_of_512_kib(client: Client, server: FakeServer) -> None:
     content = bytes(range(256)) * 4 * 1300
     assert stored(server, client.files.upload([content[:100], content[100:]])) == content
     assert server.message_sizes == [512 * 1024, 512 * 1024, len(content) - 1024 * 1024]
 
 
-def test_progress_tells_bytes_sent_and_bytes_in_all(client: Client) -> None:
-    told: list[tuple[int, int | None]] = []
-    client.files.upload(bytes(600 * 1024), progress=lambda sent, total: told.append((sent, total)))
-    assert told == [(512 * 1024, 600 * 1024), (600 * 1024, 600 * 1024)]
+def test_progress_reports_bytes_sent_and_the_total(client: Client) -> None:
+    reported: list[tuple[int, int | None]] = []
+    client.files.upload(bytes(600 * 1024), progress=lambda sent, total: reported.append((sent, total)))
+    assert reported == [(512 * 1024, 600 * 1024), (600 * 1024, 600 * 1024)]
 
 
-def test_an_upload_that_breaks_is_not_repeated(client: Client, server: FakeServer) -> None:
+def test_a_broken_upload_is_not_retried(client: Client, server: FakeServer) -> None:
     server.unavailable("UploadFile")
     with pytest.raises(ServerUnavailable):
         client.files.upload(LINES)
@@ -105,14 +107,14 @@ def test_an_upload_that_breaks_is_not_repeated(client: Client, server: FakeServe
     assert not server.files
 
 
-def test_a_refusal_in_the_middle_of_an_upload_is_told(client: Client, server: FakeServer) -> None:
-    server.fail("UploadFile", InputError(grpc.StatusCode.INVALID_ARGUMENT, reason="FILE_TOO_LARGE"))
+def test_a_refusal_during_an_upload_is_raised_with_its_reason(client: Client, server: FakeServer) -> None:
+    server.fail("UploadFile", Failure(grpc.StatusCode.INVALID_ARGUMENT, reason="FILE_TOO_LARGE"))
     with pytest.raises(InvalidRequest, match="made to fail") as caught:
         client.files.upload(bytes(1024 * 1024) for _ in range(64))
     assert caught.value.reason == "FILE_TOO_LARGE"
 
 
-def test_an_error_of_the_source_is_raised_as_it_is_and_commits_nothing(client: Client, server: FakeServer) -> None:
+def test_an_error_of_the_source_is_raised_unchanged_and_stores_nothing(client: Client, server: FakeServer) -> None:
     def source() -> Iterator[bytes]:
         yield LINES
         raise LookupError("the source ran dry")
@@ -122,14 +124,14 @@ def test_an_error_of_the_source_is_raised_as_it_is_and_commits_nothing(client: C
     assert not server.files
 
 
-def test_text_is_refused_before_anything_is_stored(client: Client, server: FakeServer) -> None:
+def test_a_text_file_raises_type_error_and_stores_nothing(client: Client, server: FakeServer) -> None:
     with pytest.raises(TypeError, match="bytes-like"):
         client.files.upload(io.StringIO("text"))  # type: ignore[arg-type]  # what it refuses
     assert not server.files
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "."])
-def test_a_path_that_cannot_be_read_raises_the_systems_error(
+def test_a_path_that_cannot_be_read_raises_os_error(
     client: Client, server: FakeServer, tmp_path: Path, name: str
 ) -> None:
     with pytest.raises(OSError, match=r"No such file|directory"):
@@ -137,12 +139,12 @@ def test_a_path_that_cannot_be_read_raises_the_systems_error(
     assert server.calls == []
 
 
-def test_a_file_is_described(client: Client, server: FakeServer) -> None:
+def test_get_returns_the_description_of_a_file(client: Client, server: FakeServer) -> None:
     file = server.store(LINES)
     assert client.files.get(file.id) == file
 
 
-def test_a_missing_file_is_not_found(client: Client) -> None:
+def test_a_missing_file_raises_not_found_with_its_id(client: Client) -> None:
     with pytest.raises(NotFound) as caught:
         client.files.get("file_x")
     assert caught.value.reason == "FILE_NOT_FOUND"
@@ -150,33 +152,33 @@ def test_a_missing_file_is_not_found(client: Client) -> None:
     assert caught.value.code is grpc.StatusCode.NOT_FOUND
 
 
-def test_a_read_is_repeated_while_the_server_is_unavailable(client: Client, server: FakeServer) -> None:
+def test_get_is_retried_while_the_server_is_unavailable(client: Client, server: FakeServer) -> None:
     file = server.store(LINES)
     server.unavailable("GetFile", times=2)
     assert client.files.get(file.id) == file
     assert server.calls == ["GetFile"] * 3
 
 
-def test_a_read_is_given_up_when_patience_ends(client: Client, server: FakeServer) -> None:
+def test_get_fails_after_the_last_try(client: Client, server: FakeServer) -> None:
     server.unavailable("GetFile", times=9)
     with pytest.raises(ServerUnavailable, match="made to fail"):
         client.files.get("file_x")
     assert server.calls == ["GetFile"] * 3
 
 
-def test_a_servers_own_failure_is_not_repeated(client: Client, server: FakeServer) -> None:
-    server.fail("GetFile", InputError(grpc.StatusCode.INTERNAL))
+def test_an_internal_error_is_not_retried(client: Client, server: FakeServer) -> None:
+    server.fail("GetFile", Failure(grpc.StatusCode.INTERNAL))
     with pytest.raises(ServerError):
         client.files.get("file_x")
     assert server.calls == ["GetFile"]
 
 
-def test_nobody_at_the_target_is_server_unavailable(connect: Callable[..., Client]) -> None:
+def test_an_unreachable_target_raises_server_unavailable(connect: Callable[..., Client]) -> None:
     with pytest.raises(ServerUnavailable):
         connect("127.0.0.1:1").files.get("file_x")
 
 
-def test_a_list_spans_pages_in_the_asked_order(client: Client, server: FakeServer) -> None:
+def test_list_yields_all_pages_in_the_given_order(client: Client, server: FakeServer) -> None:
     ids = [server.store(LINES).id for _ in range(5)]
     server.store(LINES, purpose="user_data")
     assert [file.id for file in client.files.list(purpose="batch", order="asc", page_size=2)] == ids
@@ -184,12 +186,12 @@ def test_a_list_spans_pages_in_the_asked_order(client: Client, server: FakeServe
     assert next(iter(client.files.list(purpose="batch"))).id == ids[-1]
 
 
-def test_an_unknown_order_is_a_wrong_argument(client: Client) -> None:
+def test_an_unknown_order_raises_value_error(client: Client) -> None:
     with pytest.raises(ValueError, match="asc, desc"):
         list(client.files.list(order="sideways"))
 
 
-def test_deleting_is_not_repeated(client: Client, server: FakeServer) -> None:
+def test_delete_is_not_retried(client: Client, server: FakeServer) -> None:
     file = server.store(LINES)
     server.unavailable("DeleteFile")
     with pytest.raises(ServerUnavailable):
@@ -198,55 +200,53 @@ def test_deleting_is_not_repeated(client: Client, server: FakeServer) -> None:
     assert not server.files
 
 
-def test_a_download_gives_all_bytes(client: Client, server: FakeServer) -> None:
+def test_download_yields_all_bytes(client: Client, server: FakeServer) -> None:
     assert b"".join(client.files.download(server.store(LINES).id)) == LINES
 
 
-def test_a_download_may_skip_and_stop(client: Client, server: FakeServer) -> None:
+def test_download_takes_offset_and_limit(client: Client, server: FakeServer) -> None:
     assert b"".join(client.files.download(server.store(LINES).id, offset=3, limit=9)) == LINES[3:12]
 
 
-def test_an_empty_file_downloads_as_nothing(client: Client, server: FakeServer) -> None:
+def test_download_of_an_empty_file_yields_nothing(client: Client, server: FakeServer) -> None:
     assert list(client.files.download(server.store(b"").id)) == []
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, None])
-def test_a_download_that_breaks_goes_on_where_it_broke(
+def test_a_broken_download_resumes_after_the_last_byte(
     client: Client, server: FakeServer, code: grpc.StatusCode | None
 ) -> None:
     file = server.store(LINES)
-    server.fail("DownloadFile", InputError(code, after=3), InputError(code), InputError(code, after=2))
+    server.fail("DownloadFile", Failure(code, after=3), Failure(code), Failure(code, after=2))
     assert b"".join(client.files.download(file.id)) == LINES
     asked = [r.offset for r in server.requests["DownloadFile"] if isinstance(r, v1.DownloadFileRequest)]
     assert asked == [0, 8, 8, 12]
 
 
-def test_a_download_beyond_the_end_is_refused(client: Client, server: FakeServer) -> None:
+def test_a_download_beyond_the_end_raises_invalid_request(client: Client, server: FakeServer) -> None:
     with pytest.raises(InvalidRequest) as caught:
         list(client.files.download(server.store(LINES).id, offset=1000))
     assert caught.value.reason == "RANGE_NOT_SATISFIABLE"
 
 
-def test_a_download_that_goes_silent_is_dialled_again(connect: Callable[..., Client], server: FakeServer) -> None:
+def test_a_silent_download_is_opened_again(connect: Callable[..., Client], server: FakeServer) -> None:
     client = connect(server.target, retry_policy=RetryPolicy(Backoff(0.01), Backoff(0.01), silence=0.1))
     file = server.store(LINES)
-    server.fail("DownloadFile", InputError(silent=True, after=2))
+    server.fail("DownloadFile", Failure(silent=True, after=2))
     assert b"".join(client.files.download(file.id)) == LINES
     assert server.calls == ["DownloadFile"] * 2
 
 
-def test_a_download_to_a_path_appears_whole(client: Client, server: FakeServer, tmp_path: Path) -> None:
+def test_download_to_writes_the_whole_file(client: Client, server: FakeServer, tmp_path: Path) -> None:
     file = server.store(LINES)
-    told: list[tuple[int, int | None]] = []
-    assert client.files.download_to(file.id, tmp_path / "out", progress=lambda *now: told.append(now)) == file
+    reported: list[tuple[int, int | None]] = []
+    assert client.files.download_to(file.id, tmp_path / "out", progress=lambda *now: reported.append(now)) == file
     assert (tmp_path / "out").read_bytes() == LINES
-    assert told[-1] == (len(LINES), len(LINES))
+    assert reported[-1] == (len(LINES), len(LINES))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_download_with_wrong_bytes_leaves_the_path_as_it_was(
-    client: Client, server: FakeServer, tmp_path: Path
-) -> None:
+def test_a_corrupt_download_leaves_the_path_unchanged(client: Client, server: FakeServer, tmp_path: Path) -> None:
     file = server.store(LINES)
     server.files[file.id] = (file, LINES.swapcase())
     out = tmp_path / "out"
@@ -257,7 +257,7 @@ def test_a_download_with_wrong_bytes_leaves_the_path_as_it_was(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_the_key_travels_as_a_bearer_token(connect: Callable[..., Client], server: FakeServer) -> None:
+def test_the_api_key_is_sent_as_a_bearer_token(connect: Callable[..., Client], server: FakeServer) -> None:
     connect(server.target, api_key="sk-1").files.upload(LINES)
     assert server.metadata["authorization"] == "Bearer sk-1"
     assert str(server.metadata["user-agent"]).startswith("batchwire-python")

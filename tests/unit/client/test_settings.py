@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 from batchwire_client._settings import resolve
 
@@ -12,7 +14,7 @@ def test_settings_come_from_arguments_then_the_environment_then_defaults() -> No
     assert resolve(api_key="sk", environment=environment).metadata == (("authorization", "Bearer sk"),)
 
 
-def test_the_key_does_not_show() -> None:
+def test_the_representation_hides_the_api_key() -> None:
     assert "sk-secret" not in repr(resolve(api_key="sk-secret", environment={}))
 
 
@@ -31,10 +33,10 @@ def test_the_key_does_not_show() -> None:
         ("unix:///run/batchwire", None, "unix:///run/batchwire", False),
     ],
 )
-def test_a_target_tells_address_and_security(target: str, *, secure: bool | None, address: str, tls: bool) -> None:
+def test_target_and_secure_decide_address_and_tls(target: str, *, secure: bool | None, address: str, tls: bool) -> None:
     settings = resolve(target, secure=secure, environment={})
     assert (settings.target, settings.secure) == (address, tls)
 
 
-def test_own_certificates_ask_for_tls() -> None:
+def test_root_certificates_turn_tls_on() -> None:
     assert resolve("host:1", root_certificates=b"pem", environment={}).secure

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import hashlib
 from pathlib import Path
 
@@ -6,12 +8,12 @@ import pytest
 from batchwire import v1
 from batchwire_client import Client, Conflict, InvalidRequest, NotFound, ServerUnavailable
 
-from tests.unit.client.fake_server import FakeServer, InputError
+from tests.unit.client.fake_server import Failure, FakeServer
 
 CONTENT = bytes(range(256)) * 40
 
 
-def test_parts_make_a_file_in_the_order_named(client: Client, server: FakeServer) -> None:
+def test_complete_joins_parts_in_the_given_order(client: Client, server: FakeServer) -> None:
     upload = client.uploads.create(filename="x.jsonl", size=len(CONTENT))
     second = client.uploads.add_part(upload.id, CONTENT[5000:])
     first = client.uploads.add_part(upload.id, [CONTENT[:100], CONTENT[100:5000]])
@@ -22,7 +24,7 @@ def test_parts_make_a_file_in_the_order_named(client: Client, server: FakeServer
     assert done.status == v1.UPLOAD_STATUS_COMPLETED
 
 
-def test_creating_sends_what_was_asked(client: Client, server: FakeServer) -> None:
+def test_create_sends_all_arguments(client: Client, server: FakeServer) -> None:
     client.uploads.create(filename="x", size=7, purpose="user_data", mime_type="text/plain", expires_after=3600)
     assert server.requests["CreateUpload"] == [
         v1.CreateUploadRequest(
@@ -35,14 +37,14 @@ def test_creating_sends_what_was_asked(client: Client, server: FakeServer) -> No
     ]
 
 
-def test_an_upload_is_not_opened_twice(client: Client, server: FakeServer) -> None:
+def test_create_is_not_retried(client: Client, server: FakeServer) -> None:
     server.unavailable("CreateUpload")
     with pytest.raises(ServerUnavailable):
         client.uploads.create(filename="x", size=1)
     assert server.calls == ["CreateUpload"]
 
 
-def test_a_single_part_is_not_sent_twice(client: Client, server: FakeServer) -> None:
+def test_add_part_is_not_retried(client: Client, server: FakeServer) -> None:
     upload_id = client.uploads.create(filename="x", size=1).id
     server.unavailable("AddUploadPart")
     with pytest.raises(ServerUnavailable):
@@ -50,7 +52,7 @@ def test_a_single_part_is_not_sent_twice(client: Client, server: FakeServer) -> 
     assert server.calls.count("AddUploadPart") == 1
 
 
-def test_completing_and_cancelling_are_repeated(client: Client, server: FakeServer) -> None:
+def test_complete_and_cancel_are_retried(client: Client, server: FakeServer) -> None:
     server.unavailable("CancelUpload")
     given_up = client.uploads.cancel(client.uploads.create(filename="x", size=1).id)
     assert given_up.status == v1.UPLOAD_STATUS_CANCELLED
@@ -60,7 +62,7 @@ def test_completing_and_cancelling_are_repeated(client: Client, server: FakeServ
     assert client.uploads.complete(upload.id, [part.id]).file.bytes == 1
 
 
-def test_refusals_are_typed(client: Client) -> None:
+def test_refused_calls_raise_typed_errors(client: Client) -> None:
     with pytest.raises(NotFound):
         client.uploads.cancel("upload_x")
     upload = client.uploads.create(filename="x", size=1)
@@ -80,25 +82,27 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_goes_up_in_parallel_parts(client: Client, server: FakeServer, path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
-    file = client.uploads.upload_in_parts(path, 1000, parallel=3, progress=lambda *now: told.append(now))
+def test_upload_in_parts_sends_all_parts_and_reports_progress(client: Client, server: FakeServer, path: Path) -> None:
+    reported: list[tuple[int, int | None]] = []
+    file = client.uploads.upload_in_parts(path, 1000, parallel=3, progress=lambda *now: reported.append(now))
     assert server.files[file.id][1] == CONTENT
     assert file.filename == "large.jsonl"
     assert server.calls.count("AddUploadPart") == 11
-    assert told[-1] == (len(CONTENT), len(CONTENT))
-    assert sorted(told) == told
+    assert reported[-1] == (len(CONTENT), len(CONTENT))
+    assert sorted(reported) == reported
 
 
-def test_a_part_that_breaks_is_sent_again(client: Client, server: FakeServer, path: Path) -> None:
+def test_upload_in_parts_sends_a_broken_part_again(client: Client, server: FakeServer, path: Path) -> None:
     server.unavailable("AddUploadPart", times=2)
     file = client.uploads.upload_in_parts(path, 4000)
     assert server.files[file.id][1] == CONTENT
     assert server.calls.count("AddUploadPart") == 5
 
 
-def test_a_refused_part_gives_the_upload_up(client: Client, server: FakeServer, path: Path) -> None:
-    server.fail("AddUploadPart", InputError(grpc.StatusCode.INVALID_ARGUMENT, reason="FILE_TOO_LARGE"))
+def test_upload_in_parts_cancels_the_upload_if_a_part_is_refused(
+    client: Client, server: FakeServer, path: Path
+) -> None:
+    server.fail("AddUploadPart", Failure(grpc.StatusCode.INVALID_ARGUMENT, reason="FILE_TOO_LARGE"))
     with pytest.raises(InvalidRequest):
         client.uploads.upload_in_parts(path, 4000)
     assert [u.status for u in server.uploads.values()] == [v1.UPLOAD_STATUS_CANCELLED]
@@ -106,6 +110,6 @@ def test_a_refused_part_gives_the_upload_up(client: Client, server: FakeServer, 
 
 
 @pytest.mark.parametrize(("part_size", "parallel"), [(0, 1), (1, 0)])
-def test_sizes_below_one_are_wrong_arguments(client: Client, path: Path, part_size: int, parallel: int) -> None:
+def test_upload_in_parts_refuses_sizes_below_one(client: Client, path: Path, part_size: int, parallel: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         client.uploads.upload_in_parts(path, part_size, parallel=parallel)

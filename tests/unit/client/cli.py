@@ -1,4 +1,6 @@
-"""Runs the `batchwire` command in this process."""
+"""Helpers for tests of the `batchwire` command."""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Callable
