@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-# gRPC otherwise guards against forks, which never happen here, and logs about them.
+# No process forks, so gRPC need not support it, nor log about it.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import click
@@ -23,21 +23,29 @@ from batchwire_server.service.api_keys import DEFAULT_TENANT
 from batchwire_server.settings import ECHO, Settings, documentation, effective, load, unknown_variables
 
 _OPTIONS = {
-    "data_dir": click.option("--data-dir", type=click.Path(path_type=Path), help="Where SQLite and the blobs are."),
-    "database": click.option("--database", metavar="URL", help="postgresql://… or sqlite:///PATH."),
+    "data_dir": click.option(
+        "--data-dir", type=click.Path(path_type=Path), help="Directory of the SQLite database and of the blobs."
+    ),
+    "database": click.option(
+        "--database", metavar="URL", help="URL of the database: postgresql://… or sqlite:///PATH."
+    ),
     "blobs": click.option("--blobs", metavar="PLACE", help="Directory of the blobs, or URL of an object store."),
-    "grpc_listen": click.option("--grpc-listen", metavar="HOST:PORT", help="Address of the gRPC face; port 0: any."),
-    "http_listen": click.option("--http-listen", metavar="HOST:PORT", help="Address of the REST face; port 0: any."),
-    "api": click.option("--api", metavar="HOST:PORT", help="Address of the api to stand in front of."),
+    "grpc_listen": click.option(
+        "--grpc-listen", metavar="HOST:PORT", help="Address of the gRPC server. Port 0: any free port."
+    ),
+    "http_listen": click.option(
+        "--http-listen", metavar="HOST:PORT", help="Address of the REST gateway. Port 0: any free port."
+    ),
+    "api": click.option("--api", metavar="HOST:PORT", help="Address of the gRPC server to connect to."),
     "upstream": click.option(
-        "--upstream", metavar="URL", multiple=True, help="Base URL of an inference server; may be repeated."
+        "--upstream", metavar="URL", multiple=True, help="Base URL of an inference server. May be given several times."
     ),
     "auth": click.option(
         "--auth",
         type=click.Choice(["auto", "open"]),
-        help="Whether callers need no key as long as there never was one.",
+        help="When keys are required. open: once there is a key. auto: also if other machines can reach the server.",
     ),
-    "workers": click.option("--workers", type=int, help="Worker processes."),
+    "workers": click.option("--workers", type=int, help="Number of worker processes."),
 }
 _STORES = ("data_dir", "database", "blobs")
 _MIGRATE = click.option(
@@ -48,7 +56,7 @@ _UNREADABLE = 3
 
 
 def _options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Adds the named options, and `--config`."""
+    """Return a decorator that adds the named options, and `--config`, to a command."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         for name in reversed(names):
@@ -56,33 +64,38 @@ def _options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]
         config = click.option(
             "--config",
             type=click.Path(path_type=Path, exists=True, dir_okay=False),
-            help="TOML file with all settings.",
+            help="TOML file with settings.",
         )
         return config(command)
 
     return decorate
 
 
-def _load(config: Path | None, said: dict[str, Any]) -> Settings:
+def _load(config: Path | None, options: dict[str, Any]) -> Settings:
+    """Read the settings. Raises click.UsageError if they are invalid."""
     for name, near in unknown_variables(os.environ).items():
-        click.echo(f"Warning: {name} is no setting; is {near} meant?", err=True)
-    overrides = {name: value for name, value in said.items() if value is not None and value != ()}
+        click.echo(f"Warning: ignoring the environment variable {name}. Did you mean {near}?", err=True)
+    overrides = {name: value for name, value in options.items() if value is not None and value != ()}
     try:
         return load(config, overrides)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise click.UsageError("bad configuration\n  " + "\n  ".join(lines)) from error
+        lines = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+        raise click.UsageError("invalid configuration\n  " + "\n  ".join(lines)) from error
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise click.UsageError(
-            f"bad configuration in {config or os.environ.get('BATCHWIRE_CONFIG')}: {error}"
+            f"cannot read the configuration file {config or os.environ.get('BATCHWIRE_CONFIG')}: {error}"
         ) from error
 
 
 def _with_upstreams(settings: Settings) -> Settings:
-    """Refuses a role that would take another role's models for unknown."""
+    """Return the settings.
+
+    Raises click.UsageError if they have no upstream, since the role would know no model.
+    """
     if not settings.all_upstreams:
         raise click.UsageError(
-            "a role of its own needs the upstreams of the others: say --upstream URL, or --upstream echo"
+            "a role that runs separately needs the same upstreams as the others: "
+            "give --upstream URL, or --upstream echo for the built-in model"
         )
     return settings
 
@@ -108,9 +121,9 @@ def main() -> None:
 
 @main.command()
 @_options(*_STORES, "grpc_listen", "http_listen", "upstream", "workers", "auth")
-def serve(config: Path | None, **said: Any) -> None:
-    """Run all roles on this machine. With no upstream, the built-in model `echo` answers."""
-    settings = _load(config, said)
+def serve(config: Path | None, **options: Any) -> None:
+    """Run all roles on this machine. Without an upstream, the built-in model `echo` answers."""
+    settings = _load(config, options)
     if not settings.all_upstreams:
         settings = settings.model_copy(update={"upstream": (ECHO,)})
     _run("serve", settings)
@@ -119,39 +132,43 @@ def serve(config: Path | None, **said: Any) -> None:
 @main.command()
 @_options(*_STORES, "grpc_listen", "upstream", "auth")
 @_MIGRATE
-def api(config: Path | None, *, migrate: bool, **said: Any) -> None:
-    """Run the gRPC face alone."""
-    _run("api", _with_upstreams(_load(config, said)), migrate=migrate)
+def api(config: Path | None, *, migrate: bool, **options: Any) -> None:
+    """Run the gRPC server."""
+    _run("api", _with_upstreams(_load(config, options)), migrate=migrate)
 
 
 @main.command()
 @_options("http_listen", "api")
-def gateway(config: Path | None, **said: Any) -> None:
-    """Run the REST face alone, in front of an api."""
-    _run("gateway", _load(config, said))
+def gateway(config: Path | None, **options: Any) -> None:
+    """Run the REST gateway in front of a gRPC server."""
+    _run("gateway", _load(config, options))
 
 
 @main.command()
 @_options(*_STORES, "upstream")
 @_MIGRATE
-@click.option("--name", help="Holder of its leases; a fresh one by default.")
-@click.option("--settings-from-stdin", is_flag=True, hidden=True, help="How `serve` starts its workers.")
-@click.option("--isolated", is_flag=True, hidden=True, help="Run only what was set aside, then end.")
+@click.option(
+    "--name", help="Name under which the worker holds leases, before a random suffix. Default: the host name."
+)
+@click.option(
+    "--settings-from-stdin", is_flag=True, hidden=True, help="Read all settings as JSON from the standard input."
+)
+@click.option("--isolated", is_flag=True, hidden=True, help="Run only quarantined shards, then end.")
 def worker(
-    config: Path | None, name: str | None, *, migrate: bool, settings_from_stdin: bool, isolated: bool, **said: Any
+    config: Path | None, name: str | None, *, migrate: bool, settings_from_stdin: bool, isolated: bool, **options: Any
 ) -> None:
-    """Run a worker alone."""
+    """Run a worker."""
     if settings_from_stdin:
         settings = Settings.model_validate_json(os.fdopen(os.dup(0), "rb", buffering=0).readline())
     else:
-        settings = _with_upstreams(_load(config, said))
+        settings = _with_upstreams(_load(config, options))
     _run("worker", settings, name, migrate=migrate, until_stdin_ends=settings_from_stdin, isolated=isolated)
 
 
 @main.command()
 @_options("data_dir", "database")
 @click.option("--check", is_flag=True, help="Change nothing. The exit status says what is needed.")
-def migrate(config: Path | None, *, check: bool, **said: Any) -> None:
+def migrate(config: Path | None, *, check: bool, **options: Any) -> None:
     """Create or migrate the schema of the database.
 
     Processes of an older release keep running on the newer schema, unless the release notes say
@@ -161,7 +178,7 @@ def migrate(config: Path | None, *, check: bool, **said: Any) -> None:
     needed, 2 if the schema is newer and this release cannot run on it, and 3 if the database cannot
     be read.
     """
-    settings = _load(config, said)
+    settings = _load(config, options)
     if not check:
         click.echo(_run("migrate", settings))
         return
@@ -175,26 +192,30 @@ def migrate(config: Path | None, *, check: bool, **said: Any) -> None:
 
 @main.group()
 def keys() -> None:
-    """Make, list and revoke API keys."""
+    """Create, list and revoke API keys."""
 
 
 @keys.command()
 @_options(*_STORES)
-@click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whom the key acts for.")
-@click.option("--name", default="", help="What to remember it by.")
-def create(config: Path | None, tenant: str, name: str, **said: Any) -> None:
-    """Make a key, and print it: this once."""
-    settings = _load(config, said)
+@click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Tenant that the key acts for.")
+@click.option("--name", default="", help="Label shown by `keys list`.")
+def create(config: Path | None, tenant: str, name: str, **options: Any) -> None:
+    """Create a key and print it. It cannot be shown again."""
+    settings = _load(config, options)
     record, key = _run("keys", settings, tenant, name, function="create")
-    click.echo(f"{record.id} acts for {tenant}, in {effective(settings)['database'] or settings.data_dir}", err=True)
+    place = effective(settings)["database"] or settings.data_dir
+    click.echo(f"created key {record.id} for tenant {tenant} in {place}", err=True)
     click.echo(key)
 
 
 @keys.command("list")
 @_options(*_STORES)
-def list_keys(config: Path | None, **said: Any) -> None:
-    """List all keys: id, hint, tenant, name, when made, whether revoked."""
-    for key in _run("keys", _load(config, said), function="list_all"):
+def list_keys(config: Path | None, **options: Any) -> None:
+    """List all keys.
+
+    Columns, separated by tabs: id, hint, tenant, label, time of creation, valid or revoked.
+    """
+    for key in _run("keys", _load(config, options), function="list_all"):
         created = datetime.fromtimestamp(key.created_at / 1000, tz=UTC).isoformat(timespec="seconds")
         state = "revoked" if key.revoked_at else "valid"
         click.echo(f"{key.id}\t{key.hint}\t{key.tenant}\t{key.name}\t{created}\t{state}")
@@ -203,23 +224,23 @@ def list_keys(config: Path | None, **said: Any) -> None:
 @keys.command()
 @_options(*_STORES)
 @click.argument("key_id")
-def revoke(config: Path | None, key_id: str, **said: Any) -> None:
-    """Revoke a key by its id, at once."""
-    if not _run("keys", _load(config, said), key_id, function="revoke"):
-        raise click.ClickException(f"there is no valid key with id {key_id!r}")
+def revoke(config: Path | None, key_id: str, **options: Any) -> None:
+    """Revoke a key by its id. Takes effect at once."""
+    if not _run("keys", _load(config, options), key_id, function="revoke"):
+        raise click.ClickException(f"no valid key has the id {key_id!r}: `batchwire-server keys list` shows all keys")
 
 
 @main.command()
 @_options()
 def settings(config: Path | None) -> None:
-    """Print all settings as they are in force, with their meanings; defaults where they differ."""
+    """Print all settings: effective value, meaning, and the default if it differs."""
     values = effective(_load(config, {}))
     for name, default, meaning in documentation():
-        if name not in values:  # of upstreams, where there are none
+        if name not in values:  # a setting of upstreams, and there are none
             continue
         value = values[name]
-        said = "" if value == default else f" Default: {default or 'none'}."
-        click.echo(f"{name} = {value}\n    {meaning}{said}")
+        differs = "" if value == default else f" Default: {default or 'none'}."
+        click.echo(f"{name} = {value}\n    {meaning}{differs}")
 
 
 if __name__ == "__main__":

@@ -141,4 +141,4 @@ def test_the_effective_settings_are_printed(tmp_path: Path) -> None:
     assert "limits.min_lines = 1" in shown
     assert "database = postgresql+asyncpg://***@db/x" in shown
     assert "upstreams[].base_url = http://gpu-1" in shown
-    assert "BATCHWIRE_LIMIT__MIN_LINES is no setting; is BATCHWIRE_LIMITS__MIN_LINES meant?" in result.stderr
+    assert "BATCHWIRE_LIMIT__MIN_LINES. Did you mean BATCHWIRE_LIMITS__MIN_LINES?" in result.stderr
