@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from batchwire import v1
@@ -18,10 +19,19 @@ from batchwire_server.gateway.errors import ApiError
 # A path variable: one segment, or with `=**` the rest of the path.
 _VARIABLE = re.compile(r"\{(\w+)(=\*\*)?\}")
 
-# Routes of methods without a google.api.http option: HTTP verb, path, and whether there is a body.
+# HTTP rules of methods without a google.api.http option: verb, path, and whether there is a body.
 # Generators of REST gateways and of OpenAPI documents refuse the option on a client-streaming
 # method whose path has a variable.
 _UNANNOTATED = {"batchwire.v1.UploadService.AddUploadPart": ("POST", "/v1/uploads/{upload_id}/parts", True)}
+
+
+class HttpRule(NamedTuple):
+    """The HTTP verb and path that call a method, and whether its fields come in a body."""
+
+    method: MethodDescriptor
+    verb: str
+    path: str
+    takes_body: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,30 +101,28 @@ def services() -> list[ServiceDescriptor]:
     return [service for module in modules for service in module.DESCRIPTOR.services_by_name.values()]
 
 
-def http_options() -> Iterator[tuple[MethodDescriptor, str, str, bool]]:
-    """Yield each method with a route, its verb and path, and whether its fields come in a body."""
+def http_rules() -> Iterator[HttpRule]:
+    """Yield the HTTP rules of the protocol's methods."""
     for service in services():
         for method in service.methods:
             if method.full_name in _UNANNOTATED:
-                yield (method, *_UNANNOTATED[method.full_name])
+                yield HttpRule(method, *_UNANNOTATED[method.full_name])
             rule = method.GetOptions().Extensions[annotations_pb2.http]
             for option in (rule, *rule.additional_bindings):
                 verb = option.WhichOneof("pattern")
                 if verb is not None:
-                    yield method, verb.upper(), getattr(option, verb), bool(option.body)
+                    yield HttpRule(method, verb.upper(), getattr(option, verb), bool(option.body))
 
 
 def _routes(dialect: Dialect) -> Iterator[Route]:
-    options = list(http_options())
-    methods = {method.name: (method, body) for method, _, _, body in options}
-    extra = [
-        (methods[name][0], *verb_and_path, methods[name][1])
-        for verb_and_path, name in dialect.additional_bindings.items()
-    ]
-    for method, verb, path, takes_body in (*options, *extra):
-        template = dialect.path_for(path)
+    rules = list(http_rules())
+    by_method = {rule.method.name: rule for rule in rules}
+    for (verb, path), name in dialect.additional_bindings.items():
+        rules.append(by_method[name]._replace(verb=verb, path=path))
+    for rule in rules:
+        template = dialect.path_for(rule.path)
         if template is not None:
-            yield Route(verb, template, takes_body, method, dialect, _pattern(template))
+            yield Route(rule.verb, template, rule.takes_body, rule.method, dialect, _pattern(template))
 
 
 def _pattern(template: str) -> re.Pattern[str]:

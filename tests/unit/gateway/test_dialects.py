@@ -16,7 +16,7 @@ from batchwire_server.gateway import app
 from batchwire_server.gateway.dialects import DIALECTS, OPENAI, Dialect
 from batchwire_server.gateway.openapi.document import document
 from batchwire_server.gateway.options import GatewayOptions
-from batchwire_server.gateway.routes import Routes, http_options
+from batchwire_server.gateway.routes import Routes, http_rules
 
 from tests.unit.gateway.conftest import RunningGateway, run_gateway
 from tests.unit.gateway.fake_api import Failure
@@ -52,7 +52,7 @@ def properties(dialect: Dialect) -> dict[str, Any]:
         **{f"GET {path}": "probe" for path in dialect.probe_paths},
         **{
             f"{verb} {path}": method.name
-            for method, verb, path, _ in http_options()
+            for method, verb, path, _ in http_rules()
             if dialect.path_for(path) is not None
         },
     }
@@ -93,7 +93,7 @@ def test_every_cell_of_the_page_matches_the_code(dialect: Dialect) -> None:
 
 
 def test_calls_on_the_page_exist() -> None:
-    calls = {f"{verb} {path}" for _, verb, path, _ in http_options()}
+    calls = {f"{verb} {path}" for _, verb, path, _ in http_rules()}
     extra = {" ".join(binding) for dialect in DIALECTS for binding in dialect.additional_bindings}
     probes = {f"GET {path}" for dialect in DIALECTS for path in dialect.probe_paths}
     assert {row["call"] for _, row in rows()} <= calls | extra | probes | {"all"}

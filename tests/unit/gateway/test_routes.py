@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from batchwire_server.gateway.dialects import DIALECTS, OPENAI
 from batchwire_server.gateway.errors import ApiError
-from batchwire_server.gateway.routes import Routes, http_options, services
+from batchwire_server.gateway.routes import Routes, http_rules, services
 
 ROUTES = Routes(DIALECTS)
 
@@ -18,7 +18,7 @@ def test_every_method_has_a_route() -> None:
     per_dialect = Counter(route.dialect.name for route in ROUTES.all)
     assert per_dialect == {
         dialect.name: len(dialect.additional_bindings)
-        + sum(dialect.path_for(path) is not None for _, _, path, _ in http_options())
+        + sum(dialect.path_for(path) is not None for _, _, path, _ in http_rules())
         for dialect in DIALECTS
     }
 

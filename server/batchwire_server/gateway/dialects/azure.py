@@ -12,7 +12,7 @@ from batchwire_server.gateway.dialects.openai import OPENAI
 from batchwire_server.gateway.transcoding.requests import RequestMapping
 
 
-def _endpoint(values: dict[str, Any]) -> dict[str, Any]:
+def _add_version(values: dict[str, Any]) -> dict[str, Any]:
     """Prefix Azure's `/chat/completions` with `/v1`, as the protocol spells it."""
     endpoint = values.get("endpoint")
     if not isinstance(endpoint, str) or not endpoint.startswith("/") or endpoint.startswith("/v1/"):
@@ -31,6 +31,6 @@ AZURE = replace(
                 "require_input_file": True,
             },
         },
-        transforms={"CreateBatchRequest": _endpoint},
+        transforms={"CreateBatchRequest": _add_version},
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchwire_server.gateway.dialects.dialect import Dialect
+from batchwire_server.gateway.dialects.shared import closed_object
 from batchwire_server.gateway.errors import ApiError
 from batchwire_server.gateway.transcoding.encode import Converted, ResponseMapping
 
@@ -14,11 +15,6 @@ _NULLABLE_TEXT = {"type": ["string", "null"]}
 
 def _object(name: str, **more: Any) -> dict[str, Any]:
     return {"object": name, **more}
-
-
-def _record(**properties: Any) -> dict[str, Any]:
-    """Return the schema of an object with exactly these keys."""
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def _error_list(errors: list[Any]) -> dict[str, Any] | None:
@@ -33,10 +29,10 @@ def _render_error(error: ApiError) -> dict[str, Any]:
     return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
 
 
-_ERROR = _record(
+_ERROR = closed_object(
     code={"type": "string"}, message={"type": "string"}, param=_NULLABLE_TEXT, line={"type": ["integer", "null"]}
 )
-_ERRORS = {"anyOf": [_record(object={"const": "list"}, data={"type": "array", "items": _ERROR}), _NULL]}
+_ERRORS = {"anyOf": [closed_object(object={"const": "list"}, data={"type": "array", "items": _ERROR}), _NULL]}
 _METADATA = {"type": ["object", "null"], "additionalProperties": {"type": "string"}}
 
 OPENAI = Dialect(
@@ -82,7 +78,9 @@ OPENAI = Dialect(
         },
     ),
     render_error=_render_error,
-    error_schema=_record(
-        error=_record(message={"type": "string"}, type={"type": "string"}, param=_NULLABLE_TEXT, code=_NULLABLE_TEXT)
+    error_schema=closed_object(
+        error=closed_object(
+            message={"type": "string"}, type={"type": "string"}, param=_NULLABLE_TEXT, code=_NULLABLE_TEXT
+        )
     ),
 )

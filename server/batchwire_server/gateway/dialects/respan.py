@@ -12,7 +12,7 @@ import msgspec
 from batchwire import v1
 
 from batchwire_server.gateway.dialects.openai import OPENAI
-from batchwire_server.gateway.dialects.shared import ANY_METADATA, encode_metadata
+from batchwire_server.gateway.dialects.shared import ANY_METADATA, closed_object, encode_metadata
 from batchwire_server.gateway.errors import ApiError, refusal
 from batchwire_server.gateway.transcoding.requests import HEADERS, RequestMapping
 
@@ -29,7 +29,7 @@ _MESSAGES = {
 def _read_header(text: str) -> Mapping[str, Any]:
     """Return the header's values: JSON, or JSON in Base64. Unknown keys are dropped."""
     raw = text.encode("latin-1")  # as Starlette decodes headers
-    values = next((each for each in (_decoded(raw), _decoded(_from_base64(raw))) if each is not None), None)
+    values = next((each for each in (_json_object(raw), _json_object(_from_base64(raw))) if each is not None), None)
     if values is None:
         message = "X-Data-Respan-Params must be a JSON object, or a JSON object in Base64."
         raise refusal(v1.ERROR_REASON_INVALID_VALUE, message, param="X-Data-Respan-Params")
@@ -45,7 +45,7 @@ def _from_base64(raw: bytes) -> bytes:
         return b""
 
 
-def _decoded(text: bytes) -> dict[str, Any] | None:
+def _json_object(text: bytes) -> dict[str, Any] | None:
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -85,22 +85,12 @@ RESPAN = replace(
         OPENAI.response_mapping, overrides={**OPENAI.response_mapping.overrides, "Batch.metadata": ANY_METADATA}
     ),
     render_error=_render_error,
-    error_schema={
-        "type": "object",
-        "properties": {
-            "error": {
-                "anyOf": [
-                    {"type": "string"},
-                    {
-                        "type": "object",
-                        "properties": {"message": {"type": "string"}, "type": {"type": "string"}},
-                        "required": ["message", "type"],
-                        "additionalProperties": False,
-                    },
-                ]
-            }
-        },
-        "required": ["error"],
-        "additionalProperties": False,
-    },
+    error_schema=closed_object(
+        error={
+            "anyOf": [
+                {"type": "string"},
+                closed_object(message={"type": "string"}, type={"type": "string"}),
+            ]
+        }
+    ),
 )

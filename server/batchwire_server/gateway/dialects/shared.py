@@ -1,4 +1,4 @@
-"""Overrides that more than one dialect uses: statuses, errors as text, empty ids, metadata."""
+"""What several dialects use: schemas, statuses, errors as text, empty ids, metadata."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from batchwire_server.gateway.transcoding.encode import Computed, Converted
 # Marks a metadata value that is JSON text. A string that begins with the mark is encoded too, so
 # decoding is unambiguous.
 JSON_PREFIX = "json:"
+
+
+def closed_object(**properties: Any) -> dict[str, Any]:
+    """Return the JSON Schema of an object with exactly these keys."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def error_sentences(errors: list[Any]) -> list[str]:

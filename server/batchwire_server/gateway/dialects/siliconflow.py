@@ -9,7 +9,7 @@ from typing import Any
 from batchwire import v1
 
 from batchwire_server.gateway.dialects.openai import OPENAI
-from batchwire_server.gateway.dialects.shared import error_sentences, status_override
+from batchwire_server.gateway.dialects.shared import closed_object, error_sentences, status_override
 from batchwire_server.gateway.errors import ApiError, refusal
 from batchwire_server.gateway.transcoding.encode import Converted
 from batchwire_server.gateway.transcoding.requests import RequestMapping
@@ -93,16 +93,7 @@ SILICONFLOW = replace(
     error_schema={
         "anyOf": [
             {"type": "string"},
-            {
-                "type": "object",
-                "properties": {
-                    "code": {"type": "integer"},
-                    "message": {"type": "string"},
-                    "data": {"type": "string"},
-                },
-                "required": ["code", "message", "data"],
-                "additionalProperties": False,
-            },
+            closed_object(code={"type": "integer"}, message={"type": "string"}, data={"type": "string"}),
         ]
     },
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from batchwire_server.gateway.dialects import Dialect
+from batchwire_server.gateway.dialects.shared import closed_object
 from batchwire_server.gateway.transcoding.descriptors import TIMESTAMP, enum_names, fields_of, map_value
 
 Schema: TypeAlias = dict[str, Any]
@@ -80,7 +81,7 @@ class Schemas:
             full_name = f"{message.name}.{name}"
             if full_name not in mapping.hidden:
                 properties[mapping.renamed.get(full_name, name)] = self._reply_field(full_name, each)
-        return self._add(message.name, closed_object(properties))
+        return self._add(message.name, closed_object(**properties))
 
     def _reply_field(self, full_name: str, field: FieldDescriptor) -> Schema:
         mapping = self._dialect.response_mapping
@@ -106,16 +107,6 @@ class Schemas:
         full_name = f"{self._dialect.name}.{name}"
         self._components[full_name] = schema
         return {"$ref": f"#/components/schemas/{full_name}"}
-
-
-def closed_object(properties: Mapping[str, Any]) -> Schema:
-    """Return the schema of an object with exactly these keys."""
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties),
-        "additionalProperties": False,
-    }
 
 
 def is_required(field: FieldDescriptor) -> bool:

@@ -88,7 +88,7 @@ class MultipartReader:
         self.empty = self.empty and not chunk
         if self._parser is None:
             self._head += chunk
-            boundary = _sniffed(self._head)
+            boundary = _sniff_boundary(self._head)
             if boundary is None:
                 return []
             self._parser = self._parser_for(boundary)
@@ -105,44 +105,44 @@ class MultipartReader:
             return MultipartParser(
                 boundary,
                 {
-                    "on_part_begin": self._part_begins,
+                    "on_part_begin": self._on_part_begin,
                     "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
                     "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
-                    "on_header_end": self._header_ends,
-                    "on_headers_finished": self._headers_end,
+                    "on_header_end": self._on_header_end,
+                    "on_headers_finished": self._on_headers_finished,
                     "on_part_data": lambda data, start, end: self._events.append(PartData(data[start:end])),
                     "on_part_end": lambda: self._events.append(PartEnds()),
-                    "on_end": self._form_ends,
+                    "on_end": self._on_end,
                 },
             )
         except FormParserError:
             raise MalformedFormError("The boundary of the multipart form is too long.") from None
 
-    def _part_begins(self) -> None:
+    def _on_part_begin(self) -> None:
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise MalformedFormError(f"The multipart form has more than {MAX_PARTS} parts.")
         self._disposition = b""
 
-    def _header_ends(self) -> None:
+    def _on_header_end(self) -> None:
         name, value = self._header
         if name.lower() == b"content-disposition":
             self._disposition = bytes(value)
         self._header = (bytearray(), bytearray())
 
-    def _headers_end(self) -> None:
+    def _on_headers_finished(self) -> None:
         text = self._disposition.decode("latin-1")
         options = parse_options_header(text)[1]
-        filename = _extended(text)
+        filename = _extended_filename(text)
         if filename is None and b"filename" in options:
             filename = options[b"filename"].decode(errors="replace")
         self._events.append(PartBegins(options.get(b"name", b"").decode(errors="replace"), filename))
 
-    def _form_ends(self) -> None:
+    def _on_end(self) -> None:
         self.complete = True
 
 
-def _sniffed(head: bytearray) -> bytes | None:
+def _sniff_boundary(head: bytearray) -> bytes | None:
     """Return the boundary in a body's first line, or None while the line is incomplete."""
     line, end, _ = bytes(head).lstrip(b"\r\n").partition(b"\r\n")
     if not b"--".startswith(line[:2]) or len(line) > _MAX_FIRST_LINE_BYTES or (end and len(line) <= 2):
@@ -150,7 +150,7 @@ def _sniffed(head: bytearray) -> bytes | None:
     return line[2:].rstrip(b" \t") if end else None
 
 
-def _extended(disposition: str) -> str | None:
+def _extended_filename(disposition: str) -> str | None:
     match = _EXTENDED_FILENAME.search(disposition)
     if match is None:
         return None

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from starlette.types import Receive
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _DRAIN_TIMEOUT_S = 30.0
 
@@ -60,7 +60,7 @@ class RequestBody:
                     if dropped > limit:
                         return
 
-    async def while_connected(self, work: Awaitable[T]) -> T:
+    async def while_connected(self, work: Awaitable[_T]) -> _T:
         """Return the result of some work, and cancel the work if the caller leaves before its end.
 
         The rest of the body is dropped.
