@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import obstore.store
 import pytest
 from batchwire_server.adapters.blobs import object_store as object_blobs
-from batchwire_server.adapters.blobs.object_store import PART, ObjectBlobs, open_store
+from batchwire_server.adapters.blobs.object_store import PART_BYTES, ObjectBlobs, open_store
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 
 from tests.support.object_store import KEY, SECRET, ObjectStore, store_below
@@ -73,9 +73,9 @@ CALLS: dict[str, Call] = {
 
 class TestParts:
     async def test_a_blob_of_many_parts_comes_back_as_it_was_written(self, blobs: ObjectBlobs) -> None:
-        await write(blobs, "a", 3 * PART // MIB + 1)
-        assert await stream(blobs, "a") == 3 * PART + MIB
-        assert await blobs.read("a", PART - 8, PART + 8) == BLOCK[8:16] + BLOCK[:8]
+        await write(blobs, "a", 3 * PART_BYTES // MIB + 1)
+        assert await stream(blobs, "a") == 3 * PART_BYTES + MIB
+        assert await blobs.read("a", PART_BYTES - 8, PART_BYTES + 8) == BLOCK[8:16] + BLOCK[:8]
 
     @pytest.mark.parametrize("mib", [1, 20, 40])
     @pytest.mark.parametrize("error", [RuntimeError(), asyncio.CancelledError()])

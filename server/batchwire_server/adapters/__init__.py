@@ -1,1 +1,1 @@
-"""The world outside, behind the ports of the core."""
+"""Implementations of the core's ports."""

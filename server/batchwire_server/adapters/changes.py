@@ -1,4 +1,4 @@
-"""Word of change: on SQLite its change counter, looked at often; on PostgreSQL a notice with each commit; in memory a call."""
+"""Change feeds: called (memory), polling a counter (SQLite), notified (PostgreSQL)."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ RECONNECT_S = 1.0
 
 
 class Changes:
-    """The ChangeFeed of whoever calls `changed`: a counter of changes, and those who wait for the next."""
+    """The ChangeFeed whose owner calls `changed`: a counter, and the callers that wait for it."""
 
     def __init__(self) -> None:
         self._counter = 1
         self._waiters: set[asyncio.Future[None]] = set()
 
     def changed(self) -> None:
-        """Counts a change, and tells all who wait."""
+        """Count a change, and wake all callers that wait."""
         self._counter += 1
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _begin(self) -> None:
-        """Called before somebody waits."""
+    def _prepare(self) -> None:
+        """Prepare to wait. Called whenever a caller starts to wait."""
 
     async def wait(self, seen: int, timeout: float) -> int:
-        """Waits until the change counter is another than `seen`, or `timeout` seconds; returns the counter."""
-        self._begin()
+        """See ChangeFeed."""
+        self._prepare()
         if self._counter != seen:
             return self._counter
         waiter = asyncio.get_running_loop().create_future()
@@ -48,10 +48,10 @@ class Changes:
 
 
 class PolledChanges(Changes):
-    """The ChangeFeed that looks at a counter every 10 ms, while anybody waits, for all who wait.
+    """The ChangeFeed that polls a counter every 10 ms, once for all callers, while any waits.
 
     Args:
-        read: returns a number that moves when the database changes; it must not block.
+        read: returns a number that differs after the database has changed. Must not block.
     """
 
     def __init__(self, read: Callable[[], int]) -> None:
@@ -60,24 +60,24 @@ class PolledChanges(Changes):
         self._last = read()
         self._poller: asyncio.Task[None] | None = None
 
-    def _begin(self) -> None:
-        self._look()
+    def _prepare(self) -> None:
+        self._read_counter()
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll())
 
     async def _poll(self) -> None:
-        await asyncio.sleep(0)  # whoever has it begin waits only then
+        await asyncio.sleep(0)  # the caller that started this task becomes a waiter only now
         while self._waiters:
-            self._look()
+            self._read_counter()
             await asyncio.sleep(POLL_S)
 
-    def _look(self) -> None:
+    def _read_counter(self) -> None:
         if (version := self._read()) != self._last:
             self._last = version
             self.changed()
 
     async def close(self) -> None:
-        """Stops looking."""
+        """Stop polling."""
         if self._poller:
             self._poller.cancel()
             with suppress(asyncio.CancelledError):
@@ -85,12 +85,14 @@ class PolledChanges(Changes):
 
 
 class NotifiedChanges(Changes):
-    """The ChangeFeed that is told: by a connection that listens, for as long as `run` runs.
+    """The ChangeFeed that receives notifications on a connection, while `run` runs.
 
-    A connection that breaks is made anew; what came meanwhile is not known, and counts as a change.
+    A broken connection is replaced. Notifications may have been missed meanwhile, so each new
+    connection counts as a change.
 
     Args:
-        listen: opens a connection that calls its first argument with each notice, and its second when it has broken; returns what closes it.
+        listen: opens a connection. It calls its first argument at each notification, and its second
+            when it breaks. Returns the function that closes it.
     """
 
     def __init__(
@@ -100,19 +102,19 @@ class NotifiedChanges(Changes):
         self._listen = listen
 
     async def run(self) -> None:
-        """Listens until cancelled."""
+        """Listen until cancelled."""
         while True:
             broken = asyncio.Event()
             try:
                 close = await self._listen(self.changed, broken.set)
             except Exception:
-                log.exception("changes cannot be listened to; trying again")
+                log.exception("cannot listen for changes of the database; retrying in %g s", RECONNECT_S)
                 await asyncio.sleep(RECONNECT_S)
                 continue
             try:
                 self.changed()
                 await broken.wait()
-                log.warning("the connection that listens to changes has broken")
+                log.warning("the connection that listens for changes of the database broke; reconnecting")
             finally:
                 with suppress(Exception):
                     await close()

@@ -18,12 +18,13 @@ from batchwire_server.core.webhooks import check_url, is_public
 class HttpWebhooks:
     """The WebhookSender over HTTP.
 
-    A name is looked up once for each delivery, all its addresses are judged, and the connection goes to one that was: a name that changes its
-    mind between the two gains nothing. Redirects are not followed, proxies of the environment not used, answers not read.
+    Each delivery resolves the host name once, checks all its addresses, and connects to one of
+    these. A name that resolves differently a moment later (DNS rebinding) therefore gains nothing.
+    Redirects are not followed, proxy variables are ignored, and response bodies are not read.
 
     Args:
         timeout: seconds for a whole delivery.
-        private: whether http and private addresses are allowed.
+        private: allow http URLs and private addresses.
     """
 
     def __init__(self, timeout: float, *, private: bool) -> None:
@@ -31,7 +32,7 @@ class HttpWebhooks:
         self._private = private
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
-        """Posts once; returns the status of the answer. Raises BatchwireError when none came, or the URL must not be posted to."""
+        """See WebhookSender. Also raises BatchwireError if the URL is not allowed."""
         check_url(url, private=self._private)
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme]
@@ -57,7 +58,10 @@ class HttpWebhooks:
             raise webhook_unreachable(type(error).__name__) from error
 
     async def _address(self, host: str, port: int) -> str:
-        """Returns an address of a host, all of whose addresses may be posted to. Raises OSError and BatchwireError."""
+        """Return an address of a host after checking all of them.
+
+        Raises OSError and BatchwireError.
+        """
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = [str(entry[4][0]) for entry in found]
         if not self._private and not all(is_public(address) for address in addresses):

@@ -1,4 +1,7 @@
-"""Blobs in a directory: written to a temporary name, synced, renamed, and the directory synced."""
+"""Blobs in a directory.
+
+Each is written to a temporary file, synced, renamed, and its directory synced.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,12 @@ from typing import Self
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 from batchwire_server.core.health import Component
 
-BLOCK = 512 * 1024
+BLOCK_BYTES = 512 * 1024
 PAGE = 500
 
 
 class LocalBlobWriter:
-    """A blob on its way, under a name that no key can have."""
+    """A blob that is being written to a temporary file."""
 
     def __init__(self, file: FileIO, temporary: Path, target: Path) -> None:
         self._file = file
@@ -29,17 +32,17 @@ class LocalBlobWriter:
         self._target = target
 
     async def write(self, data: bytes) -> None:
-        """Appends bytes."""
+        """See BlobWriter."""
         with _usable():
             await _to_the_end(self._write, data)
 
     async def commit(self, last: bytes = b"") -> None:
-        """Appends the last bytes; makes all durable, and the blob visible, at once."""
+        """Append the last bytes, then see BlobWriter."""
         try:
             with _usable():
                 await _to_the_end(self._publish, last)
         except asyncio.CancelledError:
-            self._target.unlink(missing_ok=True)  # nobody will hear of it
+            self._target.unlink(missing_ok=True)  # the caller will not know that it exists
             raise
 
     def _write(self, data: bytes) -> None:
@@ -60,7 +63,7 @@ class LocalBlobWriter:
 
 
 class LocalBlobs:
-    """The BlobStore over a directory that `make` has made, which any number of processes on this machine may share."""
+    """The BlobStore over a directory that `make` created. Processes on one machine may share it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -68,13 +71,13 @@ class LocalBlobs:
 
     @classmethod
     def make(cls, root: Path) -> Self:
-        """Makes the directory, if it is not there, and returns the store over it."""
+        """Create the directory unless it exists, and return the store over it."""
         blobs = cls(root)
         blobs._temporary.mkdir(parents=True, exist_ok=True)
         return blobs
 
     async def clear_temporary(self, before: float) -> None:
-        """Removes what writers left that were killed, unless something was written to it since an instant."""
+        """See BlobStore."""
 
         def remove() -> None:
             for entry in _older(self._temporary, before):
@@ -84,29 +87,29 @@ class LocalBlobs:
 
     @asynccontextmanager
     async def writer(self, key: str) -> AsyncIterator[LocalBlobWriter]:
-        """Opens a new blob for writing."""
+        """See BlobStore."""
         temporary = self._temporary / secrets.token_hex(16)
         with _usable():
-            # Not in a thread: a caller that is cancelled meanwhile would leave the file behind.
+            # Not in a thread: if the caller were cancelled meanwhile, the file would stay.
             file = FileIO(temporary, "xb")
         try:
             yield LocalBlobWriter(file, temporary, self._path(key))
         finally:
             file.close()
-            with suppress(FileNotFoundError):  # it has been published
+            with suppress(FileNotFoundError):  # renamed by commit
                 temporary.unlink()
 
     async def put(self, key: str, data: bytes) -> None:
-        """Stores a small blob, durably."""
+        """See BlobStore."""
         async with self.writer(key) as writer:
             await writer.commit(data)
 
     async def read(self, key: str, start: int, end: int) -> bytes:
-        """Returns the bytes from `start` up to `end`, fewer where the blob ends. Raises BlobNotFoundError."""
+        """See BlobStore."""
         return await asyncio.to_thread(self._read, key, start, end)
 
     async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
-        """Yields the bytes from `start` up to `end` in blocks of half a MiB. Raises BlobNotFoundError."""
+        """See BlobStore."""
         try:
             file = FileIO(self._path(key))
         except FileNotFoundError:
@@ -115,7 +118,7 @@ class LocalBlobs:
             file.seek(start)
             left = None if end is None else end - start
             while left is None or left > 0:
-                block = await asyncio.to_thread(file.read, BLOCK if left is None else min(BLOCK, left))
+                block = await asyncio.to_thread(file.read, BLOCK_BYTES if left is None else min(BLOCK_BYTES, left))
                 if not block:
                     return
                 if left is not None:
@@ -123,16 +126,17 @@ class LocalBlobs:
                 yield block
 
     async def reach(self) -> None:
-        """Raises OutOfReachError when nothing could be stored just now."""
+        """Raise OutOfReachError if the disk is full or the directory not writable."""
         with _usable():
             room = os.statvfs(self._temporary)
         if not room.f_bavail or not os.access(self._temporary, os.W_OK):
             raise OutOfReachError(
-                Component.BLOBS, "the disk is full" if not room.f_bavail else "the folder cannot be written"
+                Component.BLOBS,
+                f"the disk of {self._root} is full" if not room.f_bavail else f"{self._root} is not writable",
             )
 
     async def delete(self, keys: Collection[str]) -> None:
-        """Removes blobs; those that do not exist are passed over."""
+        """See BlobStore."""
 
         def remove() -> None:
             for key in keys:
@@ -141,20 +145,23 @@ class LocalBlobs:
         await asyncio.to_thread(remove)
 
     async def delete_below(self, prefix: str) -> None:
-        """Removes all blobs whose key starts with `prefix` and a slash."""
+        """See BlobStore."""
         await asyncio.to_thread(shutil.rmtree, self._path(prefix), ignore_errors=True)
 
     async def list_below(self, prefix: str, before: float) -> AsyncGenerator[list[str], None]:
-        """Yields the keys below a prefix of blobs stored before an instant, some hundred at a time."""
+        """See BlobStore."""
         found = _older(self._path(prefix), before)
         while page := await asyncio.to_thread(lambda: list(islice(found, PAGE))):
             yield [str(Path(entry).relative_to(self._root)) for entry in page]
 
     def _missing(self, key: str) -> BlobNotFoundError | OutOfReachError:
-        """Returns what to raise where there is no blob: in a folder that is not mounted just now there is nothing at all."""
+        """Return the error for a missing blob.
+
+        If the temporary directory is missing too, the volume is not mounted.
+        """
         if self._temporary.is_dir():
             return BlobNotFoundError(key)
-        return OutOfReachError(Component.BLOBS, f"{self._root} has not what it should have; is it mounted?")
+        return OutOfReachError(Component.BLOBS, f"{self._root} is empty; is its volume mounted?")
 
     def _path(self, key: str) -> Path:
         return self._root / key
@@ -174,7 +181,7 @@ class LocalBlobs:
 
 @contextmanager
 def _usable() -> Iterator[None]:
-    """Raises OutOfReachError for a disk that is full or broken."""
+    """Raise OutOfReachError if the disk is full or fails."""
     try:
         yield
     except OSError as error:
@@ -182,7 +189,10 @@ def _usable() -> Iterator[None]:
 
 
 def _older(folder: str | Path, before: float) -> Iterator[str]:
-    """Yields the files below a folder that were last written to before an instant; passes over what goes away meanwhile."""
+    """Yield the files below a directory that were last modified before `before`.
+
+    Ignores files that are deleted meanwhile.
+    """
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -194,7 +204,10 @@ def _older(folder: str | Path, before: float) -> Iterator[str]:
 
 
 async def _to_the_end(call: Callable[..., None], *arguments: object) -> None:
-    """Runs a call in a thread; when cancelled meanwhile, waits for it, so that nothing it uses is taken away from it."""
+    """Run a call in a thread.
+
+    If cancelled meanwhile, wait for the thread: it still uses the file.
+    """
     running = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
     try:
         await asyncio.shield(running)

@@ -1,6 +1,6 @@
-"""Blobs in an object store: S3 and what speaks like it, Google Cloud Storage, Azure.
+"""Blobs in an object store: S3 and compatible ones, Google Cloud Storage, Azure.
 
-Credentials and endpoint are the store's own business: obstore reads the environment variables that all clients of such stores read.
+obstore reads credentials and endpoint from the usual environment variables of each store.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from obstore.store import from_url
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 from batchwire_server.core.health import Component
 
-if TYPE_CHECKING:  # obstore has these for type checkers alone
+if TYPE_CHECKING:  # obstore defines these for type checkers only
     from obstore import GetOptions, ObjectMeta
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
-BLOCK = 512 * 1024
-PART = 8 * 1024 * 1024
-"""Bytes of a part: stores take 10,000 of them, so that a blob can have 80 GB."""
+BLOCK_BYTES = 512 * 1024
+PART_BYTES = 8 * 1024 * 1024
+"""Stores accept 10,000 parts, so a blob can have 80 GB."""
 
 PARTS_AT_ONCE = 2
 PAGE = 500
@@ -33,12 +33,13 @@ NO_BUCKET = "NoSuchBucket|ContainerNotFound|bucket does not exist"
 CHECK_S = 30.0
 CLOSE_S = 5.0
 
-# A call that a store does not serve fails within half a minute: 8 s of trying again, and 20 s for the last try to say nothing at all.
+# A call to a store that does not respond fails within half a minute: retries for 8 s, and the last
+# one waits 20 s.
 CLIENT: ClientConfig = {
-    "allow_http": True,  # for an endpoint that is named so; others are never spoken to that way
+    "allow_http": True,  # takes effect only if the endpoint is an http URL
     "connect_timeout": timedelta(seconds=5),
     "read_timeout": timedelta(seconds=20),
-    "timeout": timedelta(days=1),  # of a whole stream, which takes as long as its reader does
+    "timeout": timedelta(days=1),  # of a whole stream, whose reader may be slow
 }
 RETRY: RetryConfig = {
     "max_retries": 10,
@@ -48,10 +49,13 @@ RETRY: RetryConfig = {
 
 
 def open_store(url: str) -> ObjectStore:
-    """Returns the store that a URL names. Its query has options by obstore's names, such as `?endpoint=http://…`. Raises OutOfReachError."""
+    """Open the store at a URL.
+
+    Its query holds options by obstore's names, such as `?endpoint=http://…`. Raises OutOfReachError.
+    """
     parts = urlsplit(url)
     place = parts._replace(query="").geturl()
-    config: Any = dict(parse_qsl(parts.query))  # which of the stores' three it is depends on the URL
+    config: Any = dict(parse_qsl(parts.query))  # its type depends on the kind of store
     try:
         return from_url(place, config=config, client_options=CLIENT, retry_config=RETRY)
     except (BaseError, ValueError) as error:
@@ -59,10 +63,12 @@ def open_store(url: str) -> ObjectStore:
 
 
 class _Blocks:
-    """The blocks of a blob on their way to obstore.
+    """The blocks of a blob, as an iterator for obstore.
 
-    They end only when the blob is whole. Else they end with an error, however often they are asked: that is what has obstore abort the upload, which cancelling it
-    would not. A generator would not do: one that was closed, as when the loop ends, just ends, and part of a blob would be published.
+    It stops only when the blob is complete, and otherwise raises, however often it is asked. An
+    error makes obstore abort the upload; cancelling the call would not. A generator would not do:
+    one that is closed, as at the end of the event loop, just stops, and obstore would publish an
+    incomplete blob.
     """
 
     def __init__(self) -> None:
@@ -76,7 +82,7 @@ class _Blocks:
 
     async def __anext__(self) -> bytes:
         if not self._ended:
-            self._ended = True  # unless the next one comes
+            self._ended = True  # until another block arrives
             block = await self._next.get()
             if block is not None:
                 self._ended = False
@@ -87,11 +93,11 @@ class _Blocks:
 
 
 class _AbandonedError(Exception):
-    """The blob was given up."""
+    """The blob was abandoned."""
 
 
 class ObjectBlobWriter:
-    """A blob on its way: one request for a small one, else parts that are sent while it is written."""
+    """A blob that is being written: a small one in one request, a larger one in parts."""
 
     def __init__(self, store: ObjectStore, key: str) -> None:
         self._store = store
@@ -101,34 +107,34 @@ class ObjectBlobWriter:
         self._sending: asyncio.Task[object] | None = None
 
     async def write(self, data: bytes) -> None:
-        """Appends bytes."""
+        """See BlobWriter."""
         self._buffer += data
-        if self._sending or len(self._buffer) >= PART:
+        if self._sending or len(self._buffer) >= PART_BYTES:
             block = bytes(self._buffer)
             self._buffer.clear()
             await self._hand_over(block)
 
     async def commit(self) -> None:
-        """Makes all bytes durable, and the blob visible, at once."""
+        """See BlobWriter."""
         finishing = asyncio.ensure_future(self._finish())
         try:
             await asyncio.shield(finishing)
         except asyncio.CancelledError:
             await asyncio.wait({finishing})
             if not finishing.exception():
-                with suppress(Exception):  # the cancellation is what is to be heard of
+                with suppress(Exception):  # the caller gets the cancellation
                     await self._store.delete_async(self._key)
             raise
 
     async def abandon(self) -> None:
-        """Gives the blob up unless it was committed, parts that were sent too."""
+        """Abort the upload, including parts that were sent, unless it was committed."""
         if self._sending is None:
             return
         if not self._sending.done():
             with suppress(Exception):
                 await self._hand_over(None)
             await asyncio.wait({self._sending})
-        self._sending.exception()  # whoever was to hear of it has
+        self._sending.exception()  # marks it as retrieved: the writing call has raised it already
 
     async def _finish(self) -> None:
         self._blocks.whole = True
@@ -141,7 +147,7 @@ class ObjectBlobWriter:
             await self._sending
 
     async def _hand_over(self, block: bytes | None) -> None:
-        """Has a block sent, or says that none follows. Raises what sending raises."""
+        """Send a block, or end the blob with None. Raises what the upload raises."""
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
         handing = asyncio.ensure_future(self._blocks.put(block))
@@ -153,7 +159,7 @@ class ObjectBlobWriter:
 
     async def _send(self) -> object:
         return await self._store.put_async(
-            self._key, self._blocks, use_multipart=True, chunk_size=PART, max_concurrency=PARTS_AT_ONCE
+            self._key, self._blocks, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
         )
 
 
@@ -165,24 +171,24 @@ class ObjectBlobs:
         self._writers: set[ObjectBlobWriter] = set()
 
     async def close(self) -> None:
-        """Gives up what is still being written, so that the store does not keep parts of it."""
+        """Abort the uploads under way, so that the store keeps no parts of them."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await asyncio.gather(*(writer.abandon() for writer in self._writers))
 
     async def reach(self) -> None:
-        """Raises OutOfReachError when the store cannot be reached, or does not let this process in."""
+        """Raise OutOfReachError if the store does not respond or denies access."""
         try:
             async with asyncio.timeout(CHECK_S):
                 with _usable():
                     async for _ in self._store.list(chunk_size=1):
                         return
         except TimeoutError:
-            raise OutOfReachError(Component.BLOBS, "the object store does not answer") from None
+            raise OutOfReachError(Component.BLOBS, f"the object store did not answer within {CHECK_S:g} s") from None
 
     @asynccontextmanager
     async def writer(self, key: str) -> AsyncIterator[ObjectBlobWriter]:
-        """Opens a new blob for writing."""
+        """See BlobStore."""
         writer = ObjectBlobWriter(self._store, key)
         self._writers.add(writer)
         try:
@@ -192,13 +198,13 @@ class ObjectBlobs:
             self._writers.discard(writer)
 
     async def put(self, key: str, data: bytes) -> None:
-        """Stores a small blob, durably."""
+        """See BlobStore."""
         async with self.writer(key) as writer:
             await writer.write(data)
             await writer.commit()
 
     async def read(self, key: str, start: int, end: int) -> bytes:
-        """Returns the bytes from `start` up to `end`, fewer where the blob ends. Raises BlobNotFoundError."""
+        """See BlobStore."""
         if start >= end:
             return b""
         with suppress(_PastTheEndError), _usable(key):
@@ -206,39 +212,39 @@ class ObjectBlobs:
         return b""
 
     async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
-        """Yields the bytes from `start` up to `end` in blocks of half a MiB and somewhat more. Raises BlobNotFoundError."""
+        """See BlobStore."""
         if end is not None and start >= end:
             return
         some: GetOptions = {"range": {"offset": start} if end is None else (start, end)}
         with suppress(_PastTheEndError), _usable(key):
             found = await self._store.get_async(key, options=some if start or end else None)
-            async for block in found.stream(min_chunk_size=BLOCK):
+            async for block in found.stream(min_chunk_size=BLOCK_BYTES):
                 yield block
 
     async def delete(self, keys: Collection[str]) -> None:
-        """Removes blobs; those that do not exist are passed over."""
+        """See BlobStore."""
         if not keys:
             return
         with _usable():
             try:
                 await self._store.delete_async(list(keys))
-            except FileNotFoundError:  # where a store minds one that does not exist, the others may still be there
+            except FileNotFoundError:  # this store refuses the whole request if one key is missing
                 for key in keys:
                     with suppress(BlobNotFoundError), _usable(key):
                         await self._store.delete_async(key)
 
     async def delete_below(self, prefix: str) -> None:
-        """Removes all blobs whose key starts with `prefix` and a slash."""
+        """See BlobStore."""
         async for page in self._pages(prefix):
             await self.delete([found["path"] for found in page])
 
     async def list_below(self, prefix: str, before: float) -> AsyncGenerator[list[str], None]:
-        """Yields the keys below a prefix of blobs stored before an instant, some hundred at a time."""
+        """See BlobStore."""
         async for page in self._pages(prefix):
             yield [found["path"] for found in page if found["last_modified"].timestamp() < before]
 
     async def clear_temporary(self, before: float) -> None:
-        """Does nothing: parts of uploads that were not ended do not show, and end by a rule of the bucket."""
+        """Do nothing: a lifecycle rule of the bucket deletes unfinished uploads."""
 
     async def _pages(self, prefix: str) -> AsyncGenerator[Sequence[ObjectMeta], None]:
         with _usable():
@@ -247,20 +253,20 @@ class ObjectBlobs:
 
 
 class _PastTheEndError(Exception):
-    """A range begins where the blob has no more bytes."""
+    """The range begins at or after the end of the blob."""
 
 
 @contextmanager
 def _usable(key: str = "") -> Iterator[None]:
-    """Raises BlobNotFoundError for a blob that is not there, and OutOfReachError for a store that does not do its part.
+    """Raise BlobNotFoundError if the blob `key` is missing, OutOfReachError if the store fails.
 
-    Where the whole bucket is missing, the blob may be there again with it.
+    A missing bucket counts as a failure of the store: the blob may still exist.
     """
     try:
         yield
     except (BaseError, FileNotFoundError) as error:
         said = str(error)
-        if "416 Range Not Satisfiable" in said:  # obstore has no exception of its own for it
+        if "416 Range Not Satisfiable" in said:  # obstore has no exception class for it
             raise _PastTheEndError from None
         if key and isinstance(error, FileNotFoundError) and not re.search(NO_BUCKET, said):
             raise BlobNotFoundError(key) from None
@@ -268,7 +274,7 @@ def _usable(key: str = "") -> Iterator[None]:
 
 
 def _in_short(error: Exception) -> str:
-    """Returns one line of what obstore says in many, and the store's own words where it had some."""
+    """Return obstore's message in one line, with the store's own message if there is one."""
     said = str(error).split("\n\nDebug source", maxsplit=1)[0]
     message = re.search("<Message>(.*?)</Message>", said, re.DOTALL)
     line = said.split("<?xml", maxsplit=1)[0].strip().rstrip(":")

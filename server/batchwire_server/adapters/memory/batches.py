@@ -16,7 +16,10 @@ from batchwire_server.core.webhooks import LIFETIME_S, deliveries
 
 
 def transition(tables: Tables, batch_id: str | None, status: BatchStatus, now: int, **values: Any) -> Batch | None:
-    """Move a batch to `status`. Return it as it then is, or None if the transition is not allowed."""
+    """Move a batch to `status`.
+
+    Return it as it then is, or None if the transition is not allowed.
+    """
     before = tables.batches.get(str(batch_id))
     if before is None or before.status not in predecessors(status):
         return None
@@ -29,7 +32,10 @@ def transition(tables: Tables, batch_id: str | None, status: BatchStatus, now: i
 
 
 def queue_deliveries(tables: Tables, batch: Batch, now: int) -> None:
-    """Queue the webhook deliveries of a batch's end. They have no batch id: its tasks are deleted now."""
+    """Queue the webhook deliveries of a batch's end.
+
+    They have no batch id: its tasks are deleted now.
+    """
     wanted = ((each.id, each.event_types) for each in tables.endpoints.values() if each.tenant == batch.tenant)
     for delivery in deliveries(batch, now, wanted):
         deadline = now + LIFETIME_S * 1000
@@ -65,7 +71,7 @@ def _created_before(tables: Tables, tenant: str, idempotency_key: IdempotencyKey
 
 
 def _check_rate(tables: Tables, tenant: str, per_hour: int, now: int) -> None:
-    """Raise BatchwireError if the tenant has created `per_hour` batches within the last hour."""
+    """Raise BatchwireError if the tenant created `per_hour` batches within the last hour."""
     created = (batch.created_at for batch in tables.batches.values() if batch.tenant == tenant)
     recent = sorted((instant for instant in created if instant > now - HOUR_MS), reverse=True)
     if len(recent) >= per_hour:

@@ -39,7 +39,7 @@ class MemoryLeasing:
             deadlines = _earliest_deadlines(tables)
 
             def urgency(queued: Queued) -> tuple[Any, ...]:
-                """Return the sort key: expired leases, then the tenant with the fewest shards, then the deadline."""
+                """Sort by expired lease, then the tenant's leased shards, then the deadline."""
                 task, expired = queued.task, queued.state == "leased"
                 pair: tuple[Any, ...] = ()
                 if task.shard and not expired:

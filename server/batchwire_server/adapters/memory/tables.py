@@ -36,7 +36,10 @@ Listed = TypeVar("Listed", File, Batch, WebhookEndpoint)
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A task in the queue: `ready` (from `not_before`), `leased`, or `done` and kept until its batch ends."""
+    """A task in the queue: `ready` (from `not_before`), `leased`, or `done`.
+
+    A task that is done is kept until its batch ends.
+    """
 
     task: Task
     not_before: int
@@ -106,7 +109,7 @@ class Tables:
         self._queue(kind, not_before, values)
 
     def add_sweeps(self) -> None:
-        """Queue the tasks that exist from the start and return to the queue whenever they are done."""
+        """Queue the tasks that are never done: each run releases them for the next."""
         for kind in (TaskKind.SWEEP, TaskKind.ORPHANS):
             self._queue(kind, 0, {"batch_id": None, "tenant": None, "deadline": None})
 

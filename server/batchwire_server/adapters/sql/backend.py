@@ -21,8 +21,8 @@ class Channel(StrEnum):
     """Every commit, except those whose transaction was quiet."""
 
     WORK = "batchwire_work"
-    """Commits after which more tasks may be claimable. Most commits record results, and waking every
-    worker for these would be wasted."""
+    """Commits after which more tasks may be claimable. Most commits record results, which workers
+    need not hear of."""
 
 
 class Backend(ABC):

@@ -44,7 +44,10 @@ def task_values(kind: TaskKind, batch: Batch, not_before: int, **more: Any) -> d
 async def transition(
     connection: AsyncConnection, batch_id: str, status: BatchStatus, now: int, **values: Any
 ) -> Batch | None:
-    """Move a batch to `status`. Return it as it then is, or None if the transition is not allowed."""
+    """Move a batch to `status`.
+
+    Return it as it then is, or None if the transition is not allowed.
+    """
     statement = (
         update(BATCH)
         .where(BATCH.c.id == batch_id, BATCH.c.status.in_([str(before) for before in predecessors(status)]))
@@ -59,7 +62,10 @@ async def transition(
 
 
 async def queue_deliveries(connection: AsyncConnection, batch: Batch, now: int) -> None:
-    """Queue the webhook deliveries of a batch's end. They have no batch id: its tasks are deleted now."""
+    """Queue the webhook deliveries of a batch's end.
+
+    They have no batch id: its tasks are deleted now.
+    """
     more = {"batch_id": None, "deadline": now + LIFETIME_S * 1000}
     rows = [
         task_values(TaskKind.DELIVER, batch, now, delivery=asdict(delivery), **more)
@@ -85,7 +91,8 @@ async def wind_down(connection: AsyncConnection, batch_id: str, status: BatchSta
         TASK.c.state != "done",
         or_((TASK.c.kind == str(TaskKind.RUN)) & (TASK.c.state == "ready"), TASK.c.kind == str(TaskKind.VALIDATE)),
     )
-    # Lock the tasks before their batch, as reports do: otherwise the two transactions could deadlock.
+    # Lock the tasks before their batch, as reports do: otherwise the two transactions could
+    # deadlock.
     await connection.execute(select(TASK.c.id).where(unstarted).order_by(TASK.c.id).with_for_update())
     if await transition(connection, batch_id, status, now) is None:
         return False
@@ -135,7 +142,7 @@ class SqlBatches:
         return stored
 
     async def _check_rate(self, connection: AsyncConnection, tenant: str, per_hour: int, now: int) -> None:
-        """Raise BatchwireError if the tenant has created `per_hour` batches within the last hour."""
+        """Raise BatchwireError if the tenant created `per_hour` batches within the last hour."""
         created = select(BATCH.c.created_at).where(BATCH.c.tenant == tenant, BATCH.c.created_at > now - HOUR_MS)
         limiting = created.order_by(BATCH.c.created_at.desc()).offset(per_hour - 1).limit(1)
         oldest = (await connection.execute(limiting)).scalar()

@@ -1,4 +1,7 @@
-"""The statements of a claim. Each is built once, because building one takes longer than running it."""
+"""The statements of a claim.
+
+Each is built once, because building one takes longer than running it.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +104,7 @@ class ClaimStatements:
         return self._cached(("shards", expired, quarantined, skip_full, skip_saturated), build)
 
     def ready_pairs(self) -> Select[Any]:
-        """Return a query for the distinct (tenant, model) pairs of ready shards, in the order of claiming.
+        """Return a query for the distinct (tenant, model) pairs of ready shards, most urgent first.
 
         The tenant with the fewest leased shards comes first, then the earliest deadline.
         """
@@ -147,7 +150,8 @@ class ClaimStatements:
         )
         return (
             update(TASK)
-            # A CTE runs once. PostgreSQL may run a plain subquery again, which locks more rows than it leases.
+            # A CTE runs once. PostgreSQL may run a plain subquery again, which locks more rows than
+            # it leases.
             .where(TASK.c.id.in_(select(query.cte("due").c.id)))
             .values(
                 state="leased",
@@ -168,7 +172,7 @@ def claim_statements(clock: ColumnElement[int]) -> ClaimStatements:
 
 
 def _first_pair(table: FromClause, *wanted: ColumnElement[bool]) -> Select[Any]:
-    """Return a query for the tenant and model of the first ready shard, in the order of these two."""
+    """Return a query for the first (tenant, model) pair of ready shards."""
     shards = (table.c.kind == RUN, table.c.state == READY)
     return (
         select(table.c.tenant, table.c.model).where(*shards, *wanted).order_by(table.c.tenant, table.c.model).limit(1)

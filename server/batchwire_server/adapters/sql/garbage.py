@@ -69,7 +69,8 @@ class SqlGarbage:
         clock = self._db.clock
         uploads = select(UPLOAD.c.id).where(UPLOAD.c.expires_at <= clock - upload_lifetime * 1000).limit(limit)
         since = clock - batch_lifetime * 1000
-        # A batch that ended before an instant was also created before it, and `created_at` has an index.
+        # A batch that ended before an instant was also created before it, and `created_at` has an
+        # index.
         batches = select(BATCH.c.id).where(BATCH.c.created_at <= since, _ended_before(since)).limit(limit)
         async with self._db.read() as connection:
             old_uploads = list((await connection.execute(uploads)).scalars())

@@ -28,7 +28,8 @@ class SqliteBackend(Backend):
 
     def __init__(self, url: URL, command_timeout_s: float | None) -> None:
         super().__init__(url, command_timeout_s)
-        # SQLite has one writer at a time, and polls while another writes. Within a process, a lock is faster.
+        # SQLite has one writer at a time, and polls while another writes. Within a process, a lock
+        # is faster.
         self.write_lock = asyncio.Lock()
 
     @property
@@ -70,7 +71,8 @@ def _prepare(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: Any) -> None:
-    # A transaction that reads first and then writes may fail as busy without waiting. IMMEDIATE waits.
+    # A transaction that reads first and then writes may fail as busy without waiting. IMMEDIATE
+    # waits.
     writes = connection.get_execution_options().get("batchwire_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

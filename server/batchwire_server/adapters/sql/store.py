@@ -14,7 +14,7 @@ from batchwire_server.adapters.sql.webhooks import SqlWebhooks
 
 
 class SqlStore(SqlFiles, SqlBatches, SqlLeasing, SqlReporting, SqlReading, SqlGarbage, SqlKeys, SqlWebhooks):
-    """FileStore, BatchStore, TaskQueue, GarbageStore, KeyStore and WebhookStore over one database."""
+    """FileStore, BatchStore, TaskQueue, GarbageStore, KeyStore and WebhookStore in SQL."""
 
     def __init__(self, database: Database) -> None:
         self._db = database

@@ -1,4 +1,7 @@
-"""The tables. Columns carry the names of the records' fields; times are milliseconds since the epoch."""
+"""The tables.
+
+Columns carry the names of the records' fields; times are milliseconds since the epoch.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +119,10 @@ class BatchRow(SQLModel, table=True):
 
 
 class TaskRow(SQLModel, table=True):
-    """A task of the queue: `ready` (from `not_before`), `leased`, or `done` and kept until its batch ends."""
+    """A task of the queue: `ready` (from `not_before`), `leased`, or `done`.
+
+    A task that is done is kept until its batch ends.
+    """
 
     __tablename__ = "task"
     __table_args__ = (
@@ -150,7 +156,8 @@ class TaskRow(SQLModel, table=True):
             postgresql_where=text("state = 'leased'"),
         ),
         Index("task_crashed", "kind", sqlite_where=text("crashes > 0"), postgresql_where=text("crashes > 0")),
-        # An id is part of the fence and of segments. It must not be reused after its task is deleted.
+        # An id is part of the fence and of segments. It must not be reused after its task is
+        # deleted.
         {"sqlite_autoincrement": True},
     )
 
@@ -227,7 +234,10 @@ class WebhookEndpointRow(SQLModel, table=True):
 
 
 class SchemaRevisionRow(SQLModel, table=True):
-    """A revision of this schema. Code that does not know the revision reads here whether it can run on it."""
+    """A revision of this schema.
+
+    Code that does not know the revision reads here whether it can run on it.
+    """
 
     __tablename__ = "schema_revision"
 

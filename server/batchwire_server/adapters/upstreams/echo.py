@@ -1,4 +1,7 @@
-"""The built-in model `echo`: it answers every endpoint with what it was asked, at once and always the same."""
+"""The built-in model `echo`: it answers at once with its input.
+
+Equal requests get equal answers.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,15 @@ from batchwire_server.core.records import Model
 from batchwire_server.core.results import NoReply, Reply
 
 MODEL = "echo"
-CREATED = 1_704_067_200  # the first second of 2024: an answer's time is part of the answer, and must always be the same
+CREATED = 1_704_067_200  # 2024-01-01: constant, so that equal requests get equal answers
 EMBEDDING_DIMENSIONS = 8
 
 
-_request = msgspec.json.Decoder(float_hook=float)  # a number beyond a float is still a number
+_request = msgspec.json.Decoder(float_hook=float)  # parses a number too large for a float as infinity
 
 
 def _text(content: Any) -> str:
-    """Returns the text of a message's content: a string, or a list of parts of which some are text."""
+    """Return the text of a message's content, which is a string or a list of parts."""
     if isinstance(content, list):
         return " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""
@@ -125,15 +128,15 @@ _ANSWERS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
 
 
 class EchoUpstream:
-    """The Upstream that needs nothing else."""
+    """The Upstream that runs in this process."""
 
     @property
     def name(self) -> str:
-        """What the operator calls it."""
+        """The name of the model."""
         return MODEL
 
     async def call(self, endpoint: str, body: bytes) -> Reply | NoReply:
-        """Answers one call."""
+        """See Upstream."""
         request = _request.decode(body)
         if not isinstance(request, dict) or endpoint not in _ANSWERS:
             message = f"The echo model does not answer {endpoint}"
@@ -144,8 +147,8 @@ class EchoUpstream:
         return Reply(200, msgspec.json.encode({"id": answer_id, **answer(request)}), f"req_{answer_id[-24:]}")
 
     async def models(self) -> list[Model]:
-        """Returns the one model."""
+        """Return the one model."""
         return [Model(MODEL, CREATED, "batchwire")]
 
     async def close(self) -> None:
-        """Has nothing to close."""
+        """Do nothing: there is nothing to close."""

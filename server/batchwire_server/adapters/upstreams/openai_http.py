@@ -1,4 +1,4 @@
-"""An inference server over HTTP."""
+"""An OpenAI-compatible inference server over HTTP."""
 
 from __future__ import annotations
 
@@ -38,18 +38,21 @@ _models = msgspec.json.Decoder(_Models)
 
 
 def normal_base_url(base_url: str) -> str:
-    """Returns the URL that `/chat/completions` and `/models` hang under: a bare host gets `/v1`, as OpenAI's clients expect."""
+    """Return the URL below which `/chat/completions` and `/models` are.
+
+    A URL without a path gets `/v1`.
+    """
     trimmed = base_url.rstrip("/")
     return trimmed if urlsplit(trimmed).path else f"{trimmed}/v1"
 
 
 def parse_retry_after(milliseconds: str | None, seconds: str | None, now: float) -> float | None:
-    """Returns the seconds that an answer asks to wait, at most a day.
+    """Return the seconds that a response asks to wait, at most a day, or None.
 
     Args:
-        milliseconds: its header `retry-after-ms`, which goes first.
-        seconds: its header `retry-after`: a number, or a date.
-        now: seconds since the epoch.
+        milliseconds: the header `retry-after-ms`, which takes precedence.
+        seconds: the header `retry-after`: a number or a date.
+        now: the time, in seconds since the epoch.
     """
     try:
         if milliseconds is not None:
@@ -68,7 +71,7 @@ def parse_retry_after(milliseconds: str | None, seconds: str | None, now: float)
 def _header(response: Response, name: str) -> str | None:
     try:
         return response.get_header(name)
-    except ValueError:  # bytes that are no text
+    except ValueError:  # not text
         return None
 
 
@@ -77,10 +80,11 @@ def _retry_after(response: Response) -> float | None:
 
 
 def _kind(error: PyreqwestError) -> NoReplyKind:
-    """Tells what kept an answer away.
+    """Return why there is no response.
 
-    A connection that breaks while the call is under way comes as a ConnectError too, and a stalled answer as a ConnectTimeoutError; only the causes
-    tell whether there was a connection at all.
+    pyreqwest raises ConnectError also for a connection that breaks during the call, and
+    ConnectTimeoutError also for a response that stalls. Only the causes say whether the connection
+    was ever established.
     """
     causes = (error.details["causes"] or []) if isinstance(error, DetailedPyreqwestError) else []
     if any(cause["message"] == NEVER_CONNECTED for cause in causes):
@@ -92,9 +96,9 @@ class HttpUpstream:
     """The Upstream behind an OpenAI-compatible base URL.
 
     Args:
-        name: what the operator calls it.
+        name: the operator's name for the upstream.
         base_url: such as `http://gpu-1:8000/v1`.
-        api_key: sent as a bearer token, where given.
+        api_key: sent as a bearer token, unless None.
         timeout: seconds for a whole call.
     """
 
@@ -104,8 +108,8 @@ class HttpUpstream:
         builder = (
             ClientBuilder()
             .user_agent("batchwire")
-            .follow_redirects(enable=False)  # a redirected POST would arrive as a GET, or with the key elsewhere
-            .gzip(enable=False)  # an answer must not be larger than what was sent
+            .follow_redirects(enable=False)  # a redirect turns a POST into a GET, or sends the key to another host
+            .gzip(enable=False)  # a small compressed response could expand to any size
             .brotli(enable=False)
             .zstd(enable=False)
             .deflate(enable=False)
@@ -119,11 +123,11 @@ class HttpUpstream:
 
     @property
     def name(self) -> str:
-        """What the operator calls it."""
+        """The operator's name for the upstream."""
         return self._name
 
     async def call(self, endpoint: str, body: bytes) -> Reply | NoReply:
-        """Makes one call; never raises for what the upstream does."""
+        """See Upstream."""
         url = self._base_url + endpoint.removeprefix("/v1")
         try:
             request = self._client.post(url).header("content-type", "application/json").body_bytes(body).build()
@@ -135,21 +139,21 @@ class HttpUpstream:
             return NoReply(_kind(error), str(error))
 
     async def models(self) -> list[Model]:
-        """Returns the models that it serves. Raises UnknownModelsError when it does not tell."""
+        """See Upstream."""
         try:
             request = self._client.get(f"{self._base_url}/models").timeout(timedelta(seconds=MODELS_TIMEOUT_S))
             response = await request.build().send()
             if response.status != 200:
                 raise UnknownModelsError(
-                    f"the upstream {self._name} answered {response.status} to GET {self._base_url}/models"
+                    f"upstream {self._name} answered {response.status} to GET {self._base_url}/models"
                 )
             listed = _models.decode(bytes(await response.bytes())).data
         except (PyreqwestError, msgspec.DecodeError) as error:
             raise UnknownModelsError(
-                f"the upstream {self._name} does not list its models at {self._base_url}/models: {error}"
+                f"cannot list the models of upstream {self._name} at {self._base_url}/models: {error}"
             ) from error
         return [Model(model.id, model.created or 0, model.owned_by or self._name) for model in listed]
 
     async def close(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         await self._client.close()

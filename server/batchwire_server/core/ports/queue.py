@@ -111,7 +111,10 @@ class TaskLeasing(Protocol):
         """
 
     async def mark_suspect(self, task: Task, line: int | None) -> None:
-        """Record durably which line runs alone next and may be the poison pill. None: no line does."""
+        """Record durably which line runs alone next and may be the poison pill.
+
+        None: no line does.
+        """
 
 
 class TaskReporting(Protocol):

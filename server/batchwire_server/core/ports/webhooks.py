@@ -19,12 +19,15 @@ class WebhookStore(Protocol):
         """Return a tenant's endpoint, or None."""
 
     async def list_webhook_endpoints(self, tenant: str, *, after: str, limit: int) -> Page[WebhookEndpoint] | None:
-        """Return a page of a tenant's endpoints, newest first; None if `after` is not one of them."""
+        """Return a page of a tenant's endpoints, newest first.
+
+        Returns None if `after` is not the id of one of them.
+        """
 
     async def update_webhook_endpoint(
         self, endpoint: WebhookEndpoint, keep_old_secret: float = 0.0
     ) -> WebhookEndpoint | None:
-        """Store the changed fields of an endpoint; None if it is gone.
+        """Store the changed fields of an endpoint. Return None if it no longer exists.
 
         A replaced secret keeps signing for `keep_old_secret` seconds.
         """
@@ -37,4 +40,4 @@ class WebhookSender(Protocol):
     """Sends webhooks."""
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
-        """Post once; return the status of the answer. Raises BatchwireError if none came."""
+        """Post once and return the response's status. Raises BatchwireError if there is none."""
