@@ -87,7 +87,7 @@ BY_REASON: Mapping[v1.ErrorReason.ValueType, ReasonRow] = {
     v1.ERROR_REASON_FILE_NOT_FOUND: ReasonRow(404),
     v1.ERROR_REASON_BATCH_NOT_FOUND: ReasonRow(404),
     v1.ERROR_REASON_UPLOAD_NOT_FOUND: ReasonRow(404),
-    # The only 404 with a code: it tells clients an unknown model from a mistyped URL.
+    # The only 404 with a code, by which clients distinguish an unknown model from a mistyped URL.
     v1.ERROR_REASON_MODEL_NOT_FOUND: ReasonRow(404, "model_not_found"),
     v1.ERROR_REASON_BATCH_NOT_CANCELLABLE: ReasonRow(409, headers=_DO_NOT_RETRY),
     v1.ERROR_REASON_UPLOAD_NOT_PENDING: ReasonRow(400),

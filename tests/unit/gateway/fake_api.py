@@ -142,8 +142,8 @@ class FakeApi(
                     upload.outcome = "refused"
                     invalid = grpc.StatusCode.INVALID_ARGUMENT
                     await abort(context, Failure(invalid, "File is too large.", "FILE_TOO_LARGE"))
-            # grpc.aio ends a cancelled stream before it cancels the handler. A real api is storing
-            # the upload in between.
+            # A cancelled stream first looks ended. grpc.aio cancels the handler a moment later, while
+            # a real api still stores the upload.
             await asyncio.sleep(0.05)
         except asyncio.CancelledError:
             upload.outcome = "cancelled"

@@ -169,13 +169,13 @@ async def test_idempotency_key_is_passed_on_and_its_reuse_is_a_conflict(
     ids=lambda dialect: str(dialect.name),
 )
 async def test_missing_api_key_is_refused_with_openais_message(gateway: RunningGateway, dialect: Dialect) -> None:
-    words = (
+    message = (
         "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
         "(i.e. Authorization: Bearer YOUR_KEY)"
     )
-    gateway.api.failures["*"] = Failure(grpc.StatusCode.UNAUTHENTICATED, words, "MISSING_API_KEY")
+    gateway.api.failures["*"] = Failure(grpc.StatusCode.UNAUTHENTICATED, message, "MISSING_API_KEY")
     reply = await gateway.http.get(str(dialect.path_for("/v1/batches")))
-    error = {"message": words, "type": "invalid_request_error", "param": None, "code": None}
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
     assert (reply.status_code, reply.json()) == (401, {"error": error})
 
 

@@ -11,10 +11,10 @@ render = OPENAI.response_mapping.render
 
 
 def test_every_status_has_its_json_name() -> None:
-    words = {
+    names = {
         v1.Batch(status=status).status: render(v1.Batch(status=status))["status"] for status in v1.BatchStatus.values()
     }
-    assert words == {
+    assert names == {
         0: None,
         1: "validating",
         2: "failed",

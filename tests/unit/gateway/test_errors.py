@@ -17,9 +17,9 @@ def failed(
 ) -> grpc.aio.AioRpcError:
     details = AnyMessage()
     details.Pack(ErrorInfo(reason=reason, domain=domain, metadata=metadata or {}))
-    status = Status(code=code.value[0], message="Its words.", details=[details])
+    status = Status(code=code.value[0], message="Message.", details=[details])
     trailing = grpc.aio.Metadata(("grpc-status-details-bin", status.SerializeToString()))
-    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, "Its words.")
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, "Message.")
 
 
 @pytest.mark.parametrize("reason", v1.ErrorReason.values())
@@ -28,7 +28,7 @@ def test_every_reason_has_a_row(reason: v1.ErrorReason.ValueType) -> None:
     error = from_rpc(failed(grpc.StatusCode.INVALID_ARGUMENT, name, {"param": "field"}), "req_1")
     assert (error.status, error.code) == (BY_REASON[reason].status, BY_REASON[reason].code)
     assert 400 <= error.status < 500
-    assert (error.message, error.param, error.type) == ("Its words.", "field", "invalid_request_error")
+    assert (error.message, error.param, error.type) == ("Message.", "field", "invalid_request_error")
     body = OPENAI.render_error(error)["error"]
     assert set(body) == {"message", "type", "param", "code"}
 
@@ -39,7 +39,7 @@ def test_every_code_has_a_row(code: grpc.StatusCode) -> None:
     assert (error.status, error.type) == (BY_CODE[code].status, BY_CODE[code].type)
     assert (error.status >= 500) == (error.type == "server_error")
     assert (error.status >= 500) == ("req_1" in error.message)
-    assert (error.status < 500) == (error.message == "Its words.")
+    assert (error.status < 500) == (error.message == "Message.")
 
 
 def test_only_a_lost_race_may_be_retried_after_409() -> None:
@@ -54,18 +54,18 @@ def test_only_a_lost_race_may_be_retried_after_409() -> None:
     [
         failed(grpc.StatusCode.NOT_FOUND, "OF_A_NEWER_API"),
         failed(grpc.StatusCode.NOT_FOUND, "BATCH_NOT_CANCELLABLE", domain="elsewhere"),
-        grpc.aio.AioRpcError(grpc.StatusCode.NOT_FOUND, grpc.aio.Metadata(), grpc.aio.Metadata(), "Its words."),
+        grpc.aio.AioRpcError(grpc.StatusCode.NOT_FOUND, grpc.aio.Metadata(), grpc.aio.Metadata(), "Message."),
         grpc.aio.AioRpcError(
             grpc.StatusCode.NOT_FOUND,
             grpc.aio.Metadata(),
             grpc.aio.Metadata(("grpc-status-details-bin", b"\xff\xff")),
-            "Its words.",
+            "Message.",
         ),
     ],
 )
 def test_code_decides_without_a_known_reason(error: grpc.aio.AioRpcError) -> None:
     found = from_rpc(error, "req_1")
-    assert (found.status, found.code, found.message) == (404, None, "Its words.")
+    assert (found.status, found.code, found.message) == (404, None, "Message.")
 
 
 def test_headers_are_filled_from_metadata_or_left_out() -> None:

@@ -14,7 +14,7 @@ from tests.unit.gateway.conftest import RunningGateway
 from tests.unit.gateway.fake_api import Failure
 from tests.unit.gateway.senders import curl, requested
 
-# The input file that its page prints: no method, no url.
+# The documented input file: lines without method and url.
 INPUT = (
     b'{"custom_id": "request-1", "body": {"model": "deepseek/deepseek-v3-0324", '
     b'"messages": [{"role": "user", "content": "Hello, world!"}], "max_tokens": 400}}\n'
@@ -100,12 +100,12 @@ async def test_errors_have_openais_form(gateway: RunningGateway) -> None:
     body = {"input_file_id": "file-x", "endpoint": "/v1/chat/completions"}
     missing = await gateway.http.post("/openai/v1/batches", json=body)
     assert (missing.status_code, missing.json()["error"]["message"]) == (404, "No such File object: file-x")
-    words = "Incorrect API key provided: sk-…"
-    gateway.api.failures["*"] = Failure(grpc.StatusCode.UNAUTHENTICATED, words, "INVALID_API_KEY")
+    message = "Incorrect API key provided: sk-…"
+    gateway.api.failures["*"] = Failure(grpc.StatusCode.UNAUTHENTICATED, message, "INVALID_API_KEY")
     refused = await gateway.http.get("/openai/v1/files")
     assert refused.status_code == 401
     assert refused.json()["error"] == {
-        "message": words,
+        "message": message,
         "type": "invalid_request_error",
         "param": None,
         "code": "invalid_api_key",
@@ -117,7 +117,7 @@ async def test_errors_have_openais_form(gateway: RunningGateway) -> None:
 async def test_openai_sdk_uploads_creates_lists_and_cancels(gateway: RunningGateway) -> None:
     async with openai.AsyncOpenAI(base_url=f"{gateway.url}/openai/v1", api_key="k", max_retries=0) as sdk:
         file = await sdk.files.create(file=("in.jsonl", INPUT), purpose="batch")
-        assert getattr(file, "metadata") == {"total_requests": 2}  # noqa: B009 - a key that the type has not
+        assert getattr(file, "metadata") == {"total_requests": 2}  # noqa: B009 - a key that the type lacks
         batch = await sdk.batches.create(
             input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
         )

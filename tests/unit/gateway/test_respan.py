@@ -17,7 +17,7 @@ from tests.unit.gateway.conftest import RunningGateway
 from tests.unit.gateway.fake_api import Failure
 from tests.unit.gateway.senders import curl, needs_node, node, requested
 
-# Two models in one file, as its page prints it.
+# The documented input file, with two models.
 INPUT = b"".join(
     b'{"custom_id": "request-%d", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "%b", '
     b'"messages": [{"role": "user", "content": "Hello!"}]}}\n' % (number, model)
@@ -43,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def check(file: Any) -> None:
-    """A reply to an upload, against the page."""
+    """Check the reply to an upload against the documents."""
     assert (file["object"], file["bytes"], file["purpose"]) == ("file", len(INPUT), "batch")
     assert file["filename"] == "batch_input.jsonl"
     assert isinstance(file["created_at"], int)

@@ -13,10 +13,10 @@ from tests.unit.gateway.conftest import RunningGateway
 from tests.unit.gateway.fake_api import LATER, NOW, Failure
 from tests.unit.gateway.senders import curl
 
-# Its examples hold what OpenAI refuses.
+# The documented input file, parts of which OpenAI refuses.
 INPUT = b'{"custom_id": "1", "body": {"messages": [{"role": "user", "content": "Hi"}], "stream": true}}\n'
 
-# In the order of its page.
+# The documented keys, in their order.
 CREATE = """{"input_file_id": "file-0", "endpoint": "/v1/chat/completions", "completion_window": "%s",
  "metadata": {"description": "nightly eval job"}, "replace": {"model": "deepseek-ai/DeepSeek-V3"}}"""
 
@@ -151,7 +151,7 @@ async def test_both_ways_to_the_file_id_work(gateway: RunningGateway, strict: bo
         base_url=f"{gateway.url}/siliconflow/v1", api_key="k", max_retries=0, _strict_response_validation=strict
     ) as sdk:
         batch_input_file = await sdk.files.create(file=("in.jsonl", INPUT), purpose="batch")
-        data: dict[str, Any] = getattr(batch_input_file, "data")  # noqa: B009 - a key that the type has not
+        data: dict[str, Any] = getattr(batch_input_file, "data")  # noqa: B009 - a key that the type lacks
         assert data["id"] == batch_input_file.id
         assert [file.id async for file in sdk.files.list(purpose="batch")] == [batch_input_file.id]
 
@@ -165,7 +165,7 @@ async def test_openai_sdk_uploads_creates_lists_and_cancels(gateway: RunningGate
             completion_window="24h",
             extra_body={"replace": {"model": "m"}},
         )
-        assert (await sdk.batches.retrieve(batch.id)).status == "in_queue"  # type: ignore[comparison-overlap]  # not OpenAI's word
+        assert (await sdk.batches.retrieve(batch.id)).status == "in_queue"  # type: ignore[comparison-overlap]  # not a status of OpenAI
         assert (await sdk.batches.cancel(batch.id)).status == "cancelling"
         gateway.api.failures["*"] = Failure(
             grpc.StatusCode.INVALID_ARGUMENT, "No.", "INVALID_VALUE", {"param": "limit"}

@@ -38,7 +38,7 @@ def status_override(*, queued: str | None = None, **names: str) -> Computed:
 
     Args:
         queued: status of a batch in progress of which no line has ended yet. None means that the
-            dialect does not tell it from other batches in progress.
+            dialect does not distinguish it from other batches in progress.
         **names: the dialect's status by the protocol's, where they differ.
     """
     statuses = {number: names.get(name, name) for number, name in enum_names(v1.BatchStatus.DESCRIPTOR).items()}

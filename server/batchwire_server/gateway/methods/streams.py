@@ -26,7 +26,7 @@ from batchwire_server.gateway.web.request_body import DisconnectedError
 
 log = logging.getLogger(__name__)
 
-# Tells proxies not to buffer the stream.
+# Asks proxies not to buffer the stream.
 _UNBUFFERED = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
