@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 CHUNK_BYTES = 512 * 1024
 """Size of the data in one message of an upload."""
@@ -63,8 +61,3 @@ def split_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         yield from splitter.feed(piece)
     yield from splitter.flush()
-
-
-def parse_lines(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield the JSON object of each line."""
-    return map(json.loads, lines)

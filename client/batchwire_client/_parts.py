@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from batchwire_client._bytes import CHUNK_BYTES, Progress
+from batchwire_client._bytes import Progress
 
 PART_BYTES = 8 * 1024 * 1024
 """Default size of a part."""
@@ -37,16 +36,6 @@ def parts_of(size: int, part_size: int) -> list[Part]:
         raise ValueError(f"part_size must be at least 1, not {part_size}")
     offsets = range(0, size, part_size)
     return [Part(number, offset, min(part_size, size - offset)) for number, offset in enumerate(offsets)]
-
-
-def part_content(path: Path, part: Part) -> Iterator[bytes]:
-    """Yield the bytes of one part of the file at `path`."""
-    left = part.length
-    with path.open("rb") as file:
-        file.seek(part.offset)
-        while left and (piece := file.read(min(left, CHUNK_BYTES))):
-            left -= len(piece)
-            yield piece
 
 
 class PartedFile:

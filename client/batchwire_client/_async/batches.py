@@ -11,9 +11,9 @@ from batchwire import v1
 
 from batchwire_client import _requests
 from batchwire_client._async.files import AsyncFiles
-from batchwire_client._bytes import LineSplitter, parse_lines
 from batchwire_client._statuses import TERMINAL, error_file_of, output_file_of
 from batchwire_client._transport.async_calls import Calls
+from batchwire_client._transport.async_streams import json_lines
 from batchwire_client._transport.cursors import ResultsCursor, WatchCursor
 from batchwire_client.errors import DeadlineExceeded
 
@@ -138,6 +138,8 @@ class AsyncBatches:
             async with asyncio.timeout(timeout):
                 return [batch async for batch in self.watch(batch_id) if batch.status in TERMINAL].pop()
         except TimeoutError as error:
+            if timeout is None:  # the server's own deadline
+                raise
             raise DeadlineExceeded(f"batch {batch_id} has not ended after {timeout} s") from error
 
     def stream_results(self, batch_id: str, *, offset: int = 0) -> AsyncIterator[v1.StreamResultsResponse]:
@@ -158,7 +160,7 @@ class AsyncBatches:
         """
         return self._calls.follow(self._stub.StreamResults, ResultsCursor(batch_id, offset))
 
-    async def results(self, batch_id: str) -> AsyncIterator[dict[str, Any]]:
+    def results(self, batch_id: str) -> AsyncIterator[dict[str, Any]]:
         """Yield the lines of `stream_results` as objects with id, custom_id, response and error.
 
         Raises:
@@ -166,12 +168,7 @@ class AsyncBatches:
             Conflict: The batch ended too long ago, by default an hour. Read its files instead.
             ServerUnavailable: The retry policy allows no further attempt.
         """
-        lines = LineSplitter()
-        async for message in self.stream_results(batch_id):
-            for line in parse_lines(lines.feed(message.data)):
-                yield line
-        for line in parse_lines(lines.flush()):
-            yield line
+        return json_lines(message.data async for message in self.stream_results(batch_id))
 
     async def output(self, batch: str | v1.Batch) -> AsyncIterator[dict[str, Any]]:
         """Yield the lines of the output file of an ended batch as objects, in input order.
@@ -207,9 +204,5 @@ class AsyncBatches:
     async def _lines(self, file_id: str | None) -> AsyncIterator[dict[str, Any]]:
         if file_id is None:
             return
-        lines = LineSplitter()
-        async for chunk in self._files.download(file_id):
-            for line in parse_lines(lines.feed(chunk)):
-                yield line
-        for line in parse_lines(lines.flush()):
+        async for line in json_lines(self._files.download(file_id)):
             yield line

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import grpc
 from batchwire import v1
 
 from batchwire_client import _requests
 from batchwire_client._bytes import Piece, Progress
-from batchwire_client._parts import MEDIA_TYPE, PARALLEL, PART_BYTES, Part, PartedFile, UploadProgress, part_content
+from batchwire_client._parts import MEDIA_TYPE, PARALLEL, PART_BYTES, Part, UploadProgress
 from batchwire_client._transport.async_calls import Calls
-from batchwire_client._transport.async_sources import Source, async_pieces, in_chunks, open_source
+from batchwire_client._transport.async_sources import Source, in_chunks, open_parts, open_source, read_part
+from batchwire_client._transport.async_uploads import map_parallel
 from batchwire_client.errors import BatchwireError
 
 
@@ -129,23 +128,21 @@ class AsyncUploads:
             OSError: The path cannot be read.
             ValueError: `part_size` or `parallel` is less than 1.
         """
-        source = await asyncio.to_thread(PartedFile, Path(path), part_size, parallel)
+        source = await open_parts(Path(path), part_size, parallel)
         upload = await self.create(
             filename=filename or source.path.name, size=source.size, purpose=purpose, expires_after=expires_after
         )
         total_progress = UploadProgress(source.size, progress)
-        slots = asyncio.Semaphore(parallel)
 
         async def send_part(part: Part) -> str:
             async def attempt() -> v1.UploadPart:
-                pieces = async_pieces(part_content(source.path, part), blocking=True)
+                pieces = read_part(source.path, part)
                 return await self._send(upload.id, pieces, part.length, total_progress.of(part.number))
 
-            async with slots:
-                return (await self._calls.with_retries(attempt)).id
+            return (await self._calls.with_retries(attempt)).id
 
         try:
-            part_ids = await _gather([send_part(part) for part in source.parts])
+            part_ids = await map_parallel(send_part, source.parts, parallel)
             return (await self.complete(upload.id, part_ids, md5=source.md5)).file
         except BaseException:
             with suppress(BatchwireError):  # raise the first error; an open upload expires
@@ -156,16 +153,6 @@ class AsyncUploads:
         self, upload_id: str, pieces: AsyncIterator[Piece], size: int | None, progress: Progress | None
     ) -> v1.UploadPart:
         return await self._calls.send(self._stub.AddUploadPart, _part(upload_id, pieces, size, progress))
-
-
-async def _gather(coroutines: Sequence[Coroutine[Any, Any, str]]) -> list[str]:
-    """Return the results of all coroutines. The first error cancels the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(coroutine) for coroutine in coroutines]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 async def _part(

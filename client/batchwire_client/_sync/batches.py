@@ -10,11 +10,12 @@ import grpc
 from batchwire import v1
 
 from batchwire_client import _requests
-from batchwire_client._bytes import parse_lines, split_lines
 from batchwire_client._statuses import error_file_of, output_file_of
 from batchwire_client._sync.files import Files
 from batchwire_client._transport.cursors import ResultsCursor, WatchCursor
 from batchwire_client._transport.sync_calls import Calls
+from batchwire_client._transport.sync_streams import json_lines
+from batchwire_client.errors import DeadlineExceeded
 
 
 class Batches:
@@ -133,7 +134,12 @@ class Batches:
             ServerUnavailable: The retry policy allows no further attempt.
         """
         snapshots = self._calls.follow(self._stub.WatchBatch, WatchCursor(batch_id, repeats=False), timeout)
-        return deque(snapshots, maxlen=1).pop()
+        try:
+            return deque(snapshots, maxlen=1).pop()
+        except DeadlineExceeded as error:
+            if timeout is None:  # the server's own deadline
+                raise
+            raise DeadlineExceeded(f"batch {batch_id} has not ended after {timeout} s") from error
 
     def stream_results(self, batch_id: str, *, offset: int = 0) -> Iterator[v1.StreamResultsResponse]:
         """Yield finished lines as bytes, in the order in which they finished, until the batch ends.
@@ -161,7 +167,7 @@ class Batches:
             Conflict: The batch ended too long ago, by default an hour. Read its files instead.
             ServerUnavailable: The retry policy allows no further attempt.
         """
-        return parse_lines(split_lines(message.data for message in self.stream_results(batch_id)))
+        return json_lines(message.data for message in self.stream_results(batch_id))
 
     def output(self, batch: str | v1.Batch) -> Iterator[dict[str, Any]]:
         """Yield the lines of the output file of an ended batch as objects, in input order.
@@ -193,4 +199,4 @@ class Batches:
         return self.get(batch) if isinstance(batch, str) else batch
 
     def _lines(self, file_id: str | None) -> Iterator[dict[str, Any]]:
-        return parse_lines(split_lines(self._files.download(file_id))) if file_id is not None else iter(())
+        return json_lines(self._files.download(file_id)) if file_id is not None else iter(())

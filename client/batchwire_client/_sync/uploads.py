@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
@@ -13,9 +12,10 @@ from batchwire import v1
 
 from batchwire_client import _requests
 from batchwire_client._bytes import Piece, Progress
-from batchwire_client._parts import MEDIA_TYPE, PARALLEL, PART_BYTES, Part, PartedFile, UploadProgress, part_content
+from batchwire_client._parts import MEDIA_TYPE, PARALLEL, PART_BYTES, Part, UploadProgress
 from batchwire_client._transport.sync_calls import Calls
-from batchwire_client._transport.sync_sources import Source, in_chunks, open_source
+from batchwire_client._transport.sync_sources import Source, in_chunks, open_parts, open_source, read_part
+from batchwire_client._transport.sync_uploads import map_parallel
 from batchwire_client.errors import BatchwireError
 
 
@@ -130,7 +130,7 @@ class Uploads:
             OSError: The path cannot be read.
             ValueError: `part_size` or `parallel` is less than 1.
         """
-        source = PartedFile(Path(path), part_size, parallel)
+        source = open_parts(Path(path), part_size, parallel)
         upload = self.create(
             filename=filename or source.path.name, size=source.size, purpose=purpose, expires_after=expires_after
         )
@@ -138,14 +138,13 @@ class Uploads:
 
         def send_part(part: Part) -> str:
             def attempt() -> v1.UploadPart:
-                pieces = part_content(source.path, part)
+                pieces = read_part(source.path, part)
                 return self._send(upload.id, pieces, part.length, total_progress.of(part.number))
 
             return self._calls.with_retries(attempt).id
 
         try:
-            with ThreadPoolExecutor(parallel, thread_name_prefix="batchwire-part") as pool:
-                part_ids = list(pool.map(send_part, source.parts))
+            part_ids = map_parallel(send_part, source.parts, parallel)
             return self.complete(upload.id, part_ids, md5=source.md5).file
         except BaseException:
             with suppress(BatchwireError):  # raise the first error; an open upload expires

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 
+from batchwire_client._bytes import LineSplitter
 from batchwire_client._retries import RetryPolicy
 from batchwire_client._transport.cursors import Cursor
 from batchwire_client._transport.errors import client_error
@@ -65,6 +67,16 @@ async def follow(
         if pause is None or not isinstance(broken, ServerUnavailable):
             raise broken
         await asyncio.sleep(pause)
+
+
+async def json_lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
+    """Yield the JSON object of each line of a byte stream. Skip blank lines."""
+    splitter = LineSplitter()
+    async for piece in pieces:
+        for line in splitter.feed(piece):
+            yield json.loads(line)
+    for line in splitter.flush():
+        yield json.loads(line)
 
 
 async def _next(messages: AsyncIterator[MessageT], label: str, silence: float) -> MessageT | None:

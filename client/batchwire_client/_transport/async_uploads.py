@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -12,7 +12,8 @@ from batchwire_client._transport.errors import client_error
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
-T = TypeVar("T")
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 _MASKED_DETAILS = "Internal error from Core"
 """What gRPC reports for a write to a call that has ended, in place of the server's status."""
@@ -45,6 +46,27 @@ async def send(
         raise client_error(await status.behind(error)) from error
     finally:
         call.cancel()
+
+
+async def map_parallel(
+    function: Callable[[ItemT], Awaitable[ResultT]], items: Sequence[ItemT], parallel: int
+) -> list[ResultT]:
+    """Return the results for all items, in order. Run up to `parallel` at the same time.
+
+    If an item fails, cancel the others and raise its error.
+    """
+    slots = asyncio.Semaphore(parallel)
+
+    async def run(item: ItemT) -> ResultT:
+        async with slots:
+            return await function(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run(item)) for item in items]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 class _FinalStatus:
@@ -88,11 +110,11 @@ async def _error_of(call: grpc.aio.Call) -> grpc.aio.AioRpcError:
     return grpc.aio.AioRpcError(await call.code(), trailing_metadata=metadata, details=await call.details())
 
 
-def _run_without_waiting(coroutine: Coroutine[Any, Any, T]) -> T:
+def _run_without_waiting(coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
     """Return the result of a coroutine that never suspends, such as those of an ended call."""
     try:
         coroutine.send(None)
     except StopIteration as end:
-        result: T = end.value
+        result: ResultT = end.value
         return result
     raise AssertionError("reading the status of an ended call suspended")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from batchwire_client._bytes import CHUNK_BYTES, Chunker, Piece
+from batchwire_client._parts import Part, PartedFile
 
 Source = str | PathLike[str] | Piece | BinaryIO | Iterable[Piece]
 
@@ -67,6 +68,21 @@ def open_source(source: Source) -> Iterator[Content]:
             yield Content(_name_of(source), _bytes_left(source), _read(source), blocking=True)
         case _:
             yield Content(DEFAULT_FILENAME, None, iter(source), blocking=False)
+
+
+def open_parts(path: Path, part_size: int, parallel: int) -> PartedFile:
+    """Return the file at `path` in parts. Raise as PartedFile does."""
+    return PartedFile(path, part_size, parallel)
+
+
+def read_part(path: Path, part: Part) -> Iterator[bytes]:
+    """Yield the bytes of one part of the file at `path`."""
+    left = part.length
+    with path.open("rb") as file:
+        file.seek(part.offset)
+        while left and (piece := file.read(min(left, CHUNK_BYTES))):
+            left -= len(piece)
+            yield piece
 
 
 def in_chunks(pieces: Iterable[Piece], size: int = CHUNK_BYTES) -> Iterator[bytes]:

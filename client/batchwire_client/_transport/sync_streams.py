@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 import grpc
 
+from batchwire_client._bytes import split_lines
 from batchwire_client._retries import RetryPolicy
 from batchwire_client._transport.cursors import Cursor
 from batchwire_client._transport.errors import client_error
@@ -125,6 +127,11 @@ def follow(
         if pause is None or not isinstance(broken, ServerUnavailable):
             raise broken
         time.sleep(deadline.limit(pause))
+
+
+def json_lines(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield the JSON object of each line of a byte stream. Skip blank lines."""
+    return map(json.loads, split_lines(pieces))
 
 
 def _messages(call: Stream[MessageT], label: str, silence: float) -> Iterator[MessageT]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import grpc
@@ -14,6 +14,8 @@ RequestT = TypeVar("RequestT")
 RequestT_contra = TypeVar("RequestT_contra", contravariant=True)
 ResponseT = TypeVar("ResponseT")
 ResponseT_co = TypeVar("ResponseT_co", covariant=True)
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 
 class Call(Protocol[ResponseT_co]):
@@ -86,3 +88,12 @@ def send(
     except BaseException:
         call.cancel()
         raise
+
+
+def map_parallel(function: Callable[[ItemT], ResultT], items: Sequence[ItemT], parallel: int) -> list[ResultT]:
+    """Return the results for all items, in order. Run up to `parallel` at the same time.
+
+    If an item fails, start no further ones, wait for those in flight, and raise its error.
+    """
+    with ThreadPoolExecutor(parallel, thread_name_prefix="batchwire-part") as pool:
+        return list(pool.map(function, items))

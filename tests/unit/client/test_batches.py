@@ -190,8 +190,9 @@ def test_wait_returns_the_ended_batch(client: Client, server: FakeServer) -> Non
 
 def test_wait_raises_deadline_exceeded_after_its_timeout(client: Client, server: FakeServer) -> None:
     server.plan = waits_for(threading.Event())
-    with pytest.raises(DeadlineExceeded):
-        client.batches.wait(server.start(LINES).id, timeout=0.2)
+    batch = server.start(LINES)
+    with pytest.raises(DeadlineExceeded, match=f"{batch.id} has not ended after 0.2 s"):
+        client.batches.wait(batch.id, timeout=0.2)
 
 
 def results_of(server: FakeServer, batch: v1.Batch) -> None:
