@@ -285,14 +285,14 @@ class TestExpiring:
 class TestEnding:
     async def test_a_rejected_batch_has_failed_with_its_faults_and_counts_nothing(self, harness: StoreHarness) -> None:
         batch = await harness.store.add_batch(a_batch())
-        faults = [InputError("a", "ü", "p", 3), InputError("b", "m")]
-        await harness.store.reject(await harness.claim_one(TaskKind.VALIDATE), faults)
+        errors = [InputError("a", "ü", "p", 3), InputError("b", "m")]
+        await harness.store.reject(await harness.claim_one(TaskKind.VALIDATE), errors)
         found = await harness.store.get_batch("acme", batch.id)
         assert found
         assert found.status is S.FAILED
         assert found.failed_at is not None
         assert found.in_progress_at is None
-        assert found.errors == tuple(faults)
+        assert found.errors == tuple(errors)
         assert (found.total, found.completed, found.failed) == (0, 0, 0)
 
     async def test_the_files_and_the_last_state_appear_in_one_step(self, harness: StoreHarness) -> None:

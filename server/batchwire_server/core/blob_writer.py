@@ -1,4 +1,4 @@
-"""Takes bytes in: stores and hashes them, and counts their lines, while they stream by, holding little more than a block."""
+"""Writes a blob while hashing it and counting its lines, with about one block in memory."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from batchwire_server.core.errors import file_too_large
 from batchwire_server.core.lines import BLANKS, BOM, looks_like_request
 from batchwire_server.core.ports import BlobStore, BlobWriter
 
-BLOCK = 512 * 1024
+BLOCK_BYTES = 512 * 1024
 
-_FILLED = re.compile(rb"\n[ \t\r]*+[^\n \t\r]")  # where a line begins that is not blank
+_NON_BLANK = re.compile(rb"\n[ \t\r]*+[^\n \t\r]")  # a line feed after which a line that is not blank begins
 
 
 class HashingBlobWriter:
-    """One blob on its way in. Leaving its context without `commit` leaves nothing behind.
+    """A blob that is being written, hashed and counted. Without `commit`, nothing is stored.
 
-    While a block is written and hashed, the next one is gathered.
+    While one block is written and hashed, the next one is collected.
 
     Args:
-        blobs: where to.
+        blobs: the blob store.
         key: the blob's key.
-        max_bytes: more than this raises BatchwireError.
-        max_line_bytes: how much of the first line is kept to look at; None: nobody asks about lines.
-        with_md5: whether to compute the MD5 too.
+        max_bytes: the most bytes.
+        max_line_bytes: the most bytes of the first line that are kept. None: lines do not matter.
+        with_md5: compute the MD5 too.
     """
 
     def __init__(
@@ -55,45 +55,45 @@ class HashingBlobWriter:
         await self._opening.__aexit__(kind, error, trace)
 
     async def write(self, data: bytes) -> None:
-        """Takes the next bytes. Raises BatchwireError when they are too many."""
+        """Append bytes. Raises BatchwireError if there are more than `max_bytes`."""
         self.size += len(data)
         if self.size > self._max_bytes:
             raise file_too_large(self._max_bytes)
         self._pieces.append(data)
         self._waiting += len(data)
-        if self._waiting >= BLOCK:
+        if self._waiting >= BLOCK_BYTES:
             await self._store()
 
     async def finish(self) -> None:
-        """Says that no bytes follow; what the properties tell is of all bytes from here on."""
+        """End the blob: no bytes follow. From now on the properties cover all bytes."""
         await self._store()
         await self._settle()
         if self._lines:
             self._lines.finish()
 
     async def commit(self) -> None:
-        """Makes the blob durable and visible."""
+        """Make the blob durable and visible."""
         await self.finish()
         await self._writer.commit()
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 in hexadecimal digits."""
+        """The SHA-256, in hexadecimal."""
         return self._sha256.hexdigest()
 
     @property
     def md5(self) -> str:
-        """The MD5 in hexadecimal digits, empty unless asked for."""
+        """The MD5, in hexadecimal; empty without `with_md5`."""
         return self._md5.hexdigest() if self._md5 else ""
 
     @property
     def line_count(self) -> int:
-        """The lines that are not blank."""
+        """The number of lines that are not blank."""
         assert self._lines
         return self._lines.count
 
     def looks_like_requests(self) -> bool:
-        """Tells whether the first line that is not blank can be a batch's request."""
+        """Return whether the first line that is not blank may be a request of a batch."""
         assert self._lines
         return self._lines.first is not None and looks_like_request(self._lines.first)
 
@@ -123,21 +123,24 @@ class HashingBlobWriter:
 
 
 class LineCounter:
-    """Counts the lines that are not blank, and keeps the first of them if it has at most `max_first` bytes.
+    """Counts the lines that are not blank, and keeps the first of them.
 
-    `first` is None when there is none; a longer one is given as an empty object, for validation to find it too long.
+    Attributes:
+        count: the number of lines so far.
+        first: the first line. None if there is none yet. If it has more than `max_first` bytes, an
+            empty JSON object stands for it, and validation finds the line too long.
     """
 
     def __init__(self, max_first: int) -> None:
         self._max_first = max_first
-        self._filled = False  # whether the line that is being read has anything but white space so far
+        self._non_blank = False  # whether the current line has more than white space so far
         self._head = bytearray()
-        self._start: bytes | None = b""  # the first bytes, until they are known to be a byte order mark or not
+        self._start: bytes | None = b""  # the first bytes, until it is clear whether they are a byte order mark
         self.count = 0
         self.first: bytes | None = None
 
     def feed(self, block: bytes) -> None:
-        """Takes the next bytes."""
+        """Read the next bytes."""
         if self._start is not None:
             self._start += block
             if len(self._start) < len(BOM):
@@ -147,32 +150,32 @@ class LineCounter:
             self._look_for_first(block)
         first, last = block.find(b"\n"), block.rfind(b"\n")
         if first < 0:
-            self._filled = self._filled or bool(block.strip(BLANKS))
+            self._non_blank = self._non_blank or bool(block.strip(BLANKS))
             return
-        self.count += bool(self._filled or block[:first].strip(BLANKS))
-        self.count += len(_FILLED.findall(block, first, last))
-        self._filled = bool(block[last + 1 :].strip(BLANKS))
+        self.count += bool(self._non_blank or block[:first].strip(BLANKS))
+        self.count += len(_NON_BLANK.findall(block, first, last))
+        self._non_blank = bool(block[last + 1 :].strip(BLANKS))
 
     def finish(self) -> None:
-        """Says that no bytes follow; may be said twice."""
+        """End the input: no bytes follow. A second call has no effect."""
         if self._start is not None:
             block, self._start = self._start, None
             self.feed(block)
         if self.first is None:
-            self._gather(b"", ends=True)
-        self.count += self._filled
-        self._filled = False
+            self._collect(b"", ends=True)
+        self.count += self._non_blank
+        self._non_blank = False
 
     def _look_for_first(self, block: bytes) -> None:
         start = 0
         while self.first is None and (end := block.find(b"\n", start)) >= 0:
-            self._gather(block[start:end], ends=True)
+            self._collect(block[start:end], ends=True)
             start = end + 1
         if self.first is None:
-            self._gather(block[start:], ends=False)
+            self._collect(block[start:], ends=False)
 
-    def _gather(self, part: bytes, *, ends: bool) -> None:
-        """Adds a part to the line that may be the first which is not blank."""
+    def _collect(self, part: bytes, *, ends: bool) -> None:
+        """Add a part to the line that may be the first one that is not blank."""
         self._head += part
         if len(self._head) > self._max_first:
             self.first = b"{}"

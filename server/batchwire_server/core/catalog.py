@@ -1,4 +1,4 @@
-"""Which upstream serves which model."""
+"""Finds out which upstream serves which model."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ REACH_AGE_S = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An upstream, and what the operator says of it.
+    """An upstream and its settings.
 
     Attributes:
-        models: names of the models that it serves; `*` stands for any name at all; empty means that it is asked.
-        max_concurrency: calls in flight, over all workers, per model.
-        requests_per_minute, tokens_per_minute: likewise; 0 for any number.
+        upstream: the upstream.
+        models: names of the models that it serves. `*` means every name. Empty means that the
+            upstream is asked.
+        max_concurrency: the most calls in flight per model, over all workers.
+        requests_per_minute: the most calls per minute and model, over all workers; 0 means no limit.
+        tokens_per_minute: the most tokens per minute and model, over all workers; 0 means no limit.
     """
 
     upstream: Upstream
@@ -41,10 +44,10 @@ class Served:
     """What the upstreams serve, as far as is known.
 
     Attributes:
-        models: by name.
-        routes: by model.
-        any_model: routes that take every name.
-        silent: names of upstreams that should say what they serve and never have.
+        models: models by name.
+        routes: routes by model.
+        any_model: routes for every model.
+        silent: names of upstreams that have never answered what they serve.
     """
 
     models: dict[str, Model] = field(default_factory=dict)
@@ -53,17 +56,20 @@ class Served:
     silent: list[str] = field(default_factory=list)
 
     def routes_of(self, model: str) -> list[Route]:
-        """Returns the routes that take a model's calls."""
+        """Return the routes for a model's calls."""
         return [*self.routes.get(model, ()), *self.any_model]
 
 
 class Catalog:
-    """Asks upstreams what they serve, and remembers it for a while. An upstream that has told once is believed while it is silent."""
+    """Asks upstreams what they serve, and caches it.
+
+    While an upstream does not answer, its last answer counts.
+    """
 
     def __init__(self, routes: Sequence[Route], max_age: float = 30.0) -> None:
         self._routes = routes
         self._max_age = max_age
-        self._told: dict[int, list[Model]] = {}  # by the route's place in the list: names need not differ
+        self._told: dict[int, list[Model]] = {}  # by index of the route: names may repeat
         self._served = Served()
         self._mute: set[int] = set()
         self._asked_at = float("-inf")
@@ -71,18 +77,21 @@ class Catalog:
 
     @property
     def last(self) -> Served:
-        """What was served when last asked; nothing before that."""
+        """The last result of `read`; empty before the first."""
         return self._served
 
     async def reach(self) -> None:
-        """Raises OutOfReachError when an upstream that is asked what it serves does not answer. Those whose models are named are not asked."""
+        """Raise OutOfReachError if an upstream does not answer what it serves.
+
+        Upstreams whose models are configured are not asked.
+        """
         await self.read(REACH_AGE_S)
         if self._mute:
             names = ", ".join(sorted(self._routes[place].upstream.name for place in self._mute))
             raise OutOfReachError(Component.UPSTREAMS, f"no answer from {names}")
 
     async def read(self, max_age: float | None = None) -> Served:
-        """Returns what is served, no older than `max_age` seconds."""
+        """Return what the upstreams serve, at most `max_age` seconds old."""
         limit = self._max_age if max_age is None else max_age
         async with self._lock:
             if time.monotonic() - self._asked_at > limit:

@@ -1,12 +1,12 @@
-"""The states of a batch, and which may follow which.
+"""The statuses of a batch and their transitions.
 
     VALIDATING ──▶ IN_PROGRESS ──▶ FINALIZING ──▶ COMPLETED | EXPIRED
         │  │            │
         │  └────────────┴────▶ CANCELLING ──▶ CANCELLED
-        ├──▶ FINALIZING (time over before validation ended)
+        ├──▶ FINALIZING (the window ends before validation does)
         └──▶ FAILED
 
-The store writes a state only as a compare-and-set along `TRANSITIONS`.
+The store changes a status only along `TRANSITIONS`, by compare-and-set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import StrEnum
 
 
 class BatchStatus(StrEnum):
-    """Where a batch stands; the words are OpenAI's."""
+    """The status of a batch, in OpenAI's words."""
 
     VALIDATING = "validating"
     FAILED = "failed"
@@ -43,21 +43,21 @@ TRANSITIONS: dict[BatchStatus, frozenset[BatchStatus]] = {
 TERMINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
 
 STAMPS: dict[BatchStatus, str] = {status: f"{status}_at" for status in BatchStatus if status is not _S.VALIDATING}
-"""The timestamp that entering a state sets."""
+"""The timestamp that a transition sets, by the new status."""
 
 
 def predecessors(status: BatchStatus) -> frozenset[BatchStatus]:
-    """Returns the states from which `status` may be entered."""
+    """Return the statuses from which a batch may move to `status`."""
     return frozenset(before for before, following in TRANSITIONS.items() if status in following)
 
 
 def outcome(status: BatchStatus, unrun_lines: int, *, validated: bool) -> BatchStatus:
-    """Decides how a batch ends, once nothing of it runs any more.
+    """Return the terminal status of a batch of which nothing runs any more.
 
     Args:
         status: FINALIZING or CANCELLING.
-        unrun_lines: lines that never got an answer.
-        validated: whether its lines were ever counted; without that, nothing can have completed.
+        unrun_lines: the number of lines that never ran.
+        validated: whether its lines were counted. If not, the batch cannot be completed.
     """
     if status is _S.CANCELLING:
         return _S.CANCELLED

@@ -1,4 +1,4 @@
-"""What callers may ask for. The defaults are OpenAI's where it has some."""
+"""Limits of requests. The defaults are OpenAI's where it has one."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 MIB = 1024 * 1024
 NO_LIMIT = 1 << 62
-"""A number of bytes that nothing exceeds, for files that the server itself writes."""
+"""More bytes than any file has: for files that the server itself writes."""
 
 HOUR_MS = 3_600_000
 MAX_WAIT_S = 60
-"""OpenAI's SDKs wait no longer than this by themselves."""
+"""The longest Retry-After that OpenAI's SDKs obey."""
 
 UPLOAD_PURPOSES = ("fine-tune", "assistants", "batch", "user_data", "vision", "evals")
-"""The purposes that an upload may name, in the order in which OpenAI's message lists them."""
+"""The purposes of an upload, in the order of OpenAI's error message."""
 
 ENDPOINTS = (
     "/v1/chat/completions",
@@ -26,18 +26,19 @@ ENDPOINTS = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What callers may ask for; sizes in bytes, times in seconds.
+    """Limits of requests. Sizes are in bytes, times in seconds.
 
     Attributes:
         max_file_bytes: of an uploaded file, and of a batch's input.
         max_part_bytes: of one part of an upload.
         max_line_bytes: of one line of a batch's input.
-        min_lines, max_lines: of a batch's input.
-        max_embedding_inputs: of all lines of a batch for `/v1/embeddings` together.
-        batches_per_hour: that a tenant may create; 0 for any number.
-        endpoints: what a batch may call.
-        require_jsonl_name: whether a batch's input must be named `*.jsonl`, as OpenAI wants it.
-        batch_file_lifetime: of a batch's input and of what it leaves, unless the caller says otherwise.
+        max_lines: of a batch's input.
+        min_lines: of a batch's input.
+        max_embedding_inputs: of all lines of a batch for `/v1/embeddings` in total.
+        batches_per_hour: of a tenant; 0 means no limit.
+        endpoints: the endpoints that a batch may call.
+        require_jsonl_name: whether a batch's input must be named `*.jsonl`, as OpenAI requires.
+        batch_file_lifetime: of a batch's files, unless the caller sets another.
         upload_lifetime: of an upload that is not completed.
     """
 
@@ -55,5 +56,8 @@ class Limits:
 
 
 def wait_for_room(oldest: int, now: int) -> int:
-    """Returns the seconds to wait for a tenant whose hour is full, until the `oldest` of what fills it is an hour old, or to ask again."""
+    """Return Retry-After in seconds: when the oldest batch leaves the tenant's hourly window.
+
+    It is at most `MAX_WAIT_S`. `oldest` and `now` are in milliseconds.
+    """
     return min((oldest + HOUR_MS - now) // 1000 + 1, MAX_WAIT_S)

@@ -88,7 +88,7 @@ class LineSplitter:
         return RawLine(number, offset, size, text)
 
 
-def lines_of(piece: bytes, shard: Shard) -> Iterator[tuple[int, bytes]]:
+def shard_lines(piece: bytes, shard: Shard) -> Iterator[tuple[int, bytes]]:
     """Yields number and text of each line that is not blank, of the piece of a validated input where a shard stands.
 
     What is said of lines above holds here too; how long one may be, validation has seen to.
@@ -166,7 +166,7 @@ def check_line(
     if line.text is None:
         message = f"This line is larger than the {max_bytes} byte maximum."
         return [InputError("invalid_request", message, line=line.number)]
-    if too_deep(line.text):
+    if nests_too_deeply(line.text):
         return [_unparseable(line)]
     try:
         if not line.text.isascii():
@@ -188,7 +188,7 @@ def check_line(
     return _explain(line, endpoint, rules, needs_model=needs_model)
 
 
-def too_deep(text: bytes) -> bool:
+def nests_too_deeply(text: bytes) -> bool:
     """Tells whether JSON nests deeper than any request does: decoders give up at a depth that depends on who calls them."""
     if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
         return False
@@ -225,9 +225,9 @@ def _explain(line: RawLine, endpoint: str, rules: LineRules, *, needs_model: boo
     if not isinstance(value, dict):
         return [_unparseable(line)]
     found = [
-        *_custom_id_faults(value),
-        *_target_faults(value, endpoint, rules),
-        *_body_faults(value, endpoint, rules, needs_model=needs_model),
+        *_custom_id_errors(value),
+        *_target_errors(value, endpoint, rules),
+        *_body_errors(value, endpoint, rules, needs_model=needs_model),
     ]
     # A key that is there twice, once of a wrong type, is the one thing that the decoders see differently.
     return [InputError(code, message, param, line.number) for code, message, param in found] or [_unparseable(line)]
@@ -237,7 +237,7 @@ def _reaches(url: object, endpoint: str, rules: LineRules) -> bool:
     return url == endpoint or (rules.unversioned_target and url == endpoint.removeprefix("/v1"))
 
 
-def _custom_id_faults(value: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _custom_id_errors(value: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     custom_id = value.get("custom_id")
     if custom_id is None or custom_id == "":
         yield _missing("custom_id")
@@ -248,7 +248,7 @@ def _custom_id_faults(value: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "string_above_max_length", message, "custom_id"
 
 
-def _target_faults(value: dict[str, Any], endpoint: str, rules: LineRules) -> Iterator[tuple[str, str, str]]:
+def _target_errors(value: dict[str, Any], endpoint: str, rules: LineRules) -> Iterator[tuple[str, str, str]]:
     method, url = value.get("method"), value.get("url")
     if rules.default_target:
         method, url = method or "POST", url or endpoint
@@ -262,7 +262,7 @@ def _target_faults(value: dict[str, Any], endpoint: str, rules: LineRules) -> It
         yield "invalid_url", "The URL provided for this request does not match the batch endpoint.", "url"
 
 
-def _body_faults(
+def _body_errors(
     value: dict[str, Any], endpoint: str, rules: LineRules, *, needs_model: bool
 ) -> Iterator[tuple[str, str, str]]:
     body = value.get("body")
@@ -288,7 +288,7 @@ def _body_faults(
             yield "streaming_unsupported", message, "body.stream"
 
 
-def inputs_of(body: Head) -> int:
+def count_inputs(body: Head) -> int:
     """Returns how many inputs a request for embeddings has: the elements of an array, where these are not the tokens of one input."""
     if not bytes(body.input).startswith(b"["):
         return 1

@@ -95,7 +95,7 @@ def read_usage(body: bytes) -> Usage | None:
     )
 
 
-def judged(result: Reply | NoReply) -> tuple[Reply | NoReply, Usage | None]:
+def read_result(result: Reply | NoReply) -> tuple[Reply | NoReply, Usage | None]:
     """Returns a result, a success that is no JSON being none, and what it used; None when it is no JSON."""
     if isinstance(result, NoReply):
         return result, None
@@ -123,14 +123,14 @@ def _decode_usage(body: bytes) -> _Usage | None:
         return _decode_usage(mended)
 
 
-def wrapped(reply: Reply) -> bytes:
+def wrap_as_error(reply: Reply) -> bytes:
     """Returns an error body around an answer that is no JSON, such as a proxy's page."""
     text = reply.body.decode(errors="replace")[:4096]
     kind = "server_error" if reply.status >= 500 else "invalid_request_error"
     return _encode({"error": {"message": text, "type": kind, "param": None, "code": None}})
 
 
-def answered_line(line_id: bytes, custom_id: bytes, reply: Reply) -> bytes:
+def response_line(line_id: bytes, custom_id: bytes, reply: Reply) -> bytes:
     """Returns the line of an answer, whatever its status. `custom_id` is JSON, quotes and all, and so must the reply's body be."""
     return b'{"id":"%b","custom_id":%b,"response":{"status_code":%d,"request_id":%b,"body":%b},"error":null}\n' % (
         line_id,
@@ -141,9 +141,9 @@ def answered_line(line_id: bytes, custom_id: bytes, reply: Reply) -> bytes:
     )
 
 
-Unanswered = Literal["batch_expired", "batch_cancelled"]
+UnrunReason = Literal["batch_expired", "batch_cancelled"]
 
-UNANSWERED: dict[Unanswered | NoReplyKind, tuple[str, str]] = {
+LINE_ERRORS: dict[UnrunReason | NoReplyKind, tuple[str, str]] = {
     "batch_expired": ("batch_expired", "This request could not be executed before the completion window expired."),
     "batch_cancelled": ("batch_cancelled", "This request was not executed because the batch was cancelled."),
     NoReplyKind.TIMEOUT: ("request_timeout", "The upstream did not answer in time."),
@@ -157,8 +157,8 @@ UNANSWERED: dict[Unanswered | NoReplyKind, tuple[str, str]] = {
 """Why a request has no answer: code and message."""
 
 
-def unanswered_line(line_id: bytes, custom_id: bytes, why: Unanswered | NoReplyKind) -> bytes:
+def error_line(line_id: bytes, custom_id: bytes, why: UnrunReason | NoReplyKind) -> bytes:
     """Returns the line of a request that got no answer."""
-    code, message = UNANSWERED[why]
+    code, message = LINE_ERRORS[why]
     error = _encode({"code": code, "message": message})
     return b'{"id":"%b","custom_id":%b,"response":null,"error":%b}\n' % (line_id, custom_id, error)

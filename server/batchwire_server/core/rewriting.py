@@ -12,7 +12,7 @@ _encode = msgspec.json.encode
 STREAMING = ("stream", "stream_options")
 
 
-def rewritten(body: bytes, replace_model: str | None, rules: LineRules) -> bytes:
+def rewrite_body(body: bytes, replace_model: str | None, rules: LineRules) -> bytes:
     """Returns a body, an object that validation has passed, with its model replaced and its streaming taken out, as far as that is asked for."""
     if not replace_model and not rules.drop_stream:
         return body

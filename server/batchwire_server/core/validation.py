@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from batchwire_server.core.catalog import Served
 from batchwire_server.core.errors import shorten
 from batchwire_server.core.limits import Limits
-from batchwire_server.core.lines import STRICT, CheckedLine, LineSplitter, RawLine, check_line, inputs_of
+from batchwire_server.core.lines import STRICT, CheckedLine, LineSplitter, RawLine, check_line, count_inputs
 from batchwire_server.core.records import InputError, LineRules
 from batchwire_server.core.shards import ShardCutter
 
-MAX_FAULTS = 100
+MAX_ERRORS = 100
 EMBEDDINGS = "/v1/embeddings"
 
 
@@ -50,8 +50,8 @@ class InputCheck:
         self._splitter = LineSplitter(limits.max_line_bytes)
         self._cutter = ShardCutter(input_bytes)
         self._seen: set[int] = set()
-        self._faults: list[InputError] = []
-        self._fault_count = 0
+        self._errors: list[InputError] = []
+        self._error_count = 0
         self._lines = 0
         self._inputs = 0
         self.models: dict[str, None] = {}
@@ -91,19 +91,19 @@ class InputCheck:
         return self._cutter
 
     @property
-    def faults(self) -> list[InputError]:
+    def errors(self) -> list[InputError]:
         """What is wrong: the first hundred faults, and one more that counts the rest."""
-        rest = self._fault_count - len(self._faults)
+        rest = self._error_count - len(self._errors)
         if not rest:
-            return self._faults
-        summary = InputError("more_errors", f"{rest} more errors were found, {self._fault_count} in all.")
-        return [*self._faults, summary]
+            return self._errors
+        summary = InputError("more_errors", f"{rest} more errors were found, {self._error_count} in all.")
+        return [*self._errors, summary]
 
-    def _add(self, faults: Iterable[InputError]) -> None:
-        for fault in faults:
-            self._fault_count += 1
-            if len(self._faults) < MAX_FAULTS:
-                self._faults.append(fault)
+    def _add(self, errors: Iterable[InputError]) -> None:
+        for error in errors:
+            self._error_count += 1
+            if len(self._errors) < MAX_ERRORS:
+                self._errors.append(error)
 
     def _check(self, line: RawLine) -> None:
         self._lines += 1
@@ -115,13 +115,13 @@ class InputCheck:
             return
         self._check_id(line, checked)
         if self._endpoint == EMBEDDINGS:
-            self._inputs += inputs_of(checked.body)
+            self._inputs += count_inputs(checked.body)
         model = self._replace_model or checked.body.model
         if model not in self.models:
             self._meet(line, model)
         elif model not in self._served.models and not self._served.any_model:
             self._miss(line, model)
-        if not self._fault_count:
+        if not self._error_count:
             self._cutter.add(model, line.number, line.offset, line.size)
 
     def _check_id(self, line: RawLine, checked: CheckedLine) -> None:

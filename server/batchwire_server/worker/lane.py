@@ -12,7 +12,7 @@ import time
 from typing import Protocol
 
 from batchwire_server.core.ports import Upstream
-from batchwire_server.core.results import NoReply, NoReplyKind, Reply, judged
+from batchwire_server.core.results import NoReply, NoReplyKind, Reply, read_result
 from batchwire_server.core.scheduling.adaptive import AdaptiveLimit
 from batchwire_server.core.scheduling.breaker import CircuitBreaker
 from batchwire_server.core.scheduling.pacing import Pacing
@@ -196,7 +196,7 @@ class Lane:
             era: the limit's era when the call began.
             expected: the tokens that pacing reserved for the call.
         """
-        result, usage = judged(result)
+        result, usage = read_result(result)
         if self._pacing:
             self._pacing.end(expected, usage.total_tokens if usage else 0, time.monotonic())
         if isinstance(result, Reply) and result.status < 500:

@@ -17,7 +17,7 @@ from batchwire_server.core.errors import LeaseLostError, UnknownModelsError
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import BlobStore, ClaimRequest, HeldTask, TaskQueue, Upstream
 from batchwire_server.core.records import Task, TaskKind, Usage
-from batchwire_server.core.results import NoReply, NoReplyKind, Reply, judged
+from batchwire_server.core.results import NoReply, NoReplyKind, Reply, read_result
 from batchwire_server.core.scheduling.retry import GATEWAY_STATUSES, RetryPolicy, decide
 from batchwire_server.worker.leases import Leases
 from batchwire_server.worker.result_writer import ResultWriter
@@ -176,7 +176,7 @@ class QuarantineRunner:
         while True:
             await self._queue.mark_suspect(task, suspect)
             upstream = upstreams[(line.attempts + line.refusals) % len(upstreams)]
-            result, usage = judged(await upstream.call(line.run.endpoint, line.body))
+            result, usage = read_result(await upstream.call(line.run.endpoint, line.body))
             retry = decide(result, line.attempts, line.refusals, self._policy)
             if retry is None:
                 self._finish(line, result, usage)

@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from batchwire_server.core import ids
-from batchwire_server.core.lines import lines_of, read_call, read_model
+from batchwire_server.core.lines import read_call, read_model, shard_lines
 from batchwire_server.core.ports import BlobStore, TaskQueue
 from batchwire_server.core.records import NO_USAGE, Batch, Shard, Task, Usage
 from batchwire_server.core.results import (
     NoReply,
     Reply,
-    answered_line,
-    unanswered_line,
-    wrapped,
+    error_line,
+    response_line,
+    wrap_as_error,
 )
-from batchwire_server.core.rewriting import rewritten
+from batchwire_server.core.rewriting import rewrite_body
 from batchwire_server.core.scheduling.line_states import LineState
 from batchwire_server.core.segments import FinishedLine, decode_header
 
@@ -95,7 +95,7 @@ class ShardRun:
         model, rules = self.batch.replace_model, self.batch.line_rules
         parsed = [(number, read_call(text)) for number, text in lines]
         calls = [
-            LineCall(self, number, bytes(call.custom_id), rewritten(bytes(call.body), model, rules))
+            LineCall(self, number, bytes(call.custom_id), rewrite_body(bytes(call.body), model, rules))
             for number, call in parsed
         ]
         self.pending += len(calls)
@@ -115,12 +115,12 @@ class ShardRun:
             return
         line_id = ids.line_id(self.batch.id, line.number)
         if isinstance(result, NoReply):
-            text, ok = unanswered_line(line_id, line.custom_id, result.kind), False
+            text, ok = error_line(line_id, line.custom_id, result.kind), False
         else:
             ok = 200 <= result.status < 300
             if usage is None:
-                result = Reply(result.status, wrapped(result), result.request_id)
-            text = answered_line(line_id, line.custom_id, result)
+                result = Reply(result.status, wrap_as_error(result), result.request_id)
+            text = response_line(line_id, line.custom_id, result)
         line.state = LineState.FINISHED
         self.finished.append(FinishedLine(line.number, text, ok, usage or NO_USAGE))
         self.uncounted_bytes += len(text)
@@ -204,7 +204,7 @@ def lines_to_run(piece: bytes, task: Task, shard: Shard, recorded: set[int]) -> 
         shard: where the piece begins, and how many lines belong to the shard.
         recorded: numbers of the lines that have a result.
     """
-    lines = list(lines_of(piece, shard))
+    lines = list(shard_lines(piece, shard))
     shared = len(lines) != shard.lines  # lines of other models stand in this piece too
     name = msgspec.json.encode(task.model)[1:-1]
     for number, text in lines:

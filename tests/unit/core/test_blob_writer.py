@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 from batchwire_server.adapters.blobs.memory import MemoryBlobs
-from batchwire_server.core.blob_writer import BLOCK, HashingBlobWriter, LineCounter
+from batchwire_server.core.blob_writer import BLOCK_BYTES, HashingBlobWriter, LineCounter
 from batchwire_server.core.errors import BatchwireError, Reason
 from batchwire_server.core.lines import LineSplitter
 from hypothesis import example, given
@@ -89,8 +89,8 @@ class TestIntake:
         blobs = MemoryBlobs()
         data = b"".join(b"%07d\n" % number for number in range(400_000))
         async with HashingBlobWriter(blobs, "k", max_bytes=len(data), max_line_bytes=100) as writer:
-            for start in range(0, len(data), BLOCK // 3):
-                await writer.write(data[start : start + BLOCK // 3])
+            for start in range(0, len(data), BLOCK_BYTES // 3):
+                await writer.write(data[start : start + BLOCK_BYTES // 3])
             await writer.commit()
         assert blobs.blobs["k"] == data
         assert writer.sha256 == hashlib.sha256(data).hexdigest()

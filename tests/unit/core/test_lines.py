@@ -43,12 +43,12 @@ def check(text: bytes) -> CheckedLine | list[InputError]:
     return check_line(RawLine(7, 0, len(text), text), URL, ANY_SIZE)
 
 
-def faults_of(text: bytes) -> list[tuple[str, str | None]]:
+def errors_of(text: bytes) -> list[tuple[str, str | None]]:
     checked = check(text)
     assert isinstance(checked, list), "the line was taken as faultless"
     assert checked, "the line is neither taken nor told to be wrong"
-    assert {fault.line for fault in checked} == {7}
-    return [(fault.code, fault.param) for fault in checked]
+    assert {error.line for error in checked} == {7}
+    return [(error.code, error.param) for error in checked]
 
 
 pieces = st.sampled_from(
@@ -120,8 +120,8 @@ class TestFaults:
     def test_what_nests_deeper_than_any_request_is_told(self, depth: int) -> None:
         body = b'{"model":"m","x":' + b"[" * depth + b"]" * depth + b"}"
         text = b'{"custom_id":"a","method":"POST","url":"/v1/completions","body":' + body + b"}"
-        (fault,) = check_line(RawLine(1, 0, len(text), text), "/v1/completions", 1 << 20)  # type: ignore[misc]  # a list
-        assert fault.code == "invalid_json_line"
+        (error,) = check_line(RawLine(1, 0, len(text), text), "/v1/completions", 1 << 20)  # type: ignore[misc]  # a list
+        assert error.code == "invalid_json_line"
 
     def test_brackets_within_strings_are_no_nesting(self) -> None:
         body = b'{"model":"m","x":"' + b'[{\\"' * 500 + b'"}'
@@ -161,7 +161,7 @@ class TestFaults:
         ]
 
     @pytest.mark.parametrize(
-        ("text", "fault"),
+        ("text", "error"),
         [
             (request(custom_id="null"), ("missing_required_parameter", "custom_id")),
             (request(custom_id='""'), ("missing_required_parameter", "custom_id")),
@@ -182,8 +182,8 @@ class TestFaults:
             (request(body='{"model":"m","stream":"yes"}'), ("invalid_type", "body.stream")),
         ],
     )
-    def test_each_single_fault_has_its_code_and_param(self, text: bytes, fault: tuple[str, str]) -> None:
-        assert faults_of(text) == [fault]
+    def test_each_single_fault_has_its_code_and_param(self, text: bytes, error: tuple[str, str]) -> None:
+        assert errors_of(text) == [error]
 
     def test_a_url_may_lack_its_version_only_where_the_rules_allow_it(self) -> None:
         text = request(url='"/completions"')
@@ -195,19 +195,19 @@ class TestFaults:
 
     def test_a_chat_needs_messages(self) -> None:
         text = request(body='{"model":"m"}').replace(b"/v1/completions", b"/v1/chat/completions")
-        fault = InputError("invalid_request", "Messages parameter is required.", "body.messages", 1)
-        assert check_line(RawLine(1, 0, len(text), text), "/v1/chat/completions", 1 << 20) == [fault]
+        error = InputError("invalid_request", "Messages parameter is required.", "body.messages", 1)
+        assert check_line(RawLine(1, 0, len(text), text), "/v1/chat/completions", 1 << 20) == [error]
         whole = text.replace(b'"m"', b'"m","messages":[]')
         assert isinstance(check_line(RawLine(1, 0, len(whole), whole), "/v1/chat/completions", 1 << 20), CheckedLine)
 
     def test_all_that_is_wrong_with_a_line_is_told(self) -> None:
-        found = faults_of(request(custom_id="1", method='"GET"', url='"/"', body='{"stream":true}'))
+        found = errors_of(request(custom_id="1", method='"GET"', url='"/"', body='{"stream":true}'))
         assert [param for _, param in found] == ["custom_id", "method", "url", "body.model", "body.stream"]
 
     def test_the_messages_are_openais(self) -> None:
         checked = check(request(url='"/"', body='{"stream":true}'))
         assert isinstance(checked, list)
-        assert [fault.message for fault in checked] == [
+        assert [error.message for error in checked] == [
             "The URL provided for this request does not match the batch endpoint.",
             "Model parameter is required.",
             "Chat Completions: Streaming is not supported in the Batch API.",
@@ -240,11 +240,11 @@ class TestFaults:
         assert isinstance(checked, CheckedLine) or checked, "neither taken nor told to be wrong"
 
     def test_a_number_beyond_a_float_hides_no_other_fault(self) -> None:
-        assert faults_of(request(body='{"x":1e400}')) == [("invalid_request", "body.model")]
+        assert errors_of(request(body='{"x":1e400}')) == [("invalid_request", "body.model")]
 
     def test_a_line_nested_beyond_reason_is_a_fault_and_not_a_crash(self) -> None:
         deep = "[" * 100_000 + "]" * 100_000
-        assert [code for code, _ in faults_of(request(body=f'{{"model":"m","x":{deep}}}'))] == ["invalid_json_line"]
+        assert [code for code, _ in errors_of(request(body=f'{{"model":"m","x":{deep}}}'))] == ["invalid_json_line"]
 
     @pytest.mark.parametrize("field", ["method", "custom_id", "url", "model"])
     def test_a_huge_value_does_not_become_a_huge_message(self, field: str) -> None:
@@ -257,7 +257,7 @@ class TestFaults:
         }[field]
         checked = check(text)
         assert isinstance(checked, list)
-        assert all(len(fault.message) < 2000 for fault in checked)
+        assert all(len(error.message) < 2000 for error in checked)
 
     @given(
         st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3))

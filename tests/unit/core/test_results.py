@@ -8,14 +8,14 @@ from typing import get_args
 import pytest
 from batchwire_server.core.records import Usage
 from batchwire_server.core.results import (
-    UNANSWERED,
+    LINE_ERRORS,
     NoReplyKind,
     Reply,
-    Unanswered,
-    answered_line,
+    UnrunReason,
+    error_line,
     read_usage,
-    unanswered_line,
-    wrapped,
+    response_line,
+    wrap_as_error,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +40,7 @@ INT64 = (1 << 63) - 1
     ],
 )
 def test_an_answer_goes_into_the_line_byte_for_byte(body: bytes) -> None:
-    text = answered_line(LINE, b'"a"', Reply(200, body, "req_1"))
+    text = response_line(LINE, b'"a"', Reply(200, body, "req_1"))
     assert (
         text
         == b'{"id":"%b","custom_id":"a","response":{"status_code":200,"request_id":"req_1","body":%b},"error":null}\n'
@@ -60,39 +60,39 @@ def test_an_answer_goes_into_the_line_byte_for_byte(body: bytes) -> None:
 )
 def test_an_answer_that_was_printed_on_many_lines_stays_the_same_value_on_one(value: object) -> None:
     printed = json.dumps(value, indent=2, ensure_ascii=False).replace("\n", "\r\n").encode(errors="surrogatepass")
-    text = answered_line(LINE, b'"a"', Reply(200, printed))
+    text = response_line(LINE, b'"a"', Reply(200, printed))
     assert text.count(b"\n") == 1
     assert b"\r" not in text
     assert json.loads(text)["response"]["body"] == value
 
 
 def test_a_line_without_the_upstreams_request_id_gets_one_of_its_own() -> None:
-    said = json.loads(answered_line(LINE, b'"a"', Reply(200, b"{}")))
+    said = json.loads(response_line(LINE, b'"a"', Reply(200, b"{}")))
     assert said["response"]["request_id"] == "req_00ff0000001"
 
 
 def test_an_odd_request_id_is_escaped() -> None:
-    said = json.loads(answered_line(LINE, b'"a"', Reply(200, b"{}", 'x"\\\n')))
+    said = json.loads(response_line(LINE, b'"a"', Reply(200, b"{}", 'x"\\\n')))
     assert said["response"]["request_id"] == 'x"\\\n'
 
 
-@pytest.mark.parametrize("why", [*get_args(Unanswered), *NoReplyKind])
-def test_each_reason_for_no_answer_makes_a_line_with_its_own_words(why: Unanswered | NoReplyKind) -> None:
-    text = unanswered_line(LINE, b'"\\u00fc"', why)
+@pytest.mark.parametrize("why", [*get_args(UnrunReason), *NoReplyKind])
+def test_each_reason_for_no_answer_makes_a_line_with_its_own_words(why: UnrunReason | NoReplyKind) -> None:
+    text = error_line(LINE, b'"\\u00fc"', why)
     assert b'"custom_id":"\\u00fc"' in text
     said = json.loads(text)
     assert said["response"] is None
-    code, message = UNANSWERED[why]
+    code, message = LINE_ERRORS[why]
     assert said["error"] == {"code": code, "message": message}
     assert message
 
 
 def test_an_answer_that_is_no_json_is_wrapped_into_an_error() -> None:
     page = b"<html>\xff" + b"x" * 10_000
-    said = json.loads(wrapped(Reply(502, page)))
+    said = json.loads(wrap_as_error(Reply(502, page)))
     assert said["error"]["type"] == "server_error"
     assert len(said["error"]["message"]) == 4096
-    assert json.loads(wrapped(Reply(404, b"")))["error"] == {
+    assert json.loads(wrap_as_error(Reply(404, b"")))["error"] == {
         "message": "",
         "type": "invalid_request_error",
         "param": None,

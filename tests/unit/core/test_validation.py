@@ -8,7 +8,7 @@ import pytest
 from batchwire_server.core.catalog import Route, Served
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.records import InputError, Model
-from batchwire_server.core.validation import MAX_FAULTS, InputCheck, cannot_find_file
+from batchwire_server.core.validation import MAX_ERRORS, InputCheck, cannot_find_file
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,7 +41,7 @@ def checked(
 
 
 def codes(check: InputCheck) -> list[tuple[str, int | None]]:
-    return [(fault.code, fault.line) for fault in check.faults]
+    return [(error.code, error.line) for error in check.errors]
 
 
 def lines_in_shards(check: InputCheck) -> int:
@@ -50,7 +50,7 @@ def lines_in_shards(check: InputCheck) -> int:
 
 def test_a_good_input_has_no_faults_and_all_its_lines_in_shards() -> None:
     check = checked(b"\xef\xbb\xbf" + line("a") + b"\r\n" + line("b") + line("c").rstrip())
-    assert check.faults == []
+    assert check.errors == []
     assert lines_in_shards(check) == 3
     assert list(check.models) == ["m"]
 
@@ -65,14 +65,14 @@ def test_what_is_found_does_not_depend_on_how_the_stream_was_cut(parts: list[byt
     data = b"".join(parts)
     limits = Limits(max_line_bytes=150)
     cut, whole = checked(data, cuts=cuts, limits=limits), checked(data, limits=limits)
-    assert cut.faults == whole.faults
+    assert cut.errors == whole.errors
     assert cut.shards.shards == whole.shards.shards
 
 
 @pytest.mark.parametrize("data", [b"", b"\n \r\n", b"\xef\xbb\xbf"])
 def test_an_input_without_a_request_is_an_empty_file(data: bytes) -> None:
     message = "The input file is empty. Please ensure that the batch contains at least one request."
-    assert checked(data).faults == [InputError("empty_file", message)]
+    assert checked(data).errors == [InputError("empty_file", message)]
 
 
 def test_every_bad_line_is_told_by_its_number_in_the_file() -> None:
@@ -83,11 +83,11 @@ def test_every_bad_line_is_told_by_its_number_in_the_file() -> None:
 def test_a_custom_id_that_comes_again_is_a_duplicate() -> None:
     check = checked(line("a") + line("b") + line("a") + line("a"))
     assert codes(check) == [("duplicate_custom_id", 3), ("duplicate_custom_id", 4)]
-    assert check.faults[0].message == (
+    assert check.errors[0].message == (
         "The custom_id 'a' for this request is a duplicate of another request. "
         "The custom_id parameter must be unique for each request in a batch."
     )
-    assert check.faults[0].param == "custom_id"
+    assert check.errors[0].param == "custom_id"
 
 
 def test_a_custom_id_is_the_same_however_it_is_escaped() -> None:
@@ -96,14 +96,14 @@ def test_a_custom_id_is_the_same_however_it_is_escaped() -> None:
 
 def test_several_models_are_taken_where_they_may_be_mixed() -> None:
     check = checked(line("a", "m") + line("b", "n"))
-    assert check.faults == []
+    assert check.errors == []
     assert list(check.models) == ["m", "n"]
 
 
 def test_another_model_than_the_first_is_mismatched_where_they_may_not() -> None:
     check = checked(line("a", "m") + line("b", "n") + line("c", "m") + line("d", "n"), mixed_models=False)
     assert codes(check) == [("mismatched_model", 2), ("mismatched_model", 4)]
-    assert check.faults[0].message == (
+    assert check.errors[0].message == (
         "The model 'n' for this request does not match the rest of the batch. "
         "Each batch must contain requests for a single model."
     )
@@ -112,25 +112,25 @@ def test_another_model_than_the_first_is_mismatched_where_they_may_not() -> None
 def test_a_model_that_no_upstream_serves_is_told_for_each_of_its_lines() -> None:
     check = checked(line("a", "x") + line("b", "m") + line("c", "x"))
     assert codes(check) == [("model_not_found", 1), ("model_not_found", 3)]
-    assert check.faults[0].message == "The provided model 'x' is not supported by the Batch API."
-    assert check.faults[0].param == "body.model"
+    assert check.errors[0].message == "The provided model 'x' is not supported by the Batch API."
+    assert check.errors[0].param == "body.model"
 
 
 def test_a_model_that_a_silent_upstream_may_serve_is_undecided() -> None:
     check = checked(line("a", "x") + line("b", "m"), served=Served(models=SERVED.models, silent=["mute"]))
-    assert check.faults == []
+    assert check.errors == []
     assert check.undecided == {"x"}
 
 
 async def test_any_model_goes_where_an_upstream_takes_every_name() -> None:
     check = checked(line("a", "x"), served=Served(any_model=[Route(ScriptedUpstream())]))
-    assert check.faults == []
+    assert check.errors == []
     assert not check.undecided
 
 
 def test_as_many_lines_as_allowed_are_allowed() -> None:
     data = b"".join(line(str(number)) for number in range(10))
-    assert checked(data, limits=Limits(max_lines=10)).faults == []
+    assert checked(data, limits=Limits(max_lines=10)).errors == []
 
 
 def test_more_lines_than_allowed_are_too_many_tasks_and_nothing_else_is_wrong_with_them() -> None:
@@ -152,7 +152,7 @@ def test_reading_stops_soon_after_there_are_too_many_lines() -> None:
 
 def test_fewer_lines_than_wanted_are_too_few_tasks() -> None:
     assert codes(checked(line("a") + line("b"), limits=Limits(min_lines=3))) == [("too_few_tasks", None)]
-    assert checked(line("a") + line("b"), limits=Limits(min_lines=2)).faults == []
+    assert checked(line("a") + line("b"), limits=Limits(min_lines=2)).errors == []
 
 
 @pytest.mark.parametrize(
@@ -175,35 +175,35 @@ def test_inputs_to_embed_are_counted_over_all_lines(value: str, inputs: int) -> 
         check = InputCheck("/v1/embeddings", len(data), SERVED, Limits(max_embedding_inputs=most), mixed_models=True)
         check.feed(data)
         check.finish()
-        assert [fault.code for fault in check.faults] in ([], ["too_many_tasks"])
-        return not check.faults
+        assert [error.code for error in check.errors] in ([], ["too_many_tasks"])
+        return not check.errors
 
     assert fits(2 * inputs)
     assert not inputs or not fits(2 * inputs - 1)
 
 
 def test_the_first_hundred_faults_are_told_and_the_rest_counted() -> None:
-    faults = checked(b"{\n" * 250).faults
-    assert len(faults) == MAX_FAULTS + 1
-    assert [fault.line for fault in faults[:-1]] == list(range(1, MAX_FAULTS + 1))
-    assert faults[-1].code == "more_errors"
-    assert "150" in faults[-1].message
-    assert "250" in faults[-1].message
+    errors = checked(b"{\n" * 250).errors
+    assert len(errors) == MAX_ERRORS + 1
+    assert [error.line for error in errors[:-1]] == list(range(1, MAX_ERRORS + 1))
+    assert errors[-1].code == "more_errors"
+    assert "150" in errors[-1].message
+    assert "250" in errors[-1].message
 
 
 def test_a_hundred_faults_are_told_without_a_count() -> None:
-    assert len(checked(b"{\n" * MAX_FAULTS).faults) == MAX_FAULTS
+    assert len(checked(b"{\n" * MAX_ERRORS).errors) == MAX_ERRORS
 
 
 def test_all_faults_of_an_input_fit_into_one_grpc_message() -> None:
     data = b"".join(line(str(number), f"{number}" + "x" * 100_000) for number in range(60))
-    assert sum(len(fault.message) for fault in checked(data).faults) < 4 * 1024 * 1024
+    assert sum(len(error.message) for error in checked(data).errors) < 4 * 1024 * 1024
 
 
 def test_every_line_is_in_a_shard_or_told_to_be_wrong() -> None:
     twice = line("b").replace(b'"custom_id":"b"', b'"custom_id":1,"custom_id":"b"')
     check = checked(line("a") + twice)
-    assert check.faults or lines_in_shards(check) == 2
+    assert check.errors or lines_in_shards(check) == 2
 
 
 def test_a_file_that_does_not_exist_has_openais_fault() -> None:

@@ -60,11 +60,11 @@ class MemoryReporting:
             for shard_model, shard in shards:
                 tables.add_task(TaskKind.RUN, batch, now, model=shard_model, shard=shard)
 
-    async def reject(self, task: Task, faults: Sequence[InputError]) -> None:
+    async def reject(self, task: Task, errors: Sequence[InputError]) -> None:
         """See TaskReporting."""
         async with self._memory.write() as tables:
             tables.end_task(task)
-            if transition(tables, task.batch_id, BatchStatus.FAILED, self._memory.now(), errors=tuple(faults)) is None:
+            if transition(tables, task.batch_id, BatchStatus.FAILED, self._memory.now(), errors=tuple(errors)) is None:
                 raise LeaseLostError
             tables.drop_tasks(task.batch_id)
 

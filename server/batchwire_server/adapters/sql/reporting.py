@@ -44,13 +44,13 @@ class SqlReporting:
             ]
             await connection.execute(insert(TASK), rows)
 
-    async def reject(self, task: Task, faults: Sequence[InputError]) -> None:
+    async def reject(self, task: Task, errors: Sequence[InputError]) -> None:
         """See TaskReporting."""
-        errors = [asdict(fault) for fault in faults]
+        rows = [asdict(error) for error in errors]
         async with self._db.write(work=True) as connection:
             await end_task(connection, task)
             now = await self._db.now(connection)
-            if await transition(connection, str(task.batch_id), BatchStatus.FAILED, now, errors=errors) is None:
+            if await transition(connection, str(task.batch_id), BatchStatus.FAILED, now, errors=rows) is None:
                 raise LeaseLostError
             await connection.execute(delete(TASK).where(TASK.c.batch_id == task.batch_id))
 

@@ -67,7 +67,7 @@ def batch_record(row: Row[Any]) -> Batch:
     return Batch(
         **_pick(row, _BATCH),
         metadata=more["metadata"],
-        errors=tuple(InputError(**fault) for fault in more["errors"]),
+        errors=tuple(InputError(**error) for error in more["errors"]),
         line_rules=LineRules(**more["line_rules"]),
         status=BatchStatus(more["status"]),
         usage=Usage(**_pick(row, USAGE)),
@@ -80,7 +80,7 @@ def batch_values(batch: Batch) -> dict[str, Any]:
     return {
         **values,
         "metadata": batch.metadata,
-        "errors": [asdict(fault) for fault in batch.errors],
+        "errors": [asdict(error) for error in batch.errors],
         "line_rules": asdict(batch.line_rules),
         "status": str(batch.status),
         **structs.asdict(batch.usage),

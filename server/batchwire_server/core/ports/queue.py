@@ -126,7 +126,7 @@ class TaskReporting(Protocol):
     async def accept(self, task: Task, model: str | None, shards: Sequence[tuple[str, Shard]]) -> None:
         """End a validation that found no error: the batch is in progress, its shards are queued."""
 
-    async def reject(self, task: Task, faults: Sequence[InputError]) -> None:
+    async def reject(self, task: Task, errors: Sequence[InputError]) -> None:
         """End a validation that found errors: the batch has failed."""
 
     async def record(self, reports: Sequence[ShardReport]) -> set[Task]:

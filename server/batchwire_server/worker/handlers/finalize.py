@@ -13,10 +13,10 @@ from batchwire_server.core.blob_writer import HashingBlobWriter
 from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus, outcome
 from batchwire_server.core.limits import NO_LIMIT
-from batchwire_server.core.lines import lines_of, read_call
+from batchwire_server.core.lines import read_call, shard_lines
 from batchwire_server.core.ports import BatchOutputs, BlobStore, CompletedShard, TaskQueue
 from batchwire_server.core.records import Batch, File, Segment, Task
-from batchwire_server.core.results import Unanswered, unanswered_line
+from batchwire_server.core.results import UnrunReason, error_line
 from batchwire_server.core.segments import SegmentHeader, Slice, decode_header, merge
 
 log = logging.getLogger(__name__)
@@ -159,11 +159,11 @@ class Finalizer:
 
     async def _unrun_lines(self, batch: Batch, shards: Iterable[CompletedShard], ran: set[int]) -> dict[int, bytes]:
         """Return an error line for each line of a window that never ran, by line number."""
-        code: Unanswered = "batch_cancelled" if batch.status is BatchStatus.CANCELLING else "batch_expired"
+        code: UnrunReason = "batch_cancelled" if batch.status is BatchStatus.CANCELLING else "batch_expired"
         shard = next(iter(shards)).shard
         piece = await self._blobs.read(batch.input_key or "", shard.offset, shard.offset + shard.length)
         return {
-            number: unanswered_line(ids.line_id(batch.id, number), bytes(read_call(text).custom_id), code)
-            for number, text in lines_of(piece, shard)
+            number: error_line(ids.line_id(batch.id, number), bytes(read_call(text).custom_id), code)
+            for number, text in shard_lines(piece, shard)
             if number not in ran
         }

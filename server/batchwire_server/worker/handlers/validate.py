@@ -60,8 +60,8 @@ class Validator:
         except BlobNotFoundError:
             await self._reject(task, [missing])
             return
-        if check.faults:
-            await self._reject(task, check.faults)
+        if check.errors:
+            await self._reject(task, check.errors)
         elif check.undecided:
             raise UnknownModelsError(f"no upstream that answers serves {', '.join(sorted(check.undecided))}")
         else:
@@ -70,9 +70,9 @@ class Validator:
             lines = sum(shard.lines for _, shard in check.shards.shards)
             log.info("batch %s is in progress: %d lines for %s", batch.id, lines, _named(check.models))
 
-    async def _reject(self, task: Task, faults: Sequence[InputError]) -> None:
-        await self._queue.reject(task, faults)
-        log.info("batch %s is failed: %s", task.batch_id, ", ".join(sorted({fault.code for fault in faults})))
+    async def _reject(self, task: Task, errors: Sequence[InputError]) -> None:
+        await self._queue.reject(task, errors)
+        log.info("batch %s is failed: %s", task.batch_id, ", ".join(sorted({error.code for error in errors})))
 
     async def _read(self, batch: Batch, key: str) -> InputCheck:
         # Read the catalog anew only if need be: an upstream that hangs must not delay all batches.

@@ -9,7 +9,7 @@ from batchwire_server.core.errors import LeaseLostError
 from batchwire_server.core.lifecycle import BatchStatus
 from batchwire_server.core.ports import ClaimRequest, ShardReport
 from batchwire_server.core.records import Batch, Segment, Task, TaskKind, Usage
-from batchwire_server.core.results import Reply, answered_line
+from batchwire_server.core.results import Reply, response_line
 from batchwire_server.core.segments import FinishedLine, encode_segment
 from batchwire_server.core.shards import ShardCutter
 from batchwire_server.worker.handlers import finalize as finalizer
@@ -58,7 +58,7 @@ class RecordedBatch:
         finished = [
             FinishedLine(
                 number,
-                answered_line(
+                response_line(
                     b"batch_req_%b%07d" % (b"0" * 32, number),
                     b'"id-%d"' % number,
                     Reply(400 if number in bad else 200, b'{"n":%d,"pad":"%b"}' % (number, b"x" * pad)),

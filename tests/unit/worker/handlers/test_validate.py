@@ -37,7 +37,7 @@ async def test_a_batch_of_several_models_has_no_model(env: Environment) -> None:
 async def test_an_invalid_line_fails_the_whole_batch(env: Environment) -> None:
     batch = await validated(env, input_line(1) + b"{\n" + input_line(1))
     assert batch.status is BatchStatus.FAILED
-    assert [(fault.code, fault.line) for fault in batch.errors] == [
+    assert [(error.code, error.line) for error in batch.errors] == [
         ("invalid_json_line", 2),
         ("duplicate_custom_id", 3),
     ]
@@ -46,7 +46,7 @@ async def test_an_invalid_line_fails_the_whole_batch(env: Environment) -> None:
 
 async def test_several_models_fail_the_batch_unless_mixed_models_are_allowed(env: Environment) -> None:
     batch = await validated(env, input_line(1) + input_line(2, "n"), mixed_models=False)
-    assert [fault.code for fault in batch.errors] == ["mismatched_model"]
+    assert [error.code for error in batch.errors] == ["mismatched_model"]
 
 
 @pytest.mark.parametrize("how", ["never was", "is gone"])
@@ -56,7 +56,7 @@ async def test_a_missing_input_file_fails_the_batch(env: Environment, how: str) 
     await env.validator(catalog())(await env.harness.claim_one(TaskKind.VALIDATE))
     found = await env.current(batch)
     assert found.status is BatchStatus.FAILED
-    assert [(fault.code, fault.param) for fault in found.errors] == [("invalid_request", "file_id")]
+    assert [(error.code, error.param) for error in found.errors] == [("invalid_request", "file_id")]
     assert "file-9" in found.errors[0].message
 
 
@@ -82,7 +82,7 @@ async def test_a_worker_that_lost_the_lease_decides_nothing(env: Environment) ->
 async def test_too_many_lines_fail_the_batch(env: Environment) -> None:
     batch = await env.batch(b"".join(input_line(number) for number in range(1, 3000)))
     await env.validator(catalog(), max_lines=10)(await env.harness.claim_one(TaskKind.VALIDATE))
-    assert [fault.code for fault in (await env.current(batch)).errors] == ["too_many_tasks"]
+    assert [error.code for error in (await env.current(batch)).errors] == ["too_many_tasks"]
 
 
 async def test_a_deeply_nested_line_does_not_block_validation(env: Environment) -> None:
