@@ -5,8 +5,17 @@ from __future__ import annotations
 import grpc
 import pytest
 from batchwire import v1
+from batchwire_server.api import errors as api_errors
 from batchwire_server.gateway.dialects import OPENAI
-from batchwire_server.gateway.errors import BY_CODE, BY_REASON, ApiError, from_rpc, refusal
+from batchwire_server.gateway.errors import (
+    BY_CODE,
+    BY_REASON,
+    ERROR_DOMAIN,
+    STATUS_DETAILS_KEY,
+    ApiError,
+    from_rpc,
+    refusal,
+)
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
@@ -90,3 +99,7 @@ def test_refusal_renders_like_an_error_of_the_api() -> None:
     assert OPENAI.render_error(error) == {
         "error": {"message": "No.", "type": "invalid_request_error", "param": "limit", "code": "invalid_value"}
     }
+
+
+def test_error_domain_and_metadata_key_are_those_of_the_server() -> None:
+    assert (ERROR_DOMAIN, STATUS_DETAILS_KEY) == (api_errors.DOMAIN, api_errors.DETAILS_KEY)

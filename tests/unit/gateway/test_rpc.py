@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from batchwire_server.core import trusted_header
+from batchwire_server.gateway.methods.rpc import GATEWAY_TOKEN_KEY, PEER_KEY
 
 from tests.unit.gateway.conftest import RunningGateway
 
@@ -28,3 +30,7 @@ async def test_credentials_travel_as_a_bearer_token(
     raw = [(name.encode(), value.encode() if isinstance(value, str) else value) for name, value in headers.items()]
     assert (await gateway.http.get("/v1/models", headers=raw)).status_code == 200
     assert gateway.api.metadata.get("authorization") == expected
+
+
+def test_metadata_keys_are_those_of_the_server() -> None:
+    assert (PEER_KEY, GATEWAY_TOKEN_KEY) == (trusted_header.PEER, trusted_header.TOKEN)
