@@ -77,7 +77,7 @@ class AsyncUploads:
             part_ids: ids of the parts, in the order of the file.
             md5: MD5 of the whole file in hexadecimal. The server refuses other content.
 
-        Reslots:
+        Returns:
             The upload, with the finished `file`.
 
         Raises:
@@ -119,7 +119,7 @@ class AsyncUploads:
             expires_after: seconds after its creation when the file is deleted, 3600 to 2592000.
             progress: called with the bytes sent so far and the total.
 
-        Reslots:
+        Returns:
             The stored file.
 
         Raises:

@@ -78,7 +78,7 @@ class Uploads:
             part_ids: ids of the parts, in the order of the file.
             md5: MD5 of the whole file in hexadecimal. The server refuses other content.
 
-        Reslots:
+        Returns:
             The upload, with the finished `file`.
 
         Raises:
@@ -121,7 +121,7 @@ class Uploads:
             progress: called in other threads, one call at a time, with the bytes sent so far and
                 the total.
 
-        Reslots:
+        Returns:
             The stored file.
 
         Raises:
