@@ -28,8 +28,8 @@ class Route:
         models: names of the models that it serves. `*` means every name. Empty means that the
             upstream is asked.
         max_concurrency: the most calls in flight per model, over all workers.
-        requests_per_minute: the most calls per minute and model, over all workers; 0 means no limit.
-        tokens_per_minute: the most tokens per minute and model, over all workers; 0 means no limit.
+        requests_per_minute: the most calls per minute and model, over all workers; 0: no limit.
+        tokens_per_minute: the most tokens per minute and model, over all workers; 0: no limit.
     """
 
     upstream: Upstream

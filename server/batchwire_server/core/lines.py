@@ -1,7 +1,8 @@
-"""Input lines: how bytes become lines, and how a line becomes a call or an error.
+"""Input lines: splits bytes into lines, and checks each line.
 
-Lines end with LF (a CR before it goes with it), the last needs no end, blank lines are skipped but counted, and one byte order
-mark at the start is dropped. Bodies are never re-encoded: a line's body is a slice of the line.
+A line ends with LF or CR LF; the last may end without. Blank lines are skipped but count for line
+numbers. A byte order mark at the start is dropped. Bodies are never re-encoded: a body is a slice
+of its line.
 """
 
 from __future__ import annotations
@@ -16,18 +17,19 @@ from batchwire_server.core.errors import shorten
 from batchwire_server.core.records import InputError, LineRules, Shard
 
 BOM = b"\xef\xbb\xbf"
-_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')  # strings are matched to be passed over
+_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')  # matches strings too, so that brackets within them are skipped
 BLANKS = b" \t\r"
-"""What a blank line may have."""
+"""The characters of a blank line."""
 
 MAX_CUSTOM_ID = 512
 MAX_DEPTH = 200
 
 
 class RawLine(msgspec.Struct, frozen=True, gc=False):
-    """One line of the input that is not blank.
+    """A line of the input that is not blank.
 
-    `text` is None when the line is longer than allowed; `offset` and `size` are in bytes and cover the line's end too.
+    `text` is None if the line is too long. `offset` and `size` are in bytes; `size` includes the
+    line's end.
     """
 
     number: int
@@ -37,46 +39,46 @@ class RawLine(msgspec.Struct, frozen=True, gc=False):
 
 
 class LineSplitter:
-    """Cuts a stream of blocks into lines, holding no more than one line that is within `max_bytes`."""
+    """Splits a stream of blocks into lines. Holds at most one line of at most `max_bytes`."""
 
     def __init__(self, max_bytes: int, *, first_line: int = 1, offset: int = 0) -> None:
         self._max = max_bytes
         self._number = first_line
-        self._offset = offset  # where the line that is being gathered begins
+        self._offset = offset  # where the current line begins
         self._parts: list[bytes] = []
-        self._gathered = 0
+        self._collected = 0
 
     def feed(self, block: bytes) -> Iterator[RawLine]:
-        """Yields the lines that end within `block`."""
+        """Yield the lines that end within `block`."""
         start = 0
         while (end := block.find(b"\n", start)) >= 0:
             if (line := self._line(block[start:end], ended=True)) is not None:
                 yield line
             start = end + 1
         if start < len(block):
-            self._gather(block[start:])
+            self._collect(block[start:])
 
     def finish(self) -> Iterator[RawLine]:
-        """Yields the last line, if it has no end."""
-        if self._gathered and (line := self._line(b"", ended=False)) is not None:
+        """Yield the last line if it ends without a line feed."""
+        if self._collected and (line := self._line(b"", ended=False)) is not None:
             yield line
 
-    def _gather(self, part: bytes) -> None:
-        self._gathered += len(part)
-        if self._gathered > self._max:
+    def _collect(self, part: bytes) -> None:
+        self._collected += len(part)
+        if self._collected > self._max:
             self._parts.clear()
         else:
             self._parts.append(part)
 
     def _line(self, tail: bytes, *, ended: bool) -> RawLine | None:
-        """Ends a line; returns it unless it is blank."""
-        length = self._gathered + len(tail)
+        """End the current line. Return it unless it is blank."""
+        length = self._collected + len(tail)
         text: bytes | None = tail if length <= self._max else None
-        if self._gathered:
+        if self._collected:
             if text is not None:
                 text = b"".join((*self._parts, tail))
             self._parts.clear()
-            self._gathered = 0
+            self._collected = 0
         number, offset, size = self._number, self._offset, length + ended
         self._number += 1
         self._offset += size
@@ -89,9 +91,11 @@ class LineSplitter:
 
 
 def shard_lines(piece: bytes, shard: Shard) -> Iterator[tuple[int, bytes]]:
-    """Yields number and text of each line that is not blank, of the piece of a validated input where a shard stands.
+    """Yield number and text of each line of a shard's window that is not blank.
 
-    What is said of lines above holds here too; how long one may be, validation has seen to.
+    Args:
+        piece: the bytes of the window. Its lines have passed validation.
+        shard: the shard. Lines of the window's other shards are yielded too.
     """
     if not shard.offset:
         piece = piece.removeprefix(BOM)
@@ -101,7 +105,7 @@ def shard_lines(piece: bytes, shard: Shard) -> Iterator[tuple[int, bytes]]:
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """What validation looks at in a request's body; the rest is the upstream's business."""
+    """The fields of a request's body that validation reads. All others are passed on unread."""
 
     model: str = ""
     stream: bool | None = None
@@ -110,7 +114,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
 
 class CheckedLine(msgspec.Struct, frozen=True, gc=False):
-    """A line that is as it should be, read for validation."""
+    """A valid line, as validation reads it."""
 
     custom_id: str
     body: Head
@@ -119,7 +123,7 @@ class CheckedLine(msgspec.Struct, frozen=True, gc=False):
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
-    """A line as it is run: the caller's own bytes, custom_id included."""
+    """A line as it runs: the caller's own bytes, including those of `custom_id`."""
 
     custom_id: msgspec.Raw
     body: msgspec.Raw
@@ -132,18 +136,18 @@ class _ModelOf(msgspec.Struct, frozen=True):
 _checked = msgspec.json.Decoder(CheckedLine)
 _call = msgspec.json.Decoder(Call)
 _model_of = msgspec.json.Decoder(_ModelOf)
-_anything = msgspec.json.Decoder(float_hook=float)  # a number beyond a float is still a number
+_anything = msgspec.json.Decoder(float_hook=float)  # reads a number too large for a float as infinity
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def read_call(text: bytes) -> Call:
-    """Reads a line that validation has passed."""
+    """Read a line that has passed validation."""
     return _call.decode(text)
 
 
 def read_model(text: bytes) -> str:
-    """Returns the model that a line names, one that validation has passed."""
+    """Return the model of a line that has passed validation."""
     return _model_of.decode(text).body.model
 
 
@@ -154,13 +158,13 @@ CHAT = "/v1/chat/completions"
 def check_line(
     line: RawLine, endpoint: str, max_bytes: int, rules: LineRules = STRICT, *, needs_model: bool = True
 ) -> CheckedLine | list[InputError]:
-    """Returns the line's fields, or all that is wrong with it.
+    """Return the line's fields, or all its errors.
 
     Args:
         line: the line.
-        endpoint: what its batch calls.
-        max_bytes: how long it may be.
-        rules: where it may differ from OpenAI's rules.
+        endpoint: the endpoint of its batch.
+        max_bytes: the limit of a line, for the message.
+        rules: the allowed differences from OpenAI's rules.
         needs_model: whether its body must name a model.
     """
     if line.text is None:
@@ -170,7 +174,7 @@ def check_line(
         return [_unparseable(line)]
     try:
         if not line.text.isascii():
-            line.text.decode()  # the decoder below does not look into strings that it skips
+            line.text.decode()  # the decoder below does not check strings that it skips
         checked = _checked.decode(line.text)
     except (UnicodeDecodeError, RecursionError):
         return [_unparseable(line)]
@@ -189,7 +193,10 @@ def check_line(
 
 
 def nests_too_deeply(text: bytes) -> bool:
-    """Tells whether JSON nests deeper than any request does: decoders give up at a depth that depends on who calls them."""
+    """Return whether JSON nests deeper than any request does.
+
+    The depth at which decoders fail depends on their caller's stack, so there is a fixed limit.
+    """
     if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
         return False
     depth = 0
@@ -217,7 +224,7 @@ def _wrong_type(param: str, wanted: str, value: object) -> tuple[str, str, str]:
 
 
 def _explain(line: RawLine, endpoint: str, rules: LineRules, *, needs_model: bool) -> list[InputError]:
-    """Finds all that is wrong with a line that is not as it should be."""
+    """Return all errors of an invalid line."""
     try:
         value = _anything.decode(line.text or b"")
     except msgspec.DecodeError:
@@ -229,7 +236,7 @@ def _explain(line: RawLine, endpoint: str, rules: LineRules, *, needs_model: boo
         *_target_errors(value, endpoint, rules),
         *_body_errors(value, endpoint, rules, needs_model=needs_model),
     ]
-    # A key that is there twice, once of a wrong type, is the one thing that the decoders see differently.
+    # The two decoders differ only on a key that occurs twice, once with a wrong type.
     return [InputError(code, message, param, line.number) for code, message, param in found] or [_unparseable(line)]
 
 
@@ -277,7 +284,7 @@ def _body_errors(
                 yield "invalid_request", "Model parameter is required.", "body.model"
         elif not isinstance(model, str):
             yield _wrong_type("body.model", "a string", model)
-        elif "\0" in model:  # which a database may be unable to keep
+        elif "\0" in model:  # PostgreSQL cannot store it
             yield "invalid_value", "Invalid 'body.model': it has a NUL character.", "body.model"
         if endpoint == CHAT and "messages" not in body:
             yield "invalid_request", "Messages parameter is required.", "body.messages"
@@ -289,7 +296,10 @@ def _body_errors(
 
 
 def count_inputs(body: Head) -> int:
-    """Returns how many inputs a request for embeddings has: the elements of an array, where these are not the tokens of one input."""
+    """Return the number of inputs of an embeddings request: 1, or the length of an array of inputs.
+
+    An array of integers is one input, as tokens.
+    """
     if not bytes(body.input).startswith(b"["):
         return 1
     try:
@@ -310,12 +320,15 @@ _JSON_TYPES: dict[type, str] = {
 
 
 def json_type(value: object) -> str:
-    """Names a decoded value's JSON type as OpenAI's messages do."""
+    """Return the name of a decoded value's JSON type in OpenAI's messages."""
     return _JSON_TYPES.get(type(value), "null")
 
 
 def looks_like_request(line: bytes) -> bool:
-    """Tells whether a file's first line that is not blank is a JSON object: all that an upload checks of its content."""
+    """Return whether a line is a JSON object.
+
+    An upload checks this of a file's first line that is not blank, and nothing else of its content.
+    """
     try:
         _object.decode(line.removeprefix(BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

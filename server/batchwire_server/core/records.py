@@ -1,4 +1,7 @@
-"""The things that the server keeps. Times are milliseconds since the epoch, by the database's clock."""
+"""The records that the server stores.
+
+Times are in milliseconds since the epoch, by the database.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ from batchwire_server.core.lifecycle import BatchStatus
 
 
 def after_ms(now: int, lifetime: int | None) -> int | None:
-    """Returns the instant `lifetime` seconds after `now`."""
+    """Return the time `lifetime` seconds after `now`, or None if `lifetime` is None."""
     return None if lifetime is None else now + lifetime * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """Stored bytes under an id. `line_count` is None for content that is not JSON Lines."""
+    """Stored bytes. `line_count` is None if the content is not JSON Lines."""
 
     id: str
     tenant: str
@@ -33,7 +36,7 @@ class File:
 
 
 class UploadStatus(StrEnum):
-    """Where an upload stands."""
+    """The status of an upload."""
 
     PENDING = "pending"
     COMPLETED = "completed"
@@ -43,7 +46,7 @@ class UploadStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file on its way in, in parts. `lifetime` is that of the finished file, in seconds."""
+    """A file that is uploaded in parts. `lifetime` is that of the resulting file, in seconds."""
 
     id: str
     tenant: str
@@ -59,7 +62,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class UploadPart:
-    """One piece of an upload."""
+    """A part of an upload."""
 
     id: str
     upload_id: str
@@ -69,7 +72,7 @@ class UploadPart:
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens used."""
+    """Numbers of tokens."""
 
     input_tokens: int = 0
     cached_tokens: int = 0
@@ -82,7 +85,7 @@ NO_USAGE = Usage()
 
 
 def total_usage(usages: Iterable[Usage]) -> Usage:
-    """Sums usages up."""
+    """Return the sum of usages."""
     read = cached = written = reasoning = total = 0
     for usage in usages:
         read += usage.input_tokens
@@ -95,7 +98,7 @@ def total_usage(usages: Iterable[Usage]) -> Usage:
 
 @dataclass(frozen=True, slots=True)
 class InputError:
-    """One thing wrong with a batch's input. `line` counts from 1."""
+    """An error in a batch's input. `line` counts from 1."""
 
     code: str
     message: str
@@ -105,13 +108,13 @@ class InputError:
 
 @dataclass(frozen=True, slots=True)
 class LineRules:
-    """Where the lines of an input may differ from OpenAI's rules.
+    """Differences from OpenAI's rules for input lines.
 
     Attributes:
-        default_target: `method` and `url` may be left out.
-        single_model: all lines must name one model.
-        drop_stream: a `stream` in a body is taken out instead of being a fault.
-        unversioned_target: a `url` may leave out the `/v1` that the endpoint begins with.
+        default_target: `method` and `url` may be omitted.
+        single_model: all lines must name the same model.
+        drop_stream: `stream` in a body is removed and not an error.
+        unversioned_target: a `url` may omit the `/v1` of the endpoint.
     """
 
     default_target: bool = False
@@ -122,19 +125,21 @@ class LineRules:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Many requests that run as one job.
+    """The requests of an input file, run as a unit.
 
     Attributes:
-        input_key: blob of the input; None when there was no such file.
-        input_bytes: its size.
-        input_file_name: its name.
-        retry_of: id of the batch whose failed lines these are.
-        replace_model: the model of every line, in the place of what the lines say.
+        input_key: blob key of the input. None means that there is no such file.
+        input_bytes: size of the input.
+        input_file_name: name of the input file.
+        retry_of: id of the batch whose failed lines this one runs again.
+        replace_model: the model of every line, instead of those that the lines name.
         window_seconds: the completion window.
-        output_lifetime: seconds that the files which the batch leaves are kept.
-        total, completed, failed: lines.
-        open_shards: shards that are not done yet.
-        result_bytes: bytes of finished lines that are durable.
+        output_lifetime: seconds that the output and error files are kept.
+        total: number of lines.
+        completed: number of lines with a result.
+        failed: number of lines with an error.
+        open_shards: number of shards that are not done.
+        result_bytes: bytes of recorded results.
         revision: grows with every change.
     """
 
@@ -176,7 +181,7 @@ class Batch:
 
 
 class TaskKind(StrEnum):
-    """What a task asks a worker to do."""
+    """The kind of work of a task."""
 
     VALIDATE = "validate"
     RUN = "run"
@@ -189,13 +194,16 @@ class TaskKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Some lines of one model in one piece of a batch's input.
+    """The lines of one model in one window of a batch's input.
+
+    A window is a range of consecutive lines. Its shards' lines alternate within it.
 
     Attributes:
-        window: number of the piece; the shards of a window interleave, windows follow each other.
-        offset, length: the bytes of the input that hold the piece.
-        first_line: number of the line that starts at `offset`; the first of the file is 1.
-        lines: how many of the piece's lines are this model's.
+        window: number of the window, from 0.
+        offset: first byte of the window in the input.
+        length: bytes of the window.
+        first_line: number of the line at `offset`. The first line of the file is 1.
+        lines: number of lines of this model in the window.
     """
 
     window: int
@@ -207,7 +215,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a batch. `created_at` is in milliseconds."""
+    """A change of a batch's status that webhooks report."""
 
     id: str
     type: str
@@ -217,7 +225,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class WebhookEndpoint:
-    """Where a tenant wants to be told. The old secret signs too until `old_secret_until`."""
+    """A URL that receives a tenant's events. The old secret signs too until `old_secret_until`."""
 
     id: str
     tenant: str
@@ -233,7 +241,7 @@ class WebhookEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An event on its way to an endpoint."""
+    """An event to be delivered to an endpoint."""
 
     endpoint_id: str
     event: Event
@@ -244,11 +252,14 @@ class Task:
     """A unit of leased work, as its holder knows it.
 
     Attributes:
-        epoch: the fence: it grew when this holder claimed the task, and grows when another does.
-        claimed_at: the database's clock at that moment.
-        crashes: how many holders in a row have ended without giving the task back or recording a line of it.
-        suspect: number of the line that the last holder ran alone when it ended so; negative when that was for the second time.
-        deadline: when the work is worthless; None for work that always has worth.
+        epoch: number of the claim, which is the fence: it grows with each claim.
+        attempts: number of claims.
+        claimed_at: the database's clock at the claim.
+        deadline: the work is useless from then on. None means never.
+        crashes: number of holders in a row that ended without releasing the task or recording a
+            line of it.
+        suspect: number of the line that the last holder ran alone when it crashed, and that may be
+            a poison pill. Negative after the second crash on it.
     """
 
     id: int
@@ -268,9 +279,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Finished lines of a shard, as one immutable blob: a header line, then `bytes` bytes of lines.
+    """Finished lines of a shard, in one blob: a header line, then `bytes` bytes of lines.
 
-    `start` is where its lines stand among all finished lines of the batch; the store assigns it.
+    `start` is the offset of its lines among all finished lines of the batch. The store assigns it.
     """
 
     task_id: int
@@ -285,7 +296,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key that acts for a tenant. `hint` is what may be shown of it."""
+    """A key that acts for a tenant. `hint` is the part that may be shown."""
 
     id: str
     tenant: str

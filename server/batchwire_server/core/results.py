@@ -1,7 +1,7 @@
-"""Finished lines: what an upstream said, or why nothing was, as a line of the output or of the error file.
+"""Results of lines: an upstream's reply, or an error, as a line of the output or the error file.
 
-The bytes of an answer go into the line as they came; only the line feeds and carriage returns between its tokens are taken out, which
-JSON allows nowhere else.
+The bytes of a reply are copied unchanged, except that line feeds and carriage returns are removed.
+JSON allows these only between tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NEWLINES = b"\r\n"
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """What an upstream answered. `retry_after` is in seconds, when it asked for that."""
+    """An upstream's HTTP response. `retry_after` is in seconds, None if it has no such header."""
 
     status: int
     body: bytes
@@ -28,16 +28,16 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
 
 class NoReplyKind(StrEnum):
-    """Why an upstream did not answer."""
+    """Why there is no response."""
 
-    UNREACHABLE = "unreachable"  # no connection came about: the call was never sent
-    BROKEN = "broken"  # the connection broke, or what came was no HTTP
-    CRASHED = "crashed"  # the process that called has ended, time and again
+    UNREACHABLE = "unreachable"  # there was no connection, so the request was never sent
+    BROKEN = "broken"  # the connection broke, or the response was not HTTP
+    CRASHED = "crashed"  # the calling process crashed repeatedly
     TIMEOUT = "timeout"
 
 
 class NoReply(msgspec.Struct, frozen=True, gc=False):
-    """An upstream that did not answer."""
+    """A call without a response."""
 
     kind: NoReplyKind
     message: str
@@ -49,7 +49,8 @@ class _Details(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Usage(msgspec.Struct, frozen=True, gc=False):
-    # Chat and completions say prompt and completion, responses say input and output; embeddings have no answer's tokens.
+    # Chat and completions use prompt and completion, responses use input and output.
+    # Embeddings have no output tokens.
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     input_tokens: int | None = None
@@ -73,10 +74,13 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 def read_usage(body: bytes) -> Usage | None:
-    """Returns the tokens that an answer says it used, zeros where it does not say; None when the body is no JSON in UTF-8."""
+    """Return the usage that a response reports, zero where it reports none.
+
+    Returns None if the body is not JSON in UTF-8.
+    """
     try:
         if not body.isascii():
-            body.decode()  # the decoder does not look into strings that it skips
+            body.decode()  # the decoder does not check strings that it skips
         usage = _decode_usage(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
@@ -96,7 +100,10 @@ def read_usage(body: bytes) -> Usage | None:
 
 
 def read_result(result: Reply | NoReply) -> tuple[Reply | NoReply, Usage | None]:
-    """Returns a result, a success that is no JSON being none, and what it used; None when it is no JSON."""
+    """Return a result and its usage, which is None if the result is not JSON.
+
+    A successful reply that is not JSON becomes a NoReply.
+    """
     if isinstance(result, NoReply):
         return result, None
     usage = read_usage(result.body)
@@ -106,7 +113,7 @@ def read_result(result: Reply | NoReply) -> tuple[Reply | NoReply, Usage | None]
 
 
 def _count(tokens: int | None) -> int:
-    """Returns a number of tokens that a sum of many can bear, whatever the upstream says."""
+    """Return a number of tokens within bounds that sums of many cannot overflow."""
     return min(max(tokens, 0), MAX_TOKENS) if tokens else 0
 
 
@@ -114,24 +121,26 @@ def _decode_usage(body: bytes) -> _Usage | None:
     try:
         return _answer.decode(body).usage
     except msgspec.ValidationError:
-        _anything.decode(body)  # of another shape, then; but the decoder stopped where it saw that
+        _anything.decode(body)  # not the expected types; check the rest, at which the decoder has not looked
         return None
     except msgspec.DecodeError:
-        # The decoder refuses half a surrogate pair, which JSON allows and models do answer when cut off within a character.
+        # The decoder refuses half a surrogate pair. JSON allows it, and models emit it when they
+        # are cut
+        # off within a character.
         if (mended := _SURROGATE.sub(rb"\\u003f", body)) == body:
             raise
         return _decode_usage(mended)
 
 
 def wrap_as_error(reply: Reply) -> bytes:
-    """Returns an error body around an answer that is no JSON, such as a proxy's page."""
+    """Return an error body that quotes a response that is not JSON, such as a proxy's page."""
     text = reply.body.decode(errors="replace")[:4096]
     kind = "server_error" if reply.status >= 500 else "invalid_request_error"
     return _encode({"error": {"message": text, "type": kind, "param": None, "code": None}})
 
 
 def response_line(line_id: bytes, custom_id: bytes, reply: Reply) -> bytes:
-    """Returns the line of an answer, whatever its status. `custom_id` is JSON, quotes and all, and so must the reply's body be."""
+    """Return the line of a response of any status. `custom_id` and the reply's body are JSON."""
     return b'{"id":"%b","custom_id":%b,"response":{"status_code":%d,"request_id":%b,"body":%b},"error":null}\n' % (
         line_id,
         custom_id,
@@ -154,11 +163,11 @@ LINE_ERRORS: dict[UnrunReason | NoReplyKind, tuple[str, str]] = {
         "This request was given up: the server process that ran it crashed repeatedly.",
     ),
 }
-"""Why a request has no answer: code and message."""
+"""Code and message of a line without a response."""
 
 
 def error_line(line_id: bytes, custom_id: bytes, why: UnrunReason | NoReplyKind) -> bytes:
-    """Returns the line of a request that got no answer."""
+    """Return the line of a request without a response."""
     code, message = LINE_ERRORS[why]
     error = _encode({"code": code, "message": message})
     return b'{"id":"%b","custom_id":%b,"response":null,"error":%b}\n' % (line_id, custom_id, error)

@@ -1,4 +1,4 @@
-"""Rewrites a request's body where its batch asks for that; all else of it stays byte for byte."""
+"""Rewrites request bodies as their batch demands. Other fields keep their bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ STREAMING = ("stream", "stream_options")
 
 
 def rewrite_body(body: bytes, replace_model: str | None, rules: LineRules) -> bytes:
-    """Returns a body, an object that validation has passed, with its model replaced and its streaming taken out, as far as that is asked for."""
+    """Return a body with its model replaced, and without the fields of streaming, if demanded.
+
+    The body is an object that has passed validation.
+    """
     if not replace_model and not rules.drop_stream:
         return body
     fields = _fields.decode(body)

@@ -1,6 +1,6 @@
-"""The format of a segment: finished lines of one shard, in the order of the input.
+"""The format of a segment: finished lines of one shard, in input order.
 
-{"lines":[12,13,17],"sizes":[210,198,640],"failed":[17]}   header: line numbers, sizes in bytes, which of them failed
+{"lines":[12,13,17],"sizes":[210,198,640],"failed":[17]}   header: lines, their bytes, failed lines
 {"id":"batch_req_…","custom_id":…}                         then the lines themselves
 """
 
@@ -18,7 +18,10 @@ from batchwire_server.core.records import Usage
 
 
 class SegmentHeader(msgspec.Struct, frozen=True):
-    """What a segment holds: parallel lists, ascending by line number. `failed` names the lines for the error file."""
+    """The lines of a segment.
+
+    `lines` (ascending) and `sizes` are parallel; `failed` are line numbers.
+    """
 
     lines: list[int]
     sizes: list[int]
@@ -26,7 +29,7 @@ class SegmentHeader(msgspec.Struct, frozen=True):
 
 
 class FinishedLine(msgspec.Struct, frozen=True, gc=False):
-    """A line of the output file, or of the error file when `ok` is false, and what it used."""
+    """A line of the output file, or of the error file if not `ok`, and its usage."""
 
     number: int
     text: bytes
@@ -39,7 +42,7 @@ _decoder = msgspec.json.Decoder(SegmentHeader)
 
 
 def encode_segment(finished: Iterable[FinishedLine]) -> tuple[bytes, bytes]:
-    """Returns the header (with its line feed) and the lines of a segment."""
+    """Return the header (with its line feed) and the lines of a segment."""
     ordered = sorted(finished, key=lambda line: line.number)
     header = SegmentHeader(
         lines=[line.number for line in ordered],
@@ -50,13 +53,16 @@ def encode_segment(finished: Iterable[FinishedLine]) -> tuple[bytes, bytes]:
 
 
 def decode_header(header: bytes) -> SegmentHeader:
-    """Reads a segment's header."""
+    """Decode the header of a segment."""
     return _decoder.decode(header)
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Neighbouring lines of one segment that go to one file. Offsets count from the first line, in bytes."""
+    """Adjacent lines of one segment that go to one file.
+
+    Offsets are in bytes from the first line.
+    """
 
     source: int
     lines: int
@@ -66,17 +72,17 @@ class Slice:
 
 
 def merge(headers: Sequence[SegmentHeader], unrun: Sequence[int]) -> list[Slice | int]:
-    """Plans how the lines of some segments become lines of the two files, in input order.
+    """Plan the merge of segments into the two result files, in input order.
 
     Args:
-        headers: the segments; `Slice.source` is an index into them.
-        unrun: numbers of the lines that are in none of them, ascending.
+        headers: headers of the segments. `Slice.source` is an index into these.
+        unrun: numbers of the lines that are in no segment, ascending.
 
     Returns:
-        slices to copy, and line numbers of `unrun` lines where those belong.
+        Slices to copy, with the numbers of `unrun` lines between them.
 
     Raises:
-        ValueError: a line is in two places.
+        ValueError: a line is in two segments, or in one and in `unrun`.
     """
     plan: list[Slice | int] = []
     numbers = [*(header.lines for header in headers), unrun]
@@ -87,7 +93,7 @@ def merge(headers: Sequence[SegmentHeader], unrun: Sequence[int]) -> list[Slice 
     while heads:
         _, source, first = heappop(heads)
         lines = numbers[source]
-        # Up to where another source goes on.
+        # Take lines up to the next line of another source.
         last = bisect_left(lines, heads[0][0], first) if heads else len(lines)
         if last == first:
             raise ValueError(f"line {lines[first]} is in two places")
@@ -103,7 +109,7 @@ def merge(headers: Sequence[SegmentHeader], unrun: Sequence[int]) -> list[Slice 
 
 
 def _runs(lines: Sequence[int], failed: Collection[int]) -> Iterator[tuple[bool, int]]:
-    """Yields how many lines in a row share a fate: whether they are ok, and their number."""
+    """Yield the runs of lines with the same outcome: whether they are ok, and their number."""
     if not failed:
         yield True, len(lines)
         return

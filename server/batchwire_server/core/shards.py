@@ -1,4 +1,4 @@
-"""Cuts a validated input into shards while it streams by."""
+"""Cuts a validated input into shards while it is read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from batchwire_server.core.records import Shard
 
 
 class ShardCutter:
-    """Gathers lines into windows of the input, and makes one shard per model of each.
+    """Collects lines into windows of the input, and makes one shard per model of each window.
 
-    A window closes at `max_lines` lines or `max_bytes` bytes. The last sixteenth of the input is cut into windows a quarter as long, so that
-    several workers end together.
+    A window ends at `max_lines` lines or `max_bytes` bytes. In the last sixteenth of the input,
+    windows are a quarter as long, so that several workers finish at about the same time.
     """
 
     def __init__(self, input_bytes: int, *, max_lines: int = 512, max_bytes: int = 4 * 1024 * 1024) -> None:
@@ -27,7 +27,7 @@ class ShardCutter:
         self.shards: list[tuple[str, Shard]] = []
 
     def add(self, model: str, number: int, offset: int, size: int) -> None:
-        """Takes the next line, which starts at byte `offset` and has `size` bytes with its end."""
+        """Add the next line. `size` includes the line's end."""
         scale = 4 if offset >= self._tail else 1
         full = self._count * scale >= self._max_lines or (offset + size - self._offset) * scale > self._max_bytes
         if self._count and full:
@@ -39,7 +39,7 @@ class ShardCutter:
         self._end = offset + size
 
     def close(self) -> None:
-        """Ends the window; call it once more after the last line."""
+        """End the window. Call it after the last line too."""
         if not self._count:
             return
         length = self._end - self._offset

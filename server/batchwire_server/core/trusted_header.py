@@ -1,7 +1,8 @@
-"""Whom to believe when a call says for whom it acts: something in front that has authenticated the caller already.
+"""The trusted header: a proxy in front has authenticated the caller and names its tenant.
 
-The word is a header whose name the operator chooses, and it counts only from the operator's own peers. Whoever else sends it is as good as one who
-does not. A gateway of ours in between passes on the header and the address that it came from; it is asked for that address only, never for its opinion.
+The operator chooses the header's name and the networks that may send it. From any other address the
+header is ignored. Batchwire's own gateway forwards the header together with the address of its
+caller, and that address decides: the gateway itself makes no decision.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from batchwire_server.core.errors import BatchwireError, Reason
 
 PEER = "batchwire-peer"
-"""Metadata in which a gateway names the address that its caller has."""
+"""Metadata key of the address of a gateway's caller."""
 
 TOKEN = "batchwire-gateway"  # noqa: S105 - the name of the field, not a secret
-"""Metadata in which the gateway of the same process proves that it is that."""
+"""Metadata key of the token by which the gateway of the same process identifies itself."""
 
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedHeader:
-    """What an operator trusts.
+    """The header that the operator trusts, and from where.
 
     Attributes:
-        header: name of the header that says for whom a call acts, in lower case; empty: nobody is believed.
-        peers: networks of those who are believed.
-        token: what the gateway of this process knows and nobody else.
+        header: name of the header, in lower case. Empty means that none is trusted.
+        peers: networks that may send it.
+        token: secret of the gateway in this process.
     """
 
     header: str = ""
@@ -38,14 +39,14 @@ class TrustedHeader:
     token: str = ""
 
     def tenant(self, peer: str, metadata: Iterable[tuple[str, str]]) -> str | None:
-        """Returns the tenant that a call says it acts for; None where it says none, or is not believed.
+        """Return the tenant that a call's header names. None if it has none or is not trusted.
 
         Args:
-            peer: the address at the other end of the connection.
-            metadata: of the call, keys in lower case.
+            peer: the address of the other end of the connection.
+            metadata: the call's metadata, with keys in lower case.
 
         Raises:
-            BatchwireError: who is believed says nothing that could be a tenant, or several things.
+            BatchwireError: the trusted header is not one valid tenant.
         """
         if not self.header:
             return None
@@ -53,17 +54,17 @@ class TrustedHeader:
         tokens = [value for key, value in fields if key == TOKEN]
         ours = bool(self.token) and any(compare_digest(token.encode(), self.token.encode()) for token in tokens)
         callers = [value for key, value in fields if key == PEER]
-        direct = ours or self._believes(peer)
-        if not direct or not all(self._believes(caller) for caller in callers) or (ours and not callers):
+        direct = ours or self._trusts(peer)
+        if not direct or not all(self._trusts(caller) for caller in callers) or (ours and not callers):
             return None
-        said = [value for key, value in fields if key == self.header]
-        if not said:
+        values = [value for key, value in fields if key == self.header]
+        if not values:
             return None
-        if len(said) > 1 or not _TENANT.fullmatch(said[0]):
+        if len(values) > 1 or not _TENANT.fullmatch(values[0]):
             raise BatchwireError(Reason.INVALID_API_KEY, f"The header '{self.header}' does not name one tenant.")
-        return said[0]
+        return values[0]
 
-    def _believes(self, peer: str) -> bool:
+    def _trusts(self, peer: str) -> bool:
         try:
             address = ip_address(peer)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Validates a batch's input while it streams by, and cuts it into shards."""
+"""Validates a batch's input while it is read, and cuts it into shards."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ EMBEDDINGS = "/v1/embeddings"
 
 
 def cannot_find_file(file_id: str, tenant: str) -> InputError:
-    """The fault of a batch whose input does not exist."""
+    """Return the error of a batch whose input file does not exist."""
     message = f"Cannot find file {shorten(file_id)}, or organization {tenant} does not have access to it."
     return InputError("invalid_request", message, "file_id")
 
 
 class InputCheck:
-    """Collects the shards of an input, and all that is wrong with it.
+    """Collects the shards and the errors of an input.
 
     Attributes:
-        models: the models that lines name.
-        undecided: those of them that a silent upstream may or may not serve.
-        unknown_models: whether there are any that no upstream is known to serve.
+        models: the models of its lines, in order of appearance.
+        undecided: models among these that only an upstream which does not answer may serve.
+        unknown_models: whether a line names a model that no upstream is known to serve.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class InputCheck:
         self.unknown_models = False
 
     def feed(self, block: bytes) -> bool:
-        """Takes the next bytes; returns whether more are wanted."""
+        """Read the next bytes. Return False once reading on is useless."""
         for line in self._splitter.feed(block):
             self._check(line)
         return self._lines <= self._limits.max_lines
 
     def finish(self) -> None:
-        """Says that no bytes follow."""
-        if self._lines <= self._limits.max_lines:  # beyond, reading may have stopped within a line
+        """End the input: no bytes follow."""
+        if self._lines <= self._limits.max_lines:  # beyond that, reading may have stopped within a line
             for line in self._splitter.finish():
                 self._check(line)
         self._cutter.close()
@@ -92,7 +92,7 @@ class InputCheck:
 
     @property
     def errors(self) -> list[InputError]:
-        """What is wrong: the first hundred faults, and one more that counts the rest."""
+        """The first `MAX_ERRORS` errors, and a last one that counts the rest."""
         rest = self._error_count - len(self._errors)
         if not rest:
             return self._errors
@@ -118,15 +118,16 @@ class InputCheck:
             self._inputs += count_inputs(checked.body)
         model = self._replace_model or checked.body.model
         if model not in self.models:
-            self._meet(line, model)
+            self._add_model(line, model)
         elif model not in self._served.models and not self._served.any_model:
-            self._miss(line, model)
+            self._add_unknown_model(line, model)
         if not self._error_count:
             self._cutter.add(model, line.number, line.offset, line.size)
 
     def _check_id(self, line: RawLine, checked: CheckedLine) -> None:
-        # A hash in place of the string: a million ids would not be held in memory for their text's sake. Two of a million strings share
-        # a 64-bit hash once in forty million files.
+        # Hashes take less memory than a million ids. Among a million strings, two share a 64-bit
+        # hash
+        # once in forty million files.
         digest = hash(checked.custom_id)
         if digest in self._seen:
             message = (
@@ -136,7 +137,7 @@ class InputCheck:
             self._add([InputError("duplicate_custom_id", message, "custom_id", line.number)])
         self._seen.add(digest)
 
-    def _meet(self, line: RawLine, model: str) -> None:
+    def _add_model(self, line: RawLine, model: str) -> None:
         if self.models and not self._mixed_models:
             message = (
                 f"The model '{shorten(model)}' for this request does not match the rest of the batch. "
@@ -146,9 +147,9 @@ class InputCheck:
             return
         self.models[model] = None
         if model not in self._served.models and not self._served.any_model:
-            self._miss(line, model)
+            self._add_unknown_model(line, model)
 
-    def _miss(self, line: RawLine, model: str) -> None:
+    def _add_unknown_model(self, line: RawLine, model: str) -> None:
         self.unknown_models = True
         if self._served.silent:
             self.undecided.add(model)

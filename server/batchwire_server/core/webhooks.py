@@ -1,4 +1,4 @@
-"""Webhooks after Standard Webhooks: what is posted, how it is signed, when it is tried again, and where it may go."""
+"""Webhooks as in Standard Webhooks: bodies, signatures, retries, and the URLs that are allowed."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from batchwire_server.core.records import Batch, Delivery, Event, WebhookEndpoin
 
 
 def event_type(status: BatchStatus) -> str:
-    """Returns the event of entering a terminal state."""
+    """Return the event type of a terminal status."""
     return f"batch.{status}"
 
 
 def deliveries(batch: Batch, now: int, endpoints: Iterable[tuple[str, Collection[str]]]) -> list[Delivery]:
-    """Returns what is to be delivered when a batch has entered the state that it is in: the same event to each endpoint that wants it.
+    """Return the deliveries of a batch's end: the same event for each subscribed endpoint.
 
     Args:
-        batch: as it is now.
-        now: when it entered its state.
-        endpoints: ids of its tenant's endpoints, and which types of events each wants.
+        batch: the ended batch.
+        now: when it ended.
+        endpoints: id and subscribed event types of each of its tenant's endpoints.
     """
     event = Event(ids.event_id(), event_type(batch.status), now, batch.id)
     return [Delivery(endpoint_id, event) for endpoint_id, wanted in endpoints if event.type in wanted]
@@ -43,17 +43,17 @@ PREFIX = "whsec_"
 
 
 def secret_of(key: bytes) -> str:
-    """Returns a key as its owner sees it."""
+    """Return a key in the form that its owner gets."""
     return PREFIX + base64.b64encode(key).decode()
 
 
 def secret_hint(secret: str) -> str:
-    """Returns what may be shown of a secret."""
+    """Return the part of a secret that may be shown."""
     return f"{PREFIX}…{secret[-4:]}"
 
 
 def body_of(event: Event) -> bytes:
-    """Returns what is posted: the same bytes each time."""
+    """Return the body of a delivery: the same bytes for each attempt."""
     said = {
         "id": event.id,
         "object": "event",
@@ -65,19 +65,19 @@ def body_of(event: Event) -> bytes:
 
 
 def signature(secret: str, event_id: str, timestamp: int, body: bytes) -> str:
-    """Returns one signature: `v1,` and the HMAC-SHA256 of id, time in seconds and body, in Base64."""
+    """Return `v1,` and the HMAC-SHA256 of id, time in seconds and body, in Base64."""
     key = secret.encode()
     if secret.startswith(PREFIX):
         try:
             key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-        except binascii.Error:  # not of our making: its bytes are the key, as receivers take it
+        except binascii.Error:  # set by the caller: receivers use its bytes as the key
             key = secret.encode()
     digest = hmac.digest(key, b"%b.%d.%b" % (event_id.encode(), timestamp, body), hashlib.sha256)
     return "v1," + base64.b64encode(digest).decode()
 
 
 def headers_of(endpoint: WebhookEndpoint, event: Event, body: bytes, now: int) -> dict[str, str]:
-    """Returns the headers of a delivery at `now`, in milliseconds."""
+    """Return the headers of a delivery at `now`, in milliseconds."""
     secrets = [endpoint.secret]
     if endpoint.old_secret and now < (endpoint.old_secret_until or 0):
         secrets.append(endpoint.old_secret)
@@ -91,12 +91,12 @@ def headers_of(endpoint: WebhookEndpoint, event: Event, body: bytes, now: int) -
 
 
 def backoff(attempts: int) -> float:
-    """Returns the seconds until the next try, after so many have failed: 5 s, doubling up to 4 h."""
+    """Return the seconds until the next attempt: 5 s after the first, doubling up to 4 h."""
     return min(MAX_DELAY_S, FIRST_DELAY_S * 2.0 ** min(attempts - 1, 20))
 
 
 def is_public(address: str) -> bool:
-    """Tells whether an IP address is one of the public internet's: not of this machine, a private net, a link or a group."""
+    """Return whether an IP address is public: not loopback, private, link-local or multicast."""
     parsed = ip_address(address)
     if isinstance(parsed, IPv6Address) and (inner := parsed.ipv4_mapped or parsed.sixtofour):
         parsed = inner
@@ -104,11 +104,13 @@ def is_public(address: str) -> bool:
 
 
 def check_url(url: str, *, private: bool) -> None:
-    """Raises BatchwireError for a URL that must not be posted to. Names are looked up, and judged, when something is posted.
+    """Raise BatchwireError for a URL that is not allowed.
+
+    Host names are not resolved here: each delivery resolves and checks them.
 
     Args:
-        url: what the caller says.
-        private: whether http and private addresses are allowed.
+        url: the caller's URL.
+        private: allow http and private addresses.
     """
     try:
         parts = urlsplit(url)
@@ -129,13 +131,13 @@ def check_url(url: str, *, private: bool) -> None:
     try:
         public = is_public(host)
     except ValueError:
-        return  # a name
+        return  # a host name
     if not public and not private:
         raise invalid_value("url", "Invalid 'url': private addresses are not allowed.")
 
 
 def check_event_types(types: Iterable[str]) -> tuple[str, ...]:
-    """Returns the events without repetition. Raises BatchwireError for one that there is not."""
+    """Return the event types without duplicates. Raises BatchwireError for an unknown one."""
     wanted = tuple(dict.fromkeys(types))
     for type_ in wanted:
         if type_ not in EVENT_TYPES:

@@ -1,4 +1,4 @@
-"""The grammar of completion windows: a whole number and a unit, such as `24h`."""
+"""Completion windows: an integer and a unit, such as `24h`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ MAX_SECONDS = 336 * 3600
 
 
 def parse_window(text: str) -> int:
-    """Returns the seconds of a completion window. Raises BatchwireError for anything but `<int>(s|m|h|d)` up to 336h."""
+    """Return the seconds of a completion window.
+
+    Raises BatchwireError for anything but `<int>(s|m|h|d)` up to 336h.
+    """
     if not text:
         raise missing_parameter("completion_window")
     match = _GRAMMAR.fullmatch(text)
