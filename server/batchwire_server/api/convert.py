@@ -8,7 +8,7 @@ from typing import Any
 from batchwire import v1
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.lifecycle import STAMPS, BatchStatus
 from batchwire_server.core.records import Batch, File, LineRules, Model, UploadPart, UploadStatus, WebhookEndpoint
 from batchwire_server.core.webhooks import secret_hint
 from batchwire_server.service.checks import check_lifetime
@@ -17,17 +17,7 @@ from batchwire_server.service.uploads import UploadState
 
 BATCH_STATUSES = {status: v1.BatchStatus.Value(f"BATCH_STATUS_{status.name}") for status in BatchStatus}
 UPLOAD_STATUSES = {status: v1.UploadStatus.Value(f"UPLOAD_STATUS_{status.name}") for status in UploadStatus}
-_STAMPS = (
-    "created_at",
-    "in_progress_at",
-    "expires_at",
-    "finalizing_at",
-    "completed_at",
-    "failed_at",
-    "expired_at",
-    "cancelling_at",
-    "cancelled_at",
-)
+_BATCH_TIMES = ("created_at", "expires_at", *STAMPS.values())
 
 
 ListRequest = v1.ListFilesRequest | v1.ListBatchesRequest | v1.ListWebhookEndpointsRequest
@@ -129,7 +119,7 @@ def batch_message(batch: Batch) -> v1.Batch:
         status=BATCH_STATUSES[batch.status],
         output_file_id=batch.output_file_id,
         error_file_id=batch.error_file_id,
-        **{name: timestamp(getattr(batch, name)) for name in _STAMPS},
+        **{name: timestamp(getattr(batch, name)) for name in _BATCH_TIMES},
         request_counts=v1.RequestCounts(total=batch.total, completed=batch.completed, failed=batch.failed),
         usage=v1.Usage(
             input_tokens=usage.input_tokens,

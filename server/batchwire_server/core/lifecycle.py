@@ -45,6 +45,9 @@ TERMINAL = frozenset(status for status, following in TRANSITIONS.items() if not 
 STAMPS: dict[BatchStatus, str] = {status: f"{status}_at" for status in BatchStatus if status is not _S.VALIDATING}
 """The timestamp that a transition sets, by the new status."""
 
+END_STAMPS = tuple(STAMPS[status] for status in BatchStatus if status in TERMINAL)
+"""The timestamps of the terminal states, one of which an ended batch has."""
+
 
 def predecessors(status: BatchStatus) -> frozenset[BatchStatus]:
     """Return the statuses from which a batch may move to `status`."""

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from batchwire_server.gateway.web.metrics import Metrics
 from batchwire_server.settings import documentation
+from prometheus_client import CollectorRegistry
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
@@ -16,6 +18,18 @@ def test_every_setting_is_in_the_configuration_page() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     listed = [line for line in page.splitlines() if line.startswith("| `")]
     assert listed == [f"| `{name}` | {default} | {meaning} |" for name, default, meaning in documentation()]
+
+
+def test_every_metric_is_in_the_page_on_metrics() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry).record("/", "GET", 200, 0.1)
+    rows = []
+    for family in registry.collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(f"`{label}`" for label in family.samples[0].labels if label != "le")
+        rows.append(f"| `{name}` | {family.type} | {labels + ' ' if labels else ''}| {family.documentation} |")
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    assert [line for line in page.splitlines() if line.startswith("| `")] == rows
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from batchwire_server.adapters.memory.files import is_past
 from batchwire_server.adapters.memory.tables import Memory, Tables
-from batchwire_server.core.lifecycle import TERMINAL
+from batchwire_server.core.lifecycle import END_STAMPS, TERMINAL
 from batchwire_server.core.ports import Garbage
 from batchwire_server.core.records import UploadStatus
 
@@ -14,7 +14,7 @@ from batchwire_server.core.records import UploadStatus
 def _ended_before(tables: Tables, instant: int) -> set[str]:
     """Return the ids of the batches that ended by `instant`."""
     ends = {
-        batch.id: batch.completed_at or batch.failed_at or batch.expired_at or batch.cancelled_at
+        batch.id: next(filter(None, (getattr(batch, stamp) for stamp in END_STAMPS)), None)
         for batch in tables.batches.values()
         if batch.status in TERMINAL
     }

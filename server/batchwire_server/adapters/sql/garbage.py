@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, u
 from batchwire_server.adapters.sql.engine import Database
 from batchwire_server.adapters.sql.files import live
 from batchwire_server.adapters.sql.tables import BATCH, FILE, SEGMENT, UPLOAD, UPLOAD_PART
-from batchwire_server.core.lifecycle import TERMINAL
+from batchwire_server.core.lifecycle import END_STAMPS, TERMINAL
 from batchwire_server.core.ports import Garbage
 from batchwire_server.core.records import UploadStatus
 
@@ -17,7 +17,7 @@ _ENDED = [str(status) for status in TERMINAL]
 
 
 def _ended_before(instant: ColumnElement[int]) -> ColumnElement[bool]:
-    ended_at = func.coalesce(BATCH.c.completed_at, BATCH.c.failed_at, BATCH.c.expired_at, BATCH.c.cancelled_at)
+    ended_at = func.coalesce(*(BATCH.c[stamp] for stamp in END_STAMPS))
     return and_(BATCH.c.status.in_(_ENDED), ended_at <= instant)
 
 
