@@ -76,6 +76,21 @@ def empty_database_url(adapter: str, request: pytest.FixtureRequest, tmp_path: P
 
 
 @pytest_asyncio.fixture
+async def empty_databases(empty_database_url: str) -> AsyncIterator[list[Database]]:
+    """Yield a new, empty database four times, as four processes open it."""
+    databases = [Database(empty_database_url) for _ in range(4)]
+    yield databases
+    for database in databases:
+        await database.close()
+
+
+@pytest.fixture
+def empty_database(empty_databases: list[Database]) -> Database:
+    """Return a new, empty database."""
+    return empty_databases[0]
+
+
+@pytest_asyncio.fixture
 async def harness(database_url: str | None) -> AsyncIterator[StoreHarness]:
     """Yield the harness of a new store, for each adapter."""
     if database_url is None:

@@ -53,18 +53,15 @@ def test_the_code_to_test_with_has_the_revision_that_it_stands_for(revision: str
 
 
 @over_sql
-async def test_migrations_only_add(empty_database_url: str) -> None:
-    database = Database(empty_database_url)
-
+async def test_migrations_only_add(empty_database: Database) -> None:
     def problems(connection: Connection) -> Iterator[str]:
         for script in REVISIONS:
             before = snapshot(connection)
             command.upgrade(alembic_config(connection), script.revision)
             yield from (f"{script.revision}: {problem}" for problem in violations(before, snapshot(connection)))
 
-    async with database.write() as connection:
+    async with empty_database.write() as connection:
         assert await connection.run_sync(lambda connection: list(problems(connection))) == []
-    await database.close()
 
 
 @over_sql

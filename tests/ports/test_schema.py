@@ -10,6 +10,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from batchwire_server.adapters.sql import Database
 from batchwire_server.adapters.sql.migrate import (
     Migrations,
@@ -25,6 +26,8 @@ from sqlmodel import SQLModel
 from tests.ports.sql_harness import SqlHarness, over_sql
 
 pytestmark = over_sql
+
+NEWEST = ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -44,14 +47,12 @@ INDEXES = {
 }
 
 
-async def test_even_their_indexes_cover_the_same_rows(sql_harness: SqlHarness, empty_database_url: str) -> None:
-    fresh = Database(empty_database_url)
-    async with fresh.write() as connection:
+async def test_even_their_indexes_cover_the_same_rows(sql_harness: SqlHarness, empty_database: Database) -> None:
+    async with empty_database.write() as connection:
         await connection.run_sync(SQLModel.metadata.create_all)
     query = INDEXES[sql_harness.database.dialect]
-    async with sql_harness.database.read() as migrated, fresh.read() as declared:
+    async with sql_harness.database.read() as migrated, empty_database.read() as declared:
         assert (await migrated.exec_driver_sql(query)).all() == (await declared.exec_driver_sql(query)).all()
-    await fresh.close()
 
 
 async def test_migrating_again_changes_nothing(sql_harness: SqlHarness) -> None:
@@ -60,13 +61,10 @@ async def test_migrating_again_changes_nothing(sql_harness: SqlHarness) -> None:
     assert await sql_harness.all_tasks() == before
 
 
-async def test_processes_that_start_at_once_migrate_once(empty_database_url: str) -> None:
-    databases = [Database(empty_database_url) for _ in range(4)]
-    await asyncio.gather(*(migrate(database) for database in databases))
-    async with databases[0].read() as connection:
+async def test_processes_that_start_at_once_migrate_once(empty_databases: list[Database]) -> None:
+    await asyncio.gather(*(migrate(database) for database in empty_databases))
+    async with empty_databases[0].read() as connection:
         assert (await connection.exec_driver_sql("SELECT count(*) FROM task")).scalar_one() == 2
-    for database in databases:
-        await database.close()
 
 
 async def make_newer(database: Database, oldest_code: str | None) -> None:
@@ -95,7 +93,7 @@ async def test_code_refuses_a_newer_schema_that_is_not_known_to_be_compatible(
     sql_harness: SqlHarness, oldest_code: str | None
 ) -> None:
     await make_newer(sql_harness.database, oldest_code)
-    with pytest.raises(SchemaError, match=r"^database \S+ has schema revision 9999, .* up to 0002") as refused:
+    with pytest.raises(SchemaError, match=rf"^database \S+ has schema revision 9999, .* up to {NEWEST}:") as refused:
         await migrate(sql_harness.database)
     assert "\n" not in str(refused.value)
     assert (await read_schema(sql_harness.database)).state is SchemaState.INCOMPATIBLE
@@ -109,35 +107,29 @@ async def make_older(database: Database) -> None:
 
 @pytest.mark.parametrize("allowed", [Migrations.NONE, Migrations.CREATE])
 async def test_an_older_schema_is_refused_where_its_migration_is_not_allowed(
-    empty_database_url: str, allowed: Migrations
+    empty_database: Database, allowed: Migrations
 ) -> None:
-    database = Database(empty_database_url)
-    await make_older(database)
+    await make_older(empty_database)
     with pytest.raises(
-        SchemaError, match=r"revision 0001, and this release needs 0002: run `batchwire-server migrate`"
+        SchemaError, match=f"revision 0001, and this release needs {NEWEST}: run `batchwire-server migrate`"
     ):
-        await migrate(database, allowed)
-    assert (await read_schema(database)).state is SchemaState.OLDER
-    assert (await migrate(database)).state is SchemaState.CURRENT
-    await database.close()
+        await migrate(empty_database, allowed)
+    assert (await read_schema(empty_database)).state is SchemaState.OLDER
+    assert (await migrate(empty_database)).state is SchemaState.CURRENT
 
 
 @pytest.mark.parametrize("allowed", [Migrations.CREATE, Migrations.ALL])
-async def test_an_empty_database_gets_the_newest_schema(empty_database_url: str, allowed: Migrations) -> None:
-    database = Database(empty_database_url)
-    schema = await migrate(database, allowed)
-    assert schema == await read_schema(database)
+async def test_an_empty_database_gets_the_newest_schema(empty_database: Database, allowed: Migrations) -> None:
+    schema = await migrate(empty_database, allowed)
+    assert schema == await read_schema(empty_database)
     assert schema.state is SchemaState.CURRENT
-    await database.close()
 
 
-async def test_an_empty_database_is_left_empty_where_no_migration_is_allowed(empty_database_url: str) -> None:
-    database = Database(empty_database_url)
+async def test_an_empty_database_is_left_empty_where_no_migration_is_allowed(empty_database: Database) -> None:
     with pytest.raises(SchemaError, match=r"^database \S+ has no schema: run `batchwire-server migrate`"):
-        await migrate(database, Migrations.NONE)
-    assert (await read_schema(database)).state is SchemaState.EMPTY
-    assert database.is_missing is (database.dialect == "sqlite")
-    await database.close()
+        await migrate(empty_database, Migrations.NONE)
+    assert (await read_schema(empty_database)).state is SchemaState.EMPTY
+    assert empty_database.is_missing is (empty_database.dialect == "sqlite")
 
 
 async def test_reading_the_schema_waits_for_no_writer(sql_harness: SqlHarness) -> None:
@@ -146,13 +138,10 @@ async def test_reading_the_schema_waits_for_no_writer(sql_harness: SqlHarness) -
 
 
 async def test_processes_that_migrate_an_older_schema_at_once_migrate_once(
-    empty_database_url: str, caplog: pytest.LogCaptureFixture
+    empty_databases: list[Database], caplog: pytest.LogCaptureFixture
 ) -> None:
-    databases = [Database(empty_database_url) for _ in range(4)]
-    await make_older(databases[0])
+    await make_older(empty_databases[0])
     with caplog.at_level(logging.INFO, "batchwire_server"):
-        found = await asyncio.gather(*(migrate(database) for database in databases))
+        found = await asyncio.gather(*(migrate(database) for database in empty_databases))
     assert [schema.state for schema in found] == [SchemaState.CURRENT] * 4
     assert len([record for record in caplog.records if "migrating" in record.message]) == 1
-    for database in databases:
-        await database.close()
