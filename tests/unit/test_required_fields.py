@@ -10,23 +10,13 @@ import pytest_asyncio
 from batchwire import v1
 from batchwire_server.adapters.blobs.memory import MemoryBlobs
 from batchwire_server.api.auth import act_for
-from batchwire_server.api.batches import BatchServicer
-from batchwire_server.api.files import FileServicer
-from batchwire_server.api.models import ModelServicer
-from batchwire_server.api.uploads import UploadServicer
-from batchwire_server.api.webhooks import WebhookServicer
 from batchwire_server.core.catalog import Catalog
 from batchwire_server.core.errors import BatchwireError
-from batchwire_server.core.limits import Limits
 from batchwire_server.gateway.routes import services
-from batchwire_server.service.batches import Batches
-from batchwire_server.service.files import Files
-from batchwire_server.service.models import Models
-from batchwire_server.service.results import Results
-from batchwire_server.service.retries import Retries
-from batchwire_server.service.uploads import Uploads
+from batchwire_server.roles.adapters import Adapters
+from batchwire_server.roles.api import build_servicers
 from batchwire_server.service.watches import Watches
-from batchwire_server.service.webhooks import Webhooks
+from batchwire_server.settings import Settings
 from google.api import field_behavior_pb2
 from google.protobuf.message_factory import GetMessageClass
 
@@ -39,17 +29,10 @@ class Api:
     """The servicers over stores in memory, with one object of each kind for requests to name."""
 
     def __init__(self) -> None:
-        store, blobs, limits = MemoryHarness().store, MemoryBlobs(), Limits()
-        files = Files(store, blobs, limits)
+        store = MemoryHarness().store
         self.watches = Watches(store, store.changes)
-        batches = Batches(store, store, Retries(store, blobs, limits), limits)
-        self.servicers = {
-            "FileService": FileServicer(files),
-            "UploadService": UploadServicer(Uploads(store, blobs, files, limits)),
-            "BatchService": BatchServicer(batches, self.watches, Results(store, blobs, store.changes)),
-            "ModelService": ModelServicer(Models(Catalog([]))),
-            "WebhookService": WebhookServicer(Webhooks(store, Receiver(), private=False)),
-        }
+        adapters = Adapters(store, MemoryBlobs(), store.changes, Catalog([]), Receiver())  # type: ignore[arg-type]  # in memory
+        self.servicers = build_servicers(Settings(), adapters, self.watches)
         self.values: dict[str, Any] = {
             "filename": "in.jsonl",
             "purpose": "batch",

@@ -10,14 +10,9 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from batchwire_server.api.batches import BatchServicer
-from batchwire_server.api.files import FileServicer
 from batchwire_server.api.interceptor import CallInterceptor
-from batchwire_server.api.models import ModelServicer
-from batchwire_server.api.uploads import UploadServicer
-from batchwire_server.api.webhooks import WebhookServicer
 from batchwire_server.core.health import Component
-from batchwire_server.service.use_cases import UseCases
+from batchwire_server.service.health import HealthChecks
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 30_000),
@@ -36,17 +31,23 @@ NEEDED = frozenset({Component.DATABASE, Component.BLOBS})
 
 
 class RpcServer:
-    """The gRPC server of the role api, with health and reflection."""
+    """The gRPC server of the role api, with health and reflection.
 
-    def __init__(self, use_cases: UseCases) -> None:
-        interceptor = CallInterceptor(use_cases.authenticator, use_cases.trusted_header)
+    Args:
+        servicers: the servicer of each service of the protocol, by the service's name.
+        interceptor: wraps all RPCs of these services.
+        health_checks: what it reports through gRPC health.
+    """
+
+    def __init__(
+        self, servicers: Mapping[str, object], interceptor: CallInterceptor, health_checks: HealthChecks
+    ) -> None:
         self._server = aio.server(interceptors=[interceptor], options=OPTIONS)
         self._health = health.aio.HealthServicer()
-        self._health_checks = use_cases.health_checks
+        self._health_checks = health_checks
         self._down: set[Component] = set()
-        by_name = servicers(use_cases)
-        self._services = [f"batchwire.v1.{name}" for name in by_name]
-        for name, servicer in by_name.items():
+        self._services = [f"batchwire.v1.{name}" for name in servicers]
+        for name, servicer in servicers.items():
             getattr(v1, f"add_{name}Servicer_to_server")(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -75,14 +76,3 @@ class RpcServer:
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(0)
         await self._server.stop(grace_s)
-
-
-def servicers(use_cases: UseCases) -> Mapping[str, object]:
-    """Return the servicer of each service of the protocol, by the service's name."""
-    return {
-        "FileService": FileServicer(use_cases.files),
-        "UploadService": UploadServicer(use_cases.uploads),
-        "BatchService": BatchServicer(use_cases.batches, use_cases.watches, use_cases.results),
-        "ModelService": ModelServicer(use_cases.models),
-        "WebhookService": WebhookServicer(use_cases.webhooks),
-    }

@@ -1,4 +1,4 @@
-"""Opens the adapters: database, blob store, change notifications and upstreams."""
+"""Opens the adapters: database, blob store, change notifications, upstreams and webhooks."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from batchwire_server.adapters.sql import Channel, Database, SqlStore
 from batchwire_server.adapters.sql.migrate import Migrations, SchemaError, migrate
 from batchwire_server.adapters.upstreams.echo import EchoUpstream
 from batchwire_server.adapters.upstreams.openai_http import HttpUpstream
+from batchwire_server.adapters.webhooks import HttpWebhooks
 from batchwire_server.core.catalog import Catalog, Route
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 from batchwire_server.core.health import Component
-from batchwire_server.core.ports import BlobStore, ChangeFeed, GarbageStore
+from batchwire_server.core.ports import BlobStore, ChangeFeed, GarbageStore, WebhookSender
 from batchwire_server.roles.errors import DataDirError, UnusableDatabaseError
 from batchwire_server.settings import ECHO, Settings, UpstreamSettings, secret
 
@@ -36,6 +37,7 @@ class Adapters:
     blobs: BlobStore
     changes: ChangeFeed
     catalog: Catalog
+    webhooks: WebhookSender
 
 
 def create_data_dir(path: Path) -> None:
@@ -142,4 +144,5 @@ async def open_adapters(
             stack.push_async_callback(upstream.close)
             bounds = (server.max_concurrency, server.requests_per_minute, server.tokens_per_minute)
             routes.append(Route(upstream, server.models, *bounds))
-        yield Adapters(store, blobs, changes, Catalog(routes))
+        webhooks = HttpWebhooks(settings.work.delivery_timeout, private=settings.limits.private_webhooks)
+        yield Adapters(store, blobs, changes, Catalog(routes), webhooks)

@@ -2,17 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
+from ipaddress import ip_network
 
 from batchwire_server.adapters.sql.migrate import Migrations
+from batchwire_server.api.batches import BatchServicer
+from batchwire_server.api.files import FileServicer
+from batchwire_server.api.interceptor import CallInterceptor
+from batchwire_server.api.models import ModelServicer
 from batchwire_server.api.server import RpcServer
+from batchwire_server.api.uploads import UploadServicer
+from batchwire_server.api.webhooks import WebhookServicer
+from batchwire_server.core.errors import OutOfReachError
+from batchwire_server.core.health import Component
+from batchwire_server.core.ports import TaskQueue
+from batchwire_server.core.trusted_header import TrustedHeader
 from batchwire_server.roles.adapters import Adapters, open_adapters
 from batchwire_server.roles.addresses import is_loopback, split_address
-from batchwire_server.roles.assembly import build_use_cases
 from batchwire_server.roles.errors import ListenError, NoKeysError
 from batchwire_server.roles.process import RPC_GRACE_S, announce, stop_on_signals
+from batchwire_server.service.api_keys import ApiKeyAuthenticator
+from batchwire_server.service.batches import Batches
+from batchwire_server.service.files import Files
+from batchwire_server.service.health import HealthChecks
+from batchwire_server.service.models import Models
+from batchwire_server.service.results import Results
+from batchwire_server.service.retries import Retries
+from batchwire_server.service.uploads import Uploads
+from batchwire_server.service.watches import Watches
+from batchwire_server.service.webhooks import Webhooks
 from batchwire_server.settings import Settings
+
+OVERDUE_S = 30.0
+"""Seconds that a task may be claimable without being claimed before the workers count as down."""
+
+
+def build_servicers(settings: Settings, adapters: Adapters, watches: Watches) -> Mapping[str, object]:
+    """Build the servicer of each service of the protocol, by the service's name."""
+    store, blobs, limits = adapters.store, adapters.blobs, settings.limits.enforced
+    files = Files(store, blobs, limits)
+    batches = Batches(store, store, Retries(store, blobs, limits), limits)
+    webhooks = Webhooks(store, adapters.webhooks, private=settings.limits.private_webhooks)
+    return {
+        "FileService": FileServicer(files),
+        "UploadService": UploadServicer(Uploads(store, blobs, files, limits)),
+        "BatchService": BatchServicer(batches, watches, Results(store, blobs, adapters.changes)),
+        "ModelService": ModelServicer(Models(adapters.catalog)),
+        "WebhookService": WebhookServicer(webhooks),
+    }
+
+
+def build_health_checks(adapters: Adapters) -> HealthChecks:
+    """Build the health checks of all components."""
+    return HealthChecks(
+        {
+            Component.DATABASE: adapters.store.reach,
+            Component.BLOBS: adapters.blobs.reach,
+            Component.UPSTREAMS: adapters.catalog.reach,
+            Component.WORKERS: partial(_require_workers, adapters.store),
+        }
+    )
+
+
+async def _require_workers(queue: TaskQueue) -> None:
+    """Raise OutOfReachError if no worker claims the tasks that are due."""
+    if await queue.overdue(OVERDUE_S):
+        raise OutOfReachError(
+            Component.WORKERS, f"tasks have been due for {OVERDUE_S:.0f} s, and no worker claims them"
+        )
 
 
 async def open_without_keys(settings: Settings, adapters: Adapters, *addresses: str) -> bool:
@@ -53,8 +112,13 @@ async def running_api(
         NoKeysError: other machines can reach the server, and nothing authenticates callers.
     """
     is_open = await open_without_keys(settings, adapters, *addresses)
-    use_cases = build_use_cases(settings, adapters, open_without_keys=is_open, gateway_token=gateway_token)
-    server = RpcServer(use_cases)
+    networks = tuple(map(ip_network, settings.trusted_peers))
+    interceptor = CallInterceptor(
+        ApiKeyAuthenticator(adapters.store, open_without_keys=is_open),
+        TrustedHeader(settings.trusted_header, networks, gateway_token),
+    )
+    watches = Watches(adapters.store, adapters.changes)
+    server = RpcServer(build_servicers(settings, adapters, watches), interceptor, build_health_checks(adapters))
     host, _ = split_address(settings.grpc_listen)
     try:
         port = await server.start(settings.grpc_listen)
@@ -64,7 +128,7 @@ async def running_api(
         yield f"{host}:{port}"
     finally:
         await server.stop(RPC_GRACE_S)
-        await use_cases.watches.close()
+        await watches.close()
 
 
 async def run(settings: Settings, *, migrate: bool) -> None:

@@ -5,16 +5,79 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
 from batchwire_server.adapters.sql import Channel
 from batchwire_server.adapters.sql.migrate import Migrations
-from batchwire_server.roles.adapters import open_adapters
-from batchwire_server.roles.assembly import build_quarantine_runner, build_worker
+from batchwire_server.core.records import TaskKind
+from batchwire_server.core.scheduling.retry import RetryPolicy
+from batchwire_server.roles.adapters import Adapters, open_adapters
 from batchwire_server.roles.process import RPC_GRACE_S, announce, stop_on_end_of_stdin, stop_on_signals
 from batchwire_server.roles.supervisor import WorkerTimeouts, keep_quarantine_worker, send_heartbeats
 from batchwire_server.settings import Settings
+from batchwire_server.worker.handlers.deliver import Deliverer
+from batchwire_server.worker.handlers.finalize import Finalizer
+from batchwire_server.worker.handlers.orphans import Orphans
+from batchwire_server.worker.handlers.sweep import Sweeper
+from batchwire_server.worker.handlers.validate import Validator
+from batchwire_server.worker.quarantine import QuarantineRunner
+from batchwire_server.worker.runner import Runner
+from batchwire_server.worker.worker import Handler, Worker
+
+
+def build_worker(settings: Settings, adapters: Adapters, name: str) -> Worker:
+    """Build the worker that holds its leases under a name."""
+    work, limits = settings.work, settings.limits.enforced
+    store, blobs, catalog = adapters.store, adapters.blobs, adapters.catalog
+    handlers: Mapping[TaskKind, Handler] = {
+        TaskKind.VALIDATE: Validator(store, blobs, catalog, limits, mixed_models=settings.limits.mixed_models),
+        TaskKind.EXPIRE: store.expire,
+        TaskKind.FINALIZE: Finalizer(store, blobs, default_lifetime=limits.batch_file_lifetime),
+        TaskKind.DELIVER: Deliverer(store, store, adapters.webhooks),
+        TaskKind.SWEEP: Sweeper(
+            store,
+            store,
+            blobs,
+            interval=work.sweep_interval,
+            result_lifetime=settings.limits.result_lifetime,
+            batch_lifetime=settings.limits.batch_lifetime,
+        ),
+        TaskKind.ORPHANS: Orphans(store, store, blobs, interval=work.orphan_interval, age=work.orphan_age),
+    }
+
+    def build_runner(may_call: Callable[[], bool], on_room: Callable[[], None]) -> Runner:
+        return Runner(
+            store,
+            blobs,
+            catalog,
+            policy=_retry_policy(settings),
+            flush_interval=work.flush_interval,
+            cancel_grace=work.cancel_grace,
+            may_call=may_call,
+            on_room=on_room,
+        )
+
+    return Worker(name, store, adapters.changes, handlers, build_runner, ttl=work.lease_ttl, beat=work.heartbeat)
+
+
+def build_quarantine_runner(settings: Settings, adapters: Adapters, name: str) -> QuarantineRunner:
+    """Build the runner of quarantined shards that holds its leases under a name."""
+    return QuarantineRunner(
+        name,
+        adapters.store,
+        adapters.blobs,
+        adapters.catalog,
+        policy=_retry_policy(settings),
+        ttl=settings.work.lease_ttl,
+        beat=settings.work.heartbeat,
+    )
+
+
+def _retry_policy(settings: Settings) -> RetryPolicy:
+    work = settings.work
+    return RetryPolicy(work.max_attempts, work.retry_base, work.retry_cap)
 
 
 async def run(settings: Settings, name: str | None, *, migrate: bool, until_stdin_ends: bool, isolated: bool) -> None:

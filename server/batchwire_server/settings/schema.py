@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import fields
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -15,7 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from batchwire_server.core.limits import ENDPOINTS, MIB
+from batchwire_server.core.limits import ENDPOINTS, MIB, Limits
 
 TAKEN_HEADERS = ("authorization", "api-key", "x-api-key", "x-request-id", "host", "content-type", "content-length")
 """Headers with a meaning of their own, which cannot be the trusted header."""
@@ -118,6 +119,11 @@ class LimitSettings(Section):
         0, ge=0, description="Seconds after its end for which a batch and its idempotency key are kept. 0: for ever."
     )
     private_webhooks: bool = Field(False, description="Allow webhooks to private addresses and over plain HTTP.")
+
+    @property
+    def enforced(self) -> Limits:
+        """The limits that the core enforces. Each has the name of its setting."""
+        return Limits(**{field.name: getattr(self, field.name) for field in fields(Limits)})
 
 
 class WorkSettings(Section):
