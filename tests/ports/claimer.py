@@ -1,4 +1,4 @@
-"""A process that claims shards until there are none: `claimer.py DATABASE_URL WORKER`; prints the ids, one a line."""
+"""Claims shards until there are none, and prints their ids: `claimer.py DATABASE_URL WORKER`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from batchwire_server.core.records import TaskKind
 
 
 async def claim_all(url: str, worker: str) -> list[int]:
-    """Claims one shard after the other."""
+    """Claim one shard after the other; return their ids."""
     database = Database(url)
     store = SqlStore(database)
     claimed: list[int] = []

@@ -1,4 +1,4 @@
-"""A process that adds a batch: `creator.py DATABASE_URL`."""
+"""Adds a batch from another process: `creator.py DATABASE_URL`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batchwire_server.core.records import Batch
 
 
 async def add(url: str) -> None:
-    """Adds a batch."""
+    """Add a batch."""
     database = Database(url)
     batch = Batch("batch_of_another", "acme", "/v1/completions", "file-1", None, 0, "24h", 86400, None)
     await SqlStore(database).add_batch(batch)

@@ -1,4 +1,4 @@
-"""The stores agree: whatever calls come in whatever order, they answer alike."""
+"""The SQL and the memory stores agree: the same calls get the same results."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ MODELS = ("m", "n")
 
 
 class Caller:
-    """Makes calls at random, and notes the answers. The same seed makes the same calls, as long as the answers are the same.
+    """Makes random calls and records the results. Equal seeds make equal calls while results are equal.
 
-    Ids that a store makes up itself (of events) are left out of the notes.
+    Ids that a store generates itself (of events) are not recorded.
     """
 
     def __init__(self, harness: StoreHarness, seed: int) -> None:
@@ -223,7 +223,7 @@ class Caller:
 
 @over_sql
 @pytest.mark.parametrize("seed", range(3))
-async def test_the_same_calls_get_the_same_answers_of_a_database_and_of_memory(
+async def test_sql_and_memory_stores_return_the_same_results_for_the_same_calls(
     sql_harness: SqlHarness, seed: int
 ) -> None:
     walks = []

@@ -1,4 +1,4 @@
-"""What every BatchStore does."""
+"""Behaviour of every BatchStore."""
 
 from __future__ import annotations
 
@@ -17,35 +17,33 @@ S = BatchStatus
 
 
 class TestBatches:
-    async def test_a_batch_comes_back_as_it_was_stored_with_its_times(self, harness: StoreHarness) -> None:
+    async def test_a_stored_batch_is_returned_with_its_times(self, harness: StoreHarness) -> None:
         given = a_batch(input_key=None, output_lifetime=3600)
         stored = await harness.store.add_batch(given)
         assert stored.expires_at == stored.created_at + 86_400_000
         assert replace(stored, created_at=0, expires_at=0) == given
         assert await harness.store.get_batch("acme", given.id) == stored
 
-    async def test_its_input_is_validated_at_once_and_its_end_waits_for_its_time(self, harness: StoreHarness) -> None:
+    async def test_validation_is_due_at_once_and_expiry_at_the_end_of_the_window(self, harness: StoreHarness) -> None:
         batch = await harness.store.add_batch(a_batch())
         due = await harness.store.claim(ClaimRequest("w1", OTHER_KINDS, ttl_s=TTL, limit=10))
         assert [(task.kind, task.batch_id, task.deadline) for task in due] == [
             (TaskKind.VALIDATE, batch.id, batch.expires_at)
         ]
 
-    async def test_calls_of_one_name_that_come_at_once_create_one_batch(self, harness: StoreHarness) -> None:
+    async def test_concurrent_calls_with_one_idempotency_key_create_one_batch(self, harness: StoreHarness) -> None:
         once = IdempotencyKey("mine", "the same")
         made = await asyncio.gather(*(harness.store.add_batch(a_batch(), once) for _ in range(8)))
         assert len({batch.id for batch in made}) == 1
         with pytest.raises(BatchwireError):
             await harness.store.add_batch(a_batch(), IdempotencyKey("mine", "something else"))
 
-    async def test_names_of_calls_are_each_tenants_own(self, harness: StoreHarness) -> None:
+    async def test_idempotency_keys_are_scoped_to_their_tenant(self, harness: StoreHarness) -> None:
         once = IdempotencyKey("mine", "the same")
         made = [await harness.store.add_batch(a_batch(tenant), once) for tenant in ("acme", "other")]
         assert [batch.tenant for batch in made] == ["acme", "other"]
 
-    async def test_a_tenant_whose_hour_is_full_waits_for_its_oldest_batch_to_be_an_hour_old(
-        self, harness: StoreHarness
-    ) -> None:
+    async def test_batches_per_hour_are_limited_in_a_rolling_window(self, harness: StoreHarness) -> None:
         await harness.freeze_clock()
         await harness.store.add_batch(a_batch(), per_hour=2)
         await harness.advance(1800)
@@ -61,7 +59,7 @@ class TestBatches:
         with pytest.raises(BatchwireError):
             await harness.store.add_batch(a_batch(), per_hour=2)
 
-    async def test_it_is_found_by_the_key_of_its_tenants_call(self, harness: StoreHarness) -> None:
+    async def test_a_batch_is_found_by_its_tenants_idempotency_key(self, harness: StoreHarness) -> None:
         once = IdempotencyKey("mine", "the same")
         assert await harness.store.find_batch("acme", once) is None
         batch = await harness.store.add_batch(a_batch(), once)
@@ -70,7 +68,7 @@ class TestBatches:
         with pytest.raises(BatchwireError):
             await harness.store.find_batch("acme", IdempotencyKey("mine", "something else"))
 
-    async def test_a_cancel_and_the_end_of_validation_never_wait_for_each_other(self, harness: StoreHarness) -> None:
+    async def test_cancelling_and_accepting_a_batch_never_deadlock(self, harness: StoreHarness) -> None:
         for _ in range(10):
             batch = await harness.store.add_batch(a_batch())
             task = await harness.claim_one(TaskKind.VALIDATE)
@@ -81,7 +79,7 @@ class TestBatches:
             assert [row["kind"] for row in rows if row["state"] == "ready"].count(TaskKind.FINALIZE) == 1
             assert not [row for row in rows if row["state"] == "ready" and row["kind"] == TaskKind.RUN]
 
-    async def test_nobody_sees_another_tenants_batch(self, harness: StoreHarness) -> None:
+    async def test_a_batch_is_invisible_to_other_tenants(self, harness: StoreHarness) -> None:
         batch = await harness.store.add_batch(a_batch())
         assert await harness.store.get_batch("other", batch.id) is None
         await harness.store.cancel_batch("other", batch.id)
@@ -91,7 +89,7 @@ class TestBatches:
         assert found.items == []
         assert await harness.store.list_batches("other", after=batch.id, limit=5) is None
 
-    async def test_pages_hold_every_batch_once_newest_first_even_of_one_instant(self, harness: StoreHarness) -> None:
+    async def test_pages_list_each_batch_once_newest_first_even_with_equal_times(self, harness: StoreHarness) -> None:
         await harness.freeze_clock()
         made = [await harness.store.add_batch(a_batch()) for _ in range(7)]
         seen: list[str] = []
@@ -103,17 +101,17 @@ class TestBatches:
             more = found.has_more
         assert seen == sorted((batch.id for batch in made), reverse=True)
 
-    async def test_an_unknown_place_has_no_page(self, harness: StoreHarness) -> None:
+    async def test_a_page_after_an_unknown_id_is_none(self, harness: StoreHarness) -> None:
         assert await harness.store.list_batches("acme", after="batch_x", limit=5) is None
 
-    async def test_only_batches_that_changed_are_told(self, harness: StoreHarness) -> None:
+    async def test_changed_batches_returns_only_those_whose_revision_differs(self, harness: StoreHarness) -> None:
         still, moved = await harness.store.add_batch(a_batch()), await harness.store.add_batch(a_batch())
         await harness.store.cancel_batch("acme", moved.id)
         told = await harness.store.changed_batches({still.id: still.revision, moved.id: moved.revision, "batch_x": 1})
         assert [(batch.id, batch.status) for batch in told] == [(moved.id, S.CANCELLING)]
         assert await harness.store.changed_batches({}) == []
 
-    async def test_every_change_that_a_caller_can_see_raises_the_revision(self, harness: StoreHarness) -> None:
+    async def test_every_visible_change_raises_the_revision(self, harness: StoreHarness) -> None:
         batch = await harness.store.add_batch(a_batch())
         revisions = [batch.revision]
 
@@ -137,9 +135,7 @@ class TestBatches:
 
 
 class TestResults:
-    async def test_segments_stand_one_after_the_other_in_the_order_of_their_recording(
-        self, harness: StoreHarness
-    ) -> None:
+    async def test_segments_are_contiguous_in_the_order_of_recording(self, harness: StoreHarness) -> None:
         batch = await harness.start_batch(parts=shards(2))
         first, second = await harness.store.claim(ClaimRequest("w1", [TaskKind.RUN], ttl_s=TTL, limit=2))
         await harness.store.record([ShardReport(second, segment(second, size=30), done=False)])
@@ -168,7 +164,9 @@ class TestResults:
 
 class TestCancelling:
     @pytest.mark.parametrize("status", [S.VALIDATING, S.IN_PROGRESS])
-    async def test_a_live_batch_is_cancelled(self, harness: StoreHarness, status: BatchStatus) -> None:
+    async def test_a_batch_that_has_not_ended_can_be_cancelled(
+        self, harness: StoreHarness, status: BatchStatus
+    ) -> None:
         batch, _ = await harness.batch_in(status)
         await harness.store.cancel_batch("acme", batch.id)
         found = await harness.store.get_batch("acme", batch.id)
@@ -177,16 +175,18 @@ class TestCancelling:
         assert found.cancelling_at is not None
 
     @pytest.mark.parametrize("status", [*sorted(TERMINAL), S.FINALIZING, S.CANCELLING])
-    async def test_any_other_batch_stays_as_it_is(self, harness: StoreHarness, status: BatchStatus) -> None:
+    async def test_cancelling_changes_no_batch_that_is_ending_or_has_ended(
+        self, harness: StoreHarness, status: BatchStatus
+    ) -> None:
         batch, _ = await harness.batch_in(status)
         before = await harness.stored_batch(batch), await harness.tasks(batch)
         await harness.store.cancel_batch("acme", batch.id)
         assert (await harness.stored_batch(batch), await harness.tasks(batch)) == before
 
-    async def test_nothing_happens_to_a_batch_that_does_not_exist(self, harness: StoreHarness) -> None:
+    async def test_cancelling_an_unknown_batch_has_no_effect(self, harness: StoreHarness) -> None:
         await harness.store.cancel_batch("acme", "batch_x")
 
-    async def test_while_validating_it_goes_straight_to_its_end(self, harness: StoreHarness) -> None:
+    async def test_cancelling_a_validating_batch_queues_its_finalizing_at_once(self, harness: StoreHarness) -> None:
         batch, validating = await harness.batch_in(S.VALIDATING)
         await harness.store.cancel_batch("acme", batch.id)
         finalize = await harness.claim_one(TaskKind.FINALIZE)
@@ -194,7 +194,7 @@ class TestCancelling:
         assert validating
         assert await harness.store.claim(ClaimRequest("w2", [TaskKind.VALIDATE], ttl_s=TTL)) == []
 
-    async def test_shards_that_have_not_started_are_dropped_and_those_at_work_left_to_their_worker(
+    async def test_cancelling_drops_ready_shards_and_leaves_leased_ones_to_their_worker(
         self, harness: StoreHarness
     ) -> None:
         batch = await harness.start_batch(parts=shards(5))
@@ -211,7 +211,7 @@ class TestCancelling:
         assert len(await harness.store.claim(ClaimRequest("w2", [TaskKind.FINALIZE], ttl_s=TTL))) == 1
         assert await harness.status(batch) is S.CANCELLING
 
-    async def test_a_shard_of_a_dead_worker_is_taken_over_so_that_the_batch_can_end(
+    async def test_a_cancelled_batchs_expired_shard_is_taken_over_so_that_the_batch_can_end(
         self, harness: StoreHarness
     ) -> None:
         batch = await harness.start_batch()
@@ -222,7 +222,9 @@ class TestCancelling:
         await harness.store.record([ShardReport(again, None, done=True)])
         assert (await harness.claim_one(TaskKind.FINALIZE)).batch_id == batch.id
 
-    async def test_a_batch_that_nothing_runs_of_goes_straight_to_its_end(self, harness: StoreHarness) -> None:
+    async def test_cancelling_a_batch_without_leased_shards_queues_its_finalizing_at_once(
+        self, harness: StoreHarness
+    ) -> None:
         batch = await harness.start_batch(parts=shards(3))
         await harness.store.cancel_batch("acme", batch.id)
         assert (await harness.claim_one(TaskKind.FINALIZE)).batch_id == batch.id
@@ -235,7 +237,7 @@ class TestExpiring:
         await harness.store.expire(await harness.claim_one(TaskKind.EXPIRE, "w9"))
 
     @pytest.mark.parametrize("status", [S.VALIDATING, S.IN_PROGRESS])
-    async def test_a_live_batch_is_finalized(self, harness: StoreHarness, status: BatchStatus) -> None:
+    async def test_a_batch_whose_window_ends_is_finalized(self, harness: StoreHarness, status: BatchStatus) -> None:
         batch, _ = await harness.batch_in(status)
         await self.expire(harness)
         found = await harness.store.get_batch("acme", batch.id)
@@ -244,7 +246,7 @@ class TestExpiring:
         assert found.finalizing_at is not None
 
     @pytest.mark.parametrize("status", [S.CANCELLING, S.FINALIZING])
-    async def test_a_batch_that_is_ending_already_ends_as_it_was_going_to(
+    async def test_expiry_does_not_change_a_batch_that_is_already_ending(
         self, harness: StoreHarness, status: BatchStatus
     ) -> None:
         batch, _ = await harness.batch_in(status)
@@ -253,17 +255,15 @@ class TestExpiring:
         assert await harness.stored_batch(batch) == before
 
     @pytest.mark.parametrize("status", sorted(TERMINAL))
-    async def test_a_batch_that_has_ended_has_nothing_left_to_expire(
-        self, harness: StoreHarness, status: BatchStatus
-    ) -> None:
+    async def test_an_ended_batch_has_no_expire_task(self, harness: StoreHarness, status: BatchStatus) -> None:
         batch, _ = await harness.batch_in(status)
         assert await harness.tasks(batch) == []
 
-    async def test_it_is_not_due_before_its_time(self, harness: StoreHarness) -> None:
+    async def test_expiry_is_not_due_before_the_window_ends(self, harness: StoreHarness) -> None:
         await harness.start_batch()
         assert await harness.store.claim(ClaimRequest("w1", [TaskKind.EXPIRE], ttl_s=TTL)) == []
 
-    async def test_while_validating_the_validation_is_dropped_and_the_end_queued_once(
+    async def test_expiry_while_validating_drops_the_validation_and_queues_one_finalizing(
         self, harness: StoreHarness
     ) -> None:
         batch, validating = await harness.batch_in(S.VALIDATING)
@@ -272,7 +272,7 @@ class TestExpiring:
         assert len(await harness.tasks(batch, TaskKind.FINALIZE)) == 1
         assert await harness.store.held("w1") == []
 
-    async def test_the_end_waits_for_shards_at_work_and_comes_once(self, harness: StoreHarness) -> None:
+    async def test_finalizing_is_queued_once_after_the_last_leased_shard(self, harness: StoreHarness) -> None:
         batch = await harness.start_batch(parts=shards(3))
         task = await harness.claim_one(TaskKind.RUN)
         await self.expire(harness)
@@ -283,7 +283,7 @@ class TestExpiring:
 
 
 class TestEnding:
-    async def test_a_rejected_batch_has_failed_with_its_faults_and_counts_nothing(self, harness: StoreHarness) -> None:
+    async def test_a_rejected_batch_has_failed_with_its_errors_and_zero_counts(self, harness: StoreHarness) -> None:
         batch = await harness.store.add_batch(a_batch())
         errors = [InputError("a", "ü", "p", 3), InputError("b", "m")]
         await harness.store.reject(await harness.claim_one(TaskKind.VALIDATE), errors)
@@ -295,7 +295,7 @@ class TestEnding:
         assert found.errors == tuple(errors)
         assert (found.total, found.completed, found.failed) == (0, 0, 0)
 
-    async def test_the_files_and_the_last_state_appear_in_one_step(self, harness: StoreHarness) -> None:
+    async def test_files_and_terminal_status_appear_in_one_transaction(self, harness: StoreHarness) -> None:
         batch, task = await harness.batch_in(S.FINALIZING)
         assert task
         output, error = a_file(purpose="batch_output"), a_file(purpose="batch_output")
@@ -310,10 +310,10 @@ class TestEnding:
             assert stored
             assert stored.expires_at == stored.created_at + 60_000
 
-    async def test_a_batch_cannot_end_in_a_state_that_does_not_follow(self, harness: StoreHarness) -> None:
+    async def test_a_batch_cannot_skip_a_status(self, harness: StoreHarness) -> None:
         batch, task = await harness.batch_in(S.FINALIZING)
         assert task
-        with pytest.raises(Exception):  # noqa: B017 - what matters is that nothing of it stays
+        with pytest.raises(Exception):  # noqa: B017 - the kind of error does not matter
             await harness.store.finish(task, S.CANCELLED, BatchOutputs(None, None, 0), 60)
         assert await harness.status(batch) is S.FINALIZING
         assert [held.id for held in await harness.store.held("w1")] == [task.id]

@@ -1,4 +1,4 @@
-"""What every BlobStore does."""
+"""Behaviour of every BlobStore."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ async def streamed(blobs: BlobStore, key: str, start: int = 0, end: int | None =
         return b"".join([block async for block in blocks])
 
 
-async def test_a_store_that_works_is_in_reach(blobs: BlobStore) -> None:
+async def test_a_working_store_is_reachable(blobs: BlobStore) -> None:
     await blobs.reach()
 
 
-async def test_a_folder_that_is_gone_is_out_of_reach(tmp_path: Path) -> None:
+async def test_a_missing_or_empty_directory_is_out_of_reach(tmp_path: Path) -> None:
     blobs = LocalBlobs.make(tmp_path / "blobs")
     await blobs.put("files/a", b"x")
     (tmp_path / "blobs").rename(tmp_path / "away")
     with pytest.raises(OutOfReachError):
         await blobs.reach()
-    for empty in (False, True):  # an empty mount point tells no more
+    for empty in (False, True):  # an empty mount point is no better
         if empty:
             (tmp_path / "blobs").mkdir()
         with pytest.raises(OutOfReachError):
@@ -70,14 +70,14 @@ async def test_a_folder_that_is_gone_is_out_of_reach(tmp_path: Path) -> None:
 
 class TestReading:
     @pytest.mark.parametrize("size", [0, 1, 100, 3_000_000])
-    async def test_a_blob_comes_back_as_it_was_put(self, blobs: BlobStore, size: int) -> None:
+    async def test_a_blob_is_read_as_it_was_stored(self, blobs: BlobStore, size: int) -> None:
         data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
         await blobs.put("files/a", data)
         assert await blobs.read("files/a", 0, ALL) == data
         assert await streamed(blobs, "files/a") == data
 
     @pytest.mark.parametrize(("start", "end"), [(0, 0), (0, 3), (3, 7), (7, 99), (10, 10), (10, 20), (50, 60), (5, 2)])
-    async def test_ranges_are_those_of_a_slice(self, blobs: BlobStore, start: int, end: int) -> None:
+    async def test_ranges_behave_like_slices(self, blobs: BlobStore, start: int, end: int) -> None:
         data = b"0123456789"
         await blobs.put("a/b/c", data)
         assert await blobs.read("a/b/c", start, end) == data[start:end]
@@ -99,7 +99,7 @@ class TestReading:
             with pytest.raises(BlobNotFoundError):
                 await streamed(blobs, key)
 
-    async def test_a_stream_that_is_left_early_leaves_nothing_open(self, blobs: BlobStore) -> None:
+    async def test_a_stream_closed_early_leaves_no_open_file(self, blobs: BlobStore) -> None:
         await blobs.put("a", b"x" * 3_000_000)
         async with aclosing(blobs.stream("a")) as blocks:
             async for block in blocks:
@@ -107,7 +107,7 @@ class TestReading:
                 break
         await blobs.delete(["a"])
 
-    async def test_a_stream_goes_on_although_the_blob_is_deleted_meanwhile(self, blobs: BlobStore) -> None:
+    async def test_a_stream_continues_if_its_blob_is_deleted_meanwhile(self, blobs: BlobStore) -> None:
         await blobs.put("a", b"x" * 3_000_000)
         size = 0
         async with aclosing(blobs.stream("a")) as blocks:
@@ -118,7 +118,7 @@ class TestReading:
 
 
 class TestWriting:
-    async def test_what_is_written_appears_at_the_commit_and_not_before(self, blobs: BlobStore) -> None:
+    async def test_a_blob_is_visible_from_its_commit_on(self, blobs: BlobStore) -> None:
         async with blobs.writer("files/a") as writer:
             await writer.write(b"01")
             await writer.write(b"")
@@ -129,24 +129,24 @@ class TestWriting:
             assert await blobs.read("files/a", 0, ALL) == b"0123"
         assert await blobs.read("files/a", 0, ALL) == b"0123"
 
-    async def test_without_a_commit_nothing_appears(self, blobs: BlobStore) -> None:
+    async def test_a_writer_without_commit_stores_nothing(self, blobs: BlobStore) -> None:
         async with blobs.writer("files/a") as writer:
             await writer.write(b"x")
         with pytest.raises(BlobNotFoundError):
             await blobs.read("files/a", 0, ALL)
 
-    async def test_an_error_before_the_commit_leaves_nothing(self, blobs: BlobStore) -> None:
+    async def test_an_error_before_commit_stores_nothing(self, blobs: BlobStore) -> None:
         with pytest.raises(RuntimeError):
             await fail_within(blobs, "files/a", RuntimeError())
         with pytest.raises(BlobNotFoundError):
             await blobs.read("files/a", 0, ALL)
 
-    async def test_putting_the_same_again_is_no_error(self, blobs: BlobStore) -> None:
+    async def test_a_key_can_be_stored_again(self, blobs: BlobStore) -> None:
         await blobs.put("segments/b/1", b"old")
         await blobs.put("segments/b/1", b"new")
         assert await blobs.read("segments/b/1", 0, ALL) == b"new"
 
-    async def test_a_buffer_that_changes_later_does_not_change_the_blob(self, blobs: BlobStore) -> None:
+    async def test_changing_a_written_buffer_does_not_change_the_blob(self, blobs: BlobStore) -> None:
         buffer = bytearray(b"before")
         async with blobs.writer("a") as writer:
             await writer.write(bytes(buffer))
@@ -154,13 +154,13 @@ class TestWriting:
             await writer.commit()
         assert await blobs.read("a", 0, ALL) == b"before"
 
-    async def test_many_are_written_at_once(self, blobs: BlobStore) -> None:
+    async def test_many_blobs_are_written_concurrently(self, blobs: BlobStore) -> None:
         await asyncio.gather(*(blobs.put(f"segments/{n % 3}/{n}", b"%d" % n) for n in range(40)))
         assert [await blobs.read(f"segments/{n % 3}/{n}", 0, ALL) for n in range(40)] == [b"%d" % n for n in range(40)]
 
 
 class TestDeleting:
-    async def test_deleted_blobs_are_not_found_and_others_stay(self, blobs: BlobStore) -> None:
+    async def test_delete_removes_the_given_blobs_alone(self, blobs: BlobStore) -> None:
         for key in ("files/a", "files/b", "files/c"):
             await blobs.put(key, b"x")
         await blobs.delete(["files/a", "files/c", "files/never", "nowhere/never"])
@@ -168,11 +168,11 @@ class TestDeleting:
             await blobs.read("files/a", 0, 1)
         assert await blobs.read("files/b", 0, 1) == b"x"
 
-    async def test_deleting_nothing_is_no_error(self, blobs: BlobStore) -> None:
+    async def test_deleting_no_keys_is_allowed(self, blobs: BlobStore) -> None:
         await blobs.delete([])
         await blobs.delete_below("nowhere")
 
-    async def test_all_below_a_prefix_goes_and_nothing_beside_it(self, blobs: BlobStore) -> None:
+    async def test_delete_below_removes_the_keys_below_a_prefix_alone(self, blobs: BlobStore) -> None:
         for key in ("segments/b1/1", "segments/b1/2", "segments/b10/1", "segments/b1x"):
             await blobs.put(key, b"x")
         await blobs.delete_below("segments/b1")
@@ -194,24 +194,24 @@ class TestListing:
         async with aclosing(blobs.list_below(prefix, before)) as pages:
             return sorted([key async for page in pages for key in page])
 
-    async def test_all_below_a_prefix_is_listed_and_nothing_beside_it(self, blobs: BlobStore) -> None:
+    async def test_list_below_yields_the_keys_below_a_prefix_alone(self, blobs: BlobStore) -> None:
         for key in ("segments/b1/1", "segments/b1/2", "segments/b10/1", "files/a"):
             await blobs.put(key, b"x")
         assert await self.listed(blobs, "segments") == ["segments/b1/1", "segments/b1/2", "segments/b10/1"]
         assert await self.listed(blobs, "segments/b1") == ["segments/b1/1", "segments/b1/2"]
         assert await self.listed(blobs, "uploads") == []
 
-    async def test_only_what_was_stored_before_an_instant_is_listed(self, blobs: BlobStore) -> None:
+    async def test_list_below_yields_only_blobs_stored_before_the_given_time(self, blobs: BlobStore) -> None:
         await blobs.put("files/a", b"x")
         assert await self.listed(blobs, "files", time.time() - 60) == []
         assert await self.listed(blobs, "files", time.time() + 60) == ["files/a"]
 
-    async def test_a_blob_that_is_not_committed_is_not_listed(self, blobs: BlobStore) -> None:
+    async def test_an_uncommitted_blob_is_not_listed(self, blobs: BlobStore) -> None:
         async with blobs.writer("files/a") as writer:
             await writer.write(b"x")
             assert await self.listed(blobs, "files") == []
 
-    async def test_many_come_in_pages_and_may_be_deleted_meanwhile(self, blobs: BlobStore) -> None:
+    async def test_many_keys_are_listed_in_pages_and_may_be_deleted_meanwhile(self, blobs: BlobStore) -> None:
         keys = [f"files/{number:04}" for number in range(1200)]
         for few in range(0, 1200, 100):
             await asyncio.gather(*(blobs.put(key, b"") for key in keys[few : few + 100]))
@@ -223,9 +223,7 @@ class TestListing:
         assert sorted(seen) == keys
         assert await self.listed(blobs, "files") == []
 
-    async def test_clearing_what_is_temporary_touches_neither_blobs_nor_what_is_being_written(
-        self, blobs: BlobStore
-    ) -> None:
+    async def test_clear_temporary_keeps_blobs_and_active_writers(self, blobs: BlobStore) -> None:
         await blobs.put("files/a", b"x")
         async with blobs.writer("files/b") as writer:
             await writer.write(b"y")
@@ -237,9 +235,9 @@ class TestListing:
 
 
 class TestLocalBlobs:
-    """What only a directory can do wrong."""
+    """Behaviour of LocalBlobs alone."""
 
-    async def test_nothing_lies_about_after_writers_that_failed(self, tmp_path: Path) -> None:
+    async def test_failed_writers_leave_no_temporary_file(self, tmp_path: Path) -> None:
         blobs = LocalBlobs.make(tmp_path)
         async with blobs.writer("a") as writer:
             await writer.write(b"x")
@@ -248,7 +246,7 @@ class TestLocalBlobs:
         await blobs.put("c/d", b"x")
         assert files_below(tmp_path) == ["c/d"]
 
-    def test_what_a_killed_writer_left_goes_once_it_is_old(self, tmp_path: Path) -> None:
+    def test_clear_temporary_deletes_old_files_of_killed_writers(self, tmp_path: Path) -> None:
         script = f"""
             import asyncio, os
             from pathlib import Path
@@ -272,7 +270,7 @@ class TestLocalBlobs:
         await LocalBlobs.make(tmp_path).put("a/b", b"x")
         assert await LocalBlobs.make(tmp_path).read("a/b", 0, 9) == b"x"
 
-    def test_a_disk_that_takes_only_a_part_never_publishes_a_part(self, tmp_path: Path) -> None:
+    def test_a_partly_written_blob_is_never_published(self, tmp_path: Path) -> None:
         script = f"""
             import asyncio, resource
             from pathlib import Path

@@ -1,4 +1,4 @@
-"""What every ChangeFeed does."""
+"""Behaviour of every ChangeFeed."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ async def changes(harness: StoreHarness) -> AsyncIterator[ChangeFeed]:
         yield feed
 
 
-async def test_a_newcomer_is_told_at_once(changes: ChangeFeed) -> None:
+async def test_a_first_wait_returns_at_once(changes: ChangeFeed) -> None:
     assert await changes.wait(0, LISTEN_TIMEOUT_S) != 0
 
 
-async def test_without_a_change_the_wait_ends_after_its_time_with_the_same_counter(changes: ChangeFeed) -> None:
+async def test_a_wait_without_change_times_out_with_the_same_counter(changes: ChangeFeed) -> None:
     seen = await changes.wait(0, LISTEN_TIMEOUT_S)
     assert await changes.wait(seen, SOON_S) == seen
 
@@ -56,9 +56,9 @@ async def test_a_commit_of_another_process_ends_the_wait(sql_harness: SqlHarness
     assert await process.wait() == 0
 
 
-# The one counter of SQLite tells of everything.
+# SQLite has one counter for all changes.
 @pytest.mark.parametrize("adapter", ["postgresql"], indirect=True)
-async def test_who_waits_for_work_is_not_told_of_results(sql_harness: SqlHarness) -> None:
+async def test_recorded_results_do_not_notify_the_work_channel(sql_harness: SqlHarness) -> None:
     await sql_harness.start_batch(parts=shards(2))
     task = await sql_harness.claim_one(TaskKind.RUN)
     async with sql_harness.database.open_changes(Channel.WORK) as feed:
@@ -76,7 +76,7 @@ async def test_a_change_between_two_waits_is_not_missed(harness: StoreHarness, c
     assert await changes.wait(seen, SOON_S) != seen
 
 
-async def test_many_who_wait_are_all_told(harness: StoreHarness, changes: ChangeFeed) -> None:
+async def test_a_change_wakes_all_waiters(harness: StoreHarness, changes: ChangeFeed) -> None:
     seen = await changes.wait(0, LISTEN_TIMEOUT_S)
     waiting = [asyncio.create_task(changes.wait(seen, LISTEN_TIMEOUT_S)) for _ in range(20)]
     await asyncio.sleep(0)
@@ -85,14 +85,14 @@ async def test_many_who_wait_are_all_told(harness: StoreHarness, changes: Change
     assert seen not in {one.result() for one in waiting}
 
 
-async def test_reading_is_no_change(harness: StoreHarness, changes: ChangeFeed) -> None:
+async def test_reading_does_not_count_as_a_change(harness: StoreHarness, changes: ChangeFeed) -> None:
     seen = await changes.wait(0, LISTEN_TIMEOUT_S)
     await harness.store.held("w1")
     await harness.store.get_batch("acme", "batch_x")
     assert await changes.wait(seen, SOON_S) == seen
 
 
-async def test_a_report_that_is_refused_halfway_is_no_change(harness: StoreHarness, changes: ChangeFeed) -> None:
+async def test_a_rolled_back_report_does_not_count_as_a_change(harness: StoreHarness, changes: ChangeFeed) -> None:
     _, task = await harness.batch_in(BatchStatus.FINALIZING)
     assert task
     seen = await changes.wait(0, LISTEN_TIMEOUT_S)
@@ -101,7 +101,7 @@ async def test_a_report_that_is_refused_halfway_is_no_change(harness: StoreHarne
     assert await changes.wait(seen, SOON_S) == seen
 
 
-async def test_one_who_gives_up_waiting_does_not_disturb_the_others(harness: StoreHarness, changes: ChangeFeed) -> None:
+async def test_a_cancelled_wait_does_not_affect_the_others(harness: StoreHarness, changes: ChangeFeed) -> None:
     seen = await changes.wait(0, LISTEN_TIMEOUT_S)
     one, other = (asyncio.create_task(changes.wait(seen, LISTEN_TIMEOUT_S)) for _ in range(2))
     await asyncio.sleep(0)
@@ -111,7 +111,7 @@ async def test_one_who_gives_up_waiting_does_not_disturb_the_others(harness: Sto
     assert await other != seen
 
 
-async def test_waiting_begins_again_after_everybody_has_left(harness: StoreHarness, changes: ChangeFeed) -> None:
+async def test_waiting_works_again_after_all_waiters_have_left(harness: StoreHarness, changes: ChangeFeed) -> None:
     seen = await changes.wait(0, LISTEN_TIMEOUT_S)
     for _ in range(3):
         assert await changes.wait(seen, SOON_S) == seen
@@ -120,7 +120,7 @@ async def test_waiting_begins_again_after_everybody_has_left(harness: StoreHarne
         assert seen != before
 
 
-async def test_nobody_looks_while_nobody_waits() -> None:
+async def test_the_counter_is_not_polled_without_waiters() -> None:
     looks = 0
 
     def read() -> int:

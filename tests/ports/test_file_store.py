@@ -1,4 +1,4 @@
-"""What every FileStore does."""
+"""Behaviour of every FileStore."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def files(harness: StoreHarness, count: int, tenant: str = "acme") -> list
 
 
 class TestFiles:
-    async def test_a_file_comes_back_as_it_was_stored_with_its_times(self, harness: StoreHarness) -> None:
+    async def test_a_stored_file_is_returned_with_its_times(self, harness: StoreHarness) -> None:
         given = a_file(filename="ü.jsonl", bytes=1 << 40, line_count=None)
         stored = await harness.store.add_file(given, 60)
         assert stored.expires_at == stored.created_at + 60_000
@@ -31,7 +31,7 @@ class TestFiles:
     async def test_a_file_without_a_lifetime_never_expires(self, harness: StoreHarness) -> None:
         assert (await harness.store.add_file(a_file(), None)).expires_at is None
 
-    async def test_nobody_sees_another_tenants_file(self, harness: StoreHarness) -> None:
+    async def test_a_file_is_invisible_to_other_tenants(self, harness: StoreHarness) -> None:
         (file,) = await files(harness, 1)
         assert await harness.store.get_file("other", file.id) is None
         assert not await harness.store.delete_file("other", file.id)
@@ -39,26 +39,26 @@ class TestFiles:
         assert await harness.store.list_files("other", purpose="", after=file.id, limit=5, oldest_first=False) is None
         assert await harness.store.get_file("acme", file.id)
 
-    async def test_a_deleted_file_is_as_if_it_never_was(self, harness: StoreHarness) -> None:
+    async def test_a_deleted_file_does_not_exist_for_callers(self, harness: StoreHarness) -> None:
         (file,) = await files(harness, 1)
         assert await harness.store.delete_file("acme", file.id)
         assert not await harness.store.delete_file("acme", file.id)
         assert await harness.store.get_file("acme", file.id) is None
         assert await page(harness) == []
 
-    async def test_an_expired_file_is_as_if_it_never_was(self, harness: StoreHarness) -> None:
+    async def test_an_expired_file_does_not_exist_for_callers(self, harness: StoreHarness) -> None:
         file = await harness.store.add_file(a_file(), 60)
         await harness.advance(61)
         assert await harness.store.get_file("acme", file.id) is None
         assert not await harness.store.delete_file("acme", file.id)
         assert await page(harness) == []
 
-    async def test_a_file_is_deleted_once_however_many_try(self, harness: StoreHarness) -> None:
+    async def test_concurrent_deletes_of_a_file_succeed_once(self, harness: StoreHarness) -> None:
         (file,) = await files(harness, 1)
         deleted = await asyncio.gather(*(harness.store.delete_file("acme", file.id) for _ in range(8)))
         assert sorted(deleted) == [False] * 7 + [True]
 
-    async def test_a_purpose_filters(self, harness: StoreHarness) -> None:
+    async def test_files_are_filtered_by_purpose(self, harness: StoreHarness) -> None:
         kept = await harness.store.add_file(a_file(purpose="vision"), None)
         await files(harness, 2)
         assert await page(harness, purpose="vision") == [kept.id]
@@ -67,7 +67,7 @@ class TestFiles:
 class TestPages:
     @pytest.mark.parametrize("oldest_first", [False, True])
     @pytest.mark.parametrize("same_instant", [False, True])
-    async def test_pages_hold_every_file_once_and_in_order(
+    async def test_pages_list_each_file_once_and_in_order(
         self, harness: StoreHarness, oldest_first: bool, same_instant: bool
     ) -> None:
         if same_instant:
@@ -85,13 +85,13 @@ class TestPages:
             more = found.has_more
         assert seen == [file.id for file in order]
 
-    async def test_a_full_last_page_has_no_more_after_it(self, harness: StoreHarness) -> None:
+    async def test_a_full_last_page_has_no_more(self, harness: StoreHarness) -> None:
         await files(harness, 3)
         found = await harness.store.list_files("acme", purpose="", after="", limit=3, oldest_first=False)
         assert found
         assert not found.has_more
 
-    async def test_files_that_come_meanwhile_do_not_shift_the_pages(self, harness: StoreHarness) -> None:
+    async def test_files_added_meanwhile_do_not_shift_the_pages(self, harness: StoreHarness) -> None:
         made = await files(harness, 4)
         await harness.advance(10)
         first = await page(harness, limit=2)
@@ -99,26 +99,26 @@ class TestPages:
         second = await page(harness, after=first[-1], limit=2)
         assert sorted(first + second) == sorted(file.id for file in made)
 
-    async def test_a_file_that_is_deleted_meanwhile_does_not_shift_the_pages(self, harness: StoreHarness) -> None:
+    async def test_files_deleted_meanwhile_do_not_shift_the_pages(self, harness: StoreHarness) -> None:
         made = await files(harness, 4)
         first = await page(harness, limit=2)
         await harness.store.delete_file("acme", first[0])
         second = await page(harness, after=first[-1], limit=2)
         assert sorted(first + second) == sorted(file.id for file in made)
 
-    async def test_a_page_goes_on_after_a_file_that_is_gone(self, harness: StoreHarness) -> None:
+    async def test_a_page_may_start_after_a_deleted_file(self, harness: StoreHarness) -> None:
         made = await files(harness, 4)
         first = await page(harness, limit=2)
         await harness.store.delete_file("acme", first[-1])
         second = await page(harness, after=first[-1], limit=2)
         assert sorted(first + second) == sorted(file.id for file in made)
 
-    async def test_an_unknown_place_has_no_page(self, harness: StoreHarness) -> None:
+    async def test_a_page_after_an_unknown_id_is_none(self, harness: StoreHarness) -> None:
         assert await harness.store.list_files("acme", purpose="", after="file-x", limit=3, oldest_first=True) is None
 
 
 class TestUploads:
-    async def test_an_upload_comes_back_with_its_times(self, harness: StoreHarness) -> None:
+    async def test_a_stored_upload_is_returned_with_its_times(self, harness: StoreHarness) -> None:
         given = an_upload()
         stored = await harness.store.add_upload(given, 60)
         assert stored.expires_at == stored.created_at + 60_000
@@ -126,7 +126,7 @@ class TestUploads:
         assert await harness.store.get_upload("acme", given.id) == stored
         assert await harness.store.get_upload("other", given.id) is None
 
-    async def test_an_upload_past_its_time_is_expired_and_takes_nothing(self, harness: StoreHarness) -> None:
+    async def test_an_upload_past_its_time_is_expired_and_cannot_be_completed(self, harness: StoreHarness) -> None:
         upload = await harness.store.add_upload(an_upload(), 60)
         await harness.advance(61)
         found = await harness.store.get_upload("acme", upload.id)
@@ -135,7 +135,7 @@ class TestUploads:
         assert not await harness.store.cancel_upload("acme", upload.id)
         assert await harness.store.complete_upload(upload, a_file(), None) is None
 
-    async def test_its_parts_come_back(self, harness: StoreHarness) -> None:
+    async def test_parts_of_an_upload_are_returned(self, harness: StoreHarness) -> None:
         upload = await harness.store.add_upload(an_upload(), 60)
         other = await harness.store.add_upload(an_upload(), 60)
         parts = [await harness.store.add_part(UploadPart(f"part_{n}", upload.id, n, f"k{n}")) for n in range(3)]
@@ -143,7 +143,7 @@ class TestUploads:
         assert sorted(await harness.store.get_parts(upload.id), key=lambda part: part.id) == parts
         assert all(part.created_at for part in parts)
 
-    async def test_completing_makes_the_file_in_the_same_step(self, harness: StoreHarness) -> None:
+    async def test_completing_an_upload_stores_its_file_in_one_transaction(self, harness: StoreHarness) -> None:
         upload = await harness.store.add_upload(an_upload(), 60)
         file = a_file()
         done = await harness.store.complete_upload(upload, file, 60)
@@ -152,7 +152,7 @@ class TestUploads:
         assert await harness.store.get_upload("acme", upload.id) == done
         assert await harness.store.get_file("acme", file.id)
 
-    async def test_an_upload_is_completed_once_and_no_other_file_is_left(self, harness: StoreHarness) -> None:
+    async def test_concurrent_completions_store_one_file(self, harness: StoreHarness) -> None:
         upload = await harness.store.add_upload(an_upload(), 60)
         done = await asyncio.gather(*(harness.store.complete_upload(upload, a_file(), None) for _ in range(6)))
         assert sum(one is not None for one in done) == 1
@@ -166,7 +166,7 @@ class TestUploads:
         assert found
         assert found.status is UploadStatus.COMPLETED
 
-    async def test_cancelling_ends_it_once(self, harness: StoreHarness) -> None:
+    async def test_an_upload_is_cancelled_once(self, harness: StoreHarness) -> None:
         upload = await harness.store.add_upload(an_upload(), 60)
         assert not await harness.store.cancel_upload("other", upload.id)
         assert await harness.store.cancel_upload("acme", upload.id)

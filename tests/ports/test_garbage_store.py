@@ -1,4 +1,4 @@
-"""What every GarbageStore does."""
+"""Behaviour of every GarbageStore."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ async def garbage(harness: StoreHarness, limit: int = 100, result_lifetime: int 
 
 
 class TestFiles:
-    async def test_a_live_file_is_no_garbage(self, harness: StoreHarness) -> None:
+    async def test_a_live_file_is_not_garbage(self, harness: StoreHarness) -> None:
         await harness.store.add_file(a_file(), None)
         await harness.store.add_file(a_file(), 60)
         assert await garbage(harness) == NOTHING
 
-    async def test_deleted_and_expired_files_are_until_they_are_forgotten(self, harness: StoreHarness) -> None:
+    async def test_deleted_and_expired_files_are_garbage_until_forgotten(self, harness: StoreHarness) -> None:
         deleted = await harness.store.add_file(a_file(), None)
         await harness.store.delete_file("acme", deleted.id)
         expired = await harness.store.add_file(a_file(), 60)
@@ -33,7 +33,7 @@ class TestFiles:
         assert await garbage(harness) == NOTHING
 
     @pytest.mark.parametrize("status", sorted(set(BatchStatus) - TERMINAL))
-    async def test_a_deleted_file_that_a_live_batch_reads_is_kept(
+    async def test_a_deleted_file_that_an_unfinished_batch_reads_is_not_garbage(
         self, harness: StoreHarness, status: BatchStatus
     ) -> None:
         batch, _ = await harness.batch_in(status)
@@ -43,13 +43,15 @@ class TestFiles:
         assert await garbage(harness) == NOTHING
 
     @pytest.mark.parametrize("status", sorted(TERMINAL))
-    async def test_it_goes_once_the_batch_has_ended(self, harness: StoreHarness, status: BatchStatus) -> None:
+    async def test_a_deleted_file_is_garbage_once_its_batch_has_ended(
+        self, harness: StoreHarness, status: BatchStatus
+    ) -> None:
         batch, _ = await harness.batch_in(status)
         file = await harness.store.add_file(a_file(blob_key=batch.input_key), None)
         await harness.store.delete_file("acme", file.id)
         assert list((await garbage(harness)).files) == [file.id]
 
-    async def test_the_newest_files_that_are_needed_are_known_by_their_keys(self, harness: StoreHarness) -> None:
+    async def test_newest_needed_returns_the_keys_of_files_that_are_not_garbage(self, harness: StoreHarness) -> None:
         assert await harness.store.newest_needed(5) == []
         batch, _ = await harness.batch_in(BatchStatus.IN_PROGRESS)
         read = await harness.store.add_file(a_file(blob_key=batch.input_key), None)
@@ -63,29 +65,27 @@ class TestFiles:
         assert await harness.store.newest_needed(5) == [live.blob_key, read.blob_key]
         assert await harness.store.newest_needed(1) == [live.blob_key]
 
-    async def test_one_live_reader_among_ended_ones_keeps_it(self, harness: StoreHarness) -> None:
+    async def test_one_unfinished_reader_among_ended_ones_keeps_a_file(self, harness: StoreHarness) -> None:
         ended, _ = await harness.batch_in(BatchStatus.COMPLETED)
         await harness.store.add_batch(a_batch(input_key=ended.input_key))
         file = await harness.store.add_file(a_file(blob_key=ended.input_key), None)
         await harness.store.delete_file("acme", file.id)
         assert await garbage(harness) == NOTHING
 
-    async def test_no_more_than_asked_comes_at_once(self, harness: StoreHarness) -> None:
+    async def test_garbage_is_returned_up_to_the_limit(self, harness: StoreHarness) -> None:
         for _ in range(5):
             await harness.store.delete_file("acme", (await harness.store.add_file(a_file(), None)).id)
         assert len((await garbage(harness, limit=2)).files) == 2
 
 
 class TestUploads:
-    async def test_parts_of_a_pending_upload_are_no_garbage(self, harness: StoreHarness) -> None:
+    async def test_parts_of_a_pending_upload_are_not_garbage(self, harness: StoreHarness) -> None:
         upload = await harness.store.add_upload(an_upload(), 60)
         await harness.store.add_part(UploadPart("part_1", upload.id, 1, "k"))
         assert await garbage(harness) == NOTHING
 
     @pytest.mark.parametrize("end", ["completed", "cancelled", "expired"])
-    async def test_parts_of_an_upload_that_has_ended_are_until_they_are_forgotten(
-        self, harness: StoreHarness, end: str
-    ) -> None:
+    async def test_parts_of_an_ended_upload_are_garbage_until_forgotten(self, harness: StoreHarness, end: str) -> None:
         upload = await harness.store.add_upload(an_upload(), 60)
         for number in range(2):
             await harness.store.add_part(UploadPart(f"part_{number}", upload.id, 1, f"k{number}"))
@@ -101,7 +101,7 @@ class TestUploads:
         assert await garbage(harness) == NOTHING
         assert await harness.store.get_parts(upload.id) == []
 
-    async def test_parts_of_an_upload_that_is_gone_are_garbage(self, harness: StoreHarness) -> None:
+    async def test_parts_without_an_upload_are_garbage(self, harness: StoreHarness) -> None:
         await harness.store.add_part(UploadPart("part_1", "upload_1", 1, "k"))
         found = await garbage(harness)
         assert found == Garbage({}, ["upload_1"], [])
@@ -111,7 +111,7 @@ class TestUploads:
 
 class TestSegments:
     @pytest.mark.parametrize("status", [BatchStatus.COMPLETED, BatchStatus.EXPIRED, BatchStatus.CANCELLED])
-    async def test_results_of_an_ended_batch_stay_for_their_lifetime(
+    async def test_segments_of_an_ended_batch_are_garbage_after_their_lifetime(
         self, harness: StoreHarness, status: BatchStatus
     ) -> None:
         batch = await harness.start_batch()
@@ -130,7 +130,7 @@ class TestSegments:
         assert await garbage(harness) == NOTHING
         assert await harness.all_segments() == []
 
-    async def test_forgetting_nothing_changes_nothing(self, harness: StoreHarness) -> None:
+    async def test_forgetting_empty_garbage_has_no_effect(self, harness: StoreHarness) -> None:
         await harness.store.forget(NOTHING)
 
 
@@ -140,7 +140,7 @@ class TestPruning:
     ) -> bool:
         return await harness.store.prune(limit, upload_lifetime=upload_lifetime, batch_lifetime=batch_lifetime)
 
-    async def test_an_upload_can_be_asked_about_until_its_lifetime_is_over(self, harness: StoreHarness) -> None:
+    async def test_an_upload_is_pruned_after_its_lifetime(self, harness: StoreHarness) -> None:
         upload = await harness.store.add_upload(an_upload(), 60)
         await harness.advance(60 + 59)
         await self.prune(harness)
@@ -150,7 +150,7 @@ class TestPruning:
         assert await harness.store.get_upload("acme", upload.id) is None
 
     @pytest.mark.parametrize("status", sorted(TERMINAL))
-    async def test_a_batch_that_has_ended_can_be_asked_about_until_its_lifetime_is_over(
+    async def test_an_ended_batch_is_pruned_after_its_lifetime(
         self, harness: StoreHarness, status: BatchStatus
     ) -> None:
         batch, _ = await harness.batch_in(status)
@@ -162,21 +162,19 @@ class TestPruning:
         assert await harness.store.get_batch("acme", batch.id) is None
 
     @pytest.mark.parametrize("status", sorted(set(BatchStatus) - TERMINAL))
-    async def test_a_batch_that_has_not_ended_stays_however_old_it_is(
-        self, harness: StoreHarness, status: BatchStatus
-    ) -> None:
+    async def test_an_unfinished_batch_is_never_pruned(self, harness: StoreHarness, status: BatchStatus) -> None:
         batch, _ = await harness.batch_in(status)
         await harness.advance(10**6)
         await self.prune(harness)
         assert await harness.status(batch) is status
 
-    async def test_a_lifetime_of_0_keeps_batches_for_ever(self, harness: StoreHarness) -> None:
+    async def test_a_batch_lifetime_of_0_prunes_no_batch(self, harness: StoreHarness) -> None:
         batch, _ = await harness.batch_in(BatchStatus.COMPLETED)
         await harness.advance(10**6)
         assert not await self.prune(harness, batch_lifetime=0)
         assert await harness.status(batch) is BatchStatus.COMPLETED
 
-    async def test_a_name_can_be_used_again_once_its_batch_is_gone(self, harness: StoreHarness) -> None:
+    async def test_an_idempotency_key_can_be_used_again_after_its_batch_is_pruned(self, harness: StoreHarness) -> None:
         once = IdempotencyKey("name", "these words")
         first = await harness.store.add_batch(a_batch(), once)
         await harness.store.reject(await harness.claim_one(TaskKind.VALIDATE), [])
@@ -186,7 +184,7 @@ class TestPruning:
         second = await harness.store.add_batch(a_batch(), IdempotencyKey("name", "other words"))
         assert second.id != first.id
 
-    async def test_segments_of_a_batch_that_is_gone_are_garbage(self, harness: StoreHarness) -> None:
+    async def test_segments_without_a_batch_are_garbage(self, harness: StoreHarness) -> None:
         batch = await harness.start_batch()
         task = await harness.claim_one(TaskKind.RUN)
         await harness.store.record([ShardReport(task, segment(task), done=True)])
@@ -196,7 +194,7 @@ class TestPruning:
         await self.prune(harness)
         assert await garbage(harness, result_lifetime=10**6) == Garbage({}, [], [batch.id])
 
-    async def test_no_more_than_asked_goes_at_once(self, harness: StoreHarness) -> None:
+    async def test_rows_are_pruned_up_to_the_limit(self, harness: StoreHarness) -> None:
         uploads = [await harness.store.add_upload(an_upload(), 60) for _ in range(3)]
         await harness.advance(10**6)
         assert await self.prune(harness, limit=2)
@@ -205,7 +203,7 @@ class TestPruning:
 
 
 class TestReferences:
-    async def test_rows_of_files_parts_and_segments_refer_to_their_blobs(self, harness: StoreHarness) -> None:
+    async def test_blobs_of_files_parts_and_segments_are_referenced(self, harness: StoreHarness) -> None:
         file = await harness.store.add_file(a_file(), None)
         upload = await harness.store.add_upload(an_upload(), 60)
         await harness.store.add_part(UploadPart("part_1", upload.id, 1, "uploads/u/part_1"))
@@ -219,7 +217,7 @@ class TestReferences:
         assert await harness.store.referenced(others) == set()
         assert await harness.store.referenced([]) == set()
 
-    async def test_a_deleted_file_is_referred_to_until_it_is_forgotten(self, harness: StoreHarness) -> None:
+    async def test_the_blob_of_a_deleted_file_is_referenced_until_forgotten(self, harness: StoreHarness) -> None:
         file = await harness.store.add_file(a_file(), None)
         await harness.store.delete_file("acme", file.id)
         assert await harness.store.referenced([file.blob_key]) == {file.blob_key}
@@ -227,14 +225,14 @@ class TestReferences:
         assert await harness.store.referenced([file.blob_key]) == set()
 
     @pytest.mark.parametrize("status", sorted(BatchStatus))
-    async def test_a_batch_refers_to_its_input_until_it_has_ended(
+    async def test_the_input_of_a_batch_is_referenced_until_the_batch_ends(
         self, harness: StoreHarness, status: BatchStatus
     ) -> None:
         batch, _ = await harness.batch_in(status)
         assert batch.input_key
         assert await harness.store.referenced([batch.input_key]) == (set() if status in TERMINAL else {batch.input_key})
 
-    async def test_many_keys_can_be_asked_about_at_once(self, harness: StoreHarness) -> None:
+    async def test_many_keys_can_be_looked_up_in_one_call(self, harness: StoreHarness) -> None:
         file = await harness.store.add_file(a_file(), None)
         keys = [f"files/{number}" for number in range(1000)]
         assert await harness.store.referenced([*keys, file.blob_key]) == {file.blob_key}

@@ -1,4 +1,4 @@
-"""What every KeyStore does."""
+"""Behaviour of every KeyStore."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.ports.stores import StoreHarness
 
 
 def a_key(tenant: str = "acme") -> ApiKey:
-    """Returns a key that nobody else has."""
+    """Return a key with a new id."""
     return ApiKey(ids.key_id(), tenant, "ü", "bw_…abcd")
 
 
-async def test_a_key_acts_for_its_tenant_and_is_known_by_its_digest_alone(harness: StoreHarness) -> None:
+async def test_a_key_is_found_by_its_digest_alone(harness: StoreHarness) -> None:
     stored = await harness.store.add_key(a_key(), "d1")
     await harness.store.add_key(a_key("other"), "d2")
     assert stored.created_at > 0
@@ -25,7 +25,7 @@ async def test_a_key_acts_for_its_tenant_and_is_known_by_its_digest_alone(harnes
     assert await harness.store.tenant_of_key(stored.id) is None
 
 
-async def test_a_revoked_key_acts_for_nobody_and_is_revoked_once(harness: StoreHarness) -> None:
+async def test_a_revoked_key_has_no_tenant_and_is_revoked_once(harness: StoreHarness) -> None:
     revoked, kept = await harness.store.add_key(a_key(), "d1"), await harness.store.add_key(a_key(), "d2")
     await harness.freeze_clock()
     await harness.advance(60)
@@ -49,7 +49,7 @@ async def test_keys_are_listed_oldest_first(harness: StoreHarness) -> None:
     assert await harness.store.list_keys() == made
 
 
-async def test_once_there_was_a_key_there_are_keys_though_all_are_revoked(harness: StoreHarness) -> None:
+async def test_has_keys_stays_true_after_all_keys_are_revoked(harness: StoreHarness) -> None:
     assert not await harness.store.has_keys()
     key = await harness.store.add_key(a_key(), "d1")
     await harness.store.revoke_key(key.id)

@@ -1,4 +1,4 @@
-"""What only an object store can do wrong."""
+"""Behaviour of ObjectBlobs alone: parts, outages, opening."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def blobs(store: ObjectStore, prefix: str) -> ObjectBlobs:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets calls fail sooner than they do in earnest."""
+    """Shorten the timeouts."""
     monkeypatch.setitem(object_blobs.CLIENT, "read_timeout", timedelta(seconds=1))
     monkeypatch.setitem(object_blobs.RETRY, "retry_timeout", timedelta(seconds=1))
 
@@ -72,14 +72,14 @@ CALLS: dict[str, Call] = {
 
 
 class TestParts:
-    async def test_a_blob_of_many_parts_comes_back_as_it_was_written(self, blobs: ObjectBlobs) -> None:
+    async def test_a_blob_of_many_parts_is_read_as_it_was_written(self, blobs: ObjectBlobs) -> None:
         await write(blobs, "a", 3 * PART_BYTES // MIB + 1)
         assert await stream(blobs, "a") == 3 * PART_BYTES + MIB
         assert await blobs.read("a", PART_BYTES - 8, PART_BYTES + 8) == BLOCK[8:16] + BLOCK[:8]
 
     @pytest.mark.parametrize("mib", [1, 20, 40])
     @pytest.mark.parametrize("error", [RuntimeError(), asyncio.CancelledError()])
-    async def test_a_writer_that_fails_leaves_no_part(
+    async def test_a_failed_writer_leaves_no_part(
         self, store: ObjectStore, blobs: ObjectBlobs, prefix: str, mib: int, error: BaseException
     ) -> None:
         with pytest.raises(type(error)):
@@ -87,7 +87,7 @@ class TestParts:
         assert store.files(prefix) == []
 
     @pytest.mark.parametrize("mib", [1, 40])
-    async def test_a_writer_that_is_cancelled_while_the_store_keeps_it_waiting_leaves_nothing(
+    async def test_a_writer_cancelled_during_a_request_leaves_no_part(
         self, store: ObjectStore, blobs: ObjectBlobs, prefix: str, mib: int
     ) -> None:
         store.hold = True
@@ -100,7 +100,7 @@ class TestParts:
             await writing
         assert store.files(prefix) == []
 
-    async def test_a_part_that_is_refused_ends_the_upload_and_leaves_no_other(
+    async def test_a_refused_part_aborts_the_upload(
         self, hasty: None, store: ObjectStore, blobs: ObjectBlobs, prefix: str
     ) -> None:
         store.fail_with, store.fail_only = 503, "partNumber=2"
@@ -110,7 +110,7 @@ class TestParts:
 
 
 class TestEnding:
-    """A process that ends while something is written."""
+    """A process that ends while a blob is being written."""
 
     async def begin(self, store: ObjectStore, blobs: ObjectBlobs, prefix: str) -> asyncio.Task[None]:
         async def write_on() -> None:
@@ -123,7 +123,7 @@ class TestEnding:
         await asyncio.to_thread(wait_until, lambda: store.files(prefix) != [])
         return writing
 
-    async def test_blocks_whose_reader_is_cancelled_never_just_end(self) -> None:
+    async def test_blocks_raise_instead_of_stopping_after_a_cancelled_read(self) -> None:
         blocks = object_blobs._Blocks()
         asking = asyncio.ensure_future(blocks.__anext__())
         await asyncio.sleep(0)
@@ -136,7 +136,7 @@ class TestEnding:
 
     @pytest.mark.parametrize("attempt", range(5))
     @pytest.mark.parametrize("cancelled", [False, True])
-    def test_closing_before_the_loop_ends_leaves_no_part(
+    def test_closing_the_store_aborts_uploads_under_way(
         self, store: ObjectStore, prefix: str, attempt: int, cancelled: bool
     ) -> None:
         async def go() -> None:
@@ -157,7 +157,7 @@ class TestOutages:
             await blobs.put(key, b"x")
 
     @pytest.mark.parametrize("name", CALLS)
-    async def test_a_call_to_a_store_that_fails_for_a_moment_takes_that_moment_longer(
+    async def test_a_call_is_retried_through_a_short_failure(
         self, store: ObjectStore, blobs: ObjectBlobs, name: str
     ) -> None:
         await self.there(blobs)
@@ -169,7 +169,7 @@ class TestOutages:
 
     @pytest.mark.parametrize("name", CALLS)
     @pytest.mark.parametrize("how", ["fails", "is silent"])
-    async def test_a_call_to_a_store_that_fails_or_is_silent_raises_and_blocks_nobody(
+    async def test_a_call_to_a_failing_or_silent_store_raises_and_does_not_block_the_loop(
         self, hasty: None, store: ObjectStore, prefix: str, name: str, how: str
     ) -> None:
         blobs = ObjectBlobs(store_below(store, prefix))
@@ -187,12 +187,12 @@ class TestOutages:
         store.serve_again()
         await CALLS[name](blobs)
 
-    def test_in_earnest_that_takes_half_a_minute_at_most(self) -> None:
+    def test_the_real_timeouts_add_up_to_at_most_half_a_minute(self) -> None:
         last_try, trying = object_blobs.CLIENT["read_timeout"], object_blobs.RETRY["retry_timeout"]
         assert isinstance(last_try, timedelta)
         assert last_try + trying <= timedelta(seconds=30)
 
-    async def test_a_bucket_that_is_missing_is_an_outage_and_not_the_end_of_its_blobs(self, store: ObjectStore) -> None:
+    async def test_a_missing_bucket_is_an_outage_and_not_a_missing_blob(self, store: ObjectStore) -> None:
         url = store.url().replace("s3://batchwire", "s3://no-such-bucket")
         blobs = ObjectBlobs(open_store(f"{url}?{urlencode({'endpoint': store.endpoint, **CREDENTIALS})}"))
         for call in (blobs.read("files/a", 0, 1), stream(blobs, "files/a"), blobs.put("files/a", b"")):
@@ -210,14 +210,12 @@ class TestOpening:
         known = {"endpoint": store.endpoint, **CREDENTIALS, **more}
         return f"s3://{place}?{urlencode(known)}"
 
-    async def test_a_store_that_can_be_used_passes_empty_or_not(self, store: ObjectStore, blobs: ObjectBlobs) -> None:
+    async def test_a_usable_store_is_reachable_empty_or_not(self, store: ObjectStore, blobs: ObjectBlobs) -> None:
         await blobs.reach()
         await blobs.put("a", b"x")
         await blobs.reach()
 
-    async def test_what_cannot_be_used_is_told_in_one_line_and_without_secrets(
-        self, hasty: None, store: ObjectStore
-    ) -> None:
+    async def test_an_unusable_store_raises_one_line_without_secrets(self, hasty: None, store: ObjectStore) -> None:
         refusals = [
             await self.refusal(self.url(store, "no-such-bucket")),
             await self.refusal(self.url(store, secret_access_key="wrong-secret")),
@@ -232,7 +230,7 @@ class TestOpening:
             assert SECRET not in refusal
             assert "wrong-secret" not in refusal
 
-    def test_google_and_azure_are_named_by_their_own_schemes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_google_and_azure_stores_open_by_their_url_schemes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
         google, azure = open_store("gs://bucket/pre/fix"), open_store("az://container/pre/fix")
         assert isinstance(google, obstore.store.GCSStore)
@@ -241,8 +239,8 @@ class TestOpening:
         assert azure.config["container_name"] == "container"
 
 
-async def test_a_store_that_minds_deleting_what_does_not_exist_deletes_the_others(tmp_path: Path) -> None:
-    # As Google's and Azure's do, and obstore's own over a folder.
+async def test_a_store_that_refuses_to_delete_missing_keys_still_deletes_the_others(tmp_path: Path) -> None:
+    # As Google's and Azure's do, and obstore's LocalStore.
     blobs = ObjectBlobs(obstore.store.LocalStore(tmp_path))
     for key in ("a", "b", "c"):
         await blobs.put(key, b"x")

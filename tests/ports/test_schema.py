@@ -47,7 +47,9 @@ INDEXES = {
 }
 
 
-async def test_even_their_indexes_cover_the_same_rows(sql_harness: SqlHarness, empty_database: Database) -> None:
+async def test_partial_indexes_of_migrations_and_tables_have_the_same_conditions(
+    sql_harness: SqlHarness, empty_database: Database
+) -> None:
     async with empty_database.write() as connection:
         await connection.run_sync(SQLModel.metadata.create_all)
     query = INDEXES[sql_harness.database.dialect]

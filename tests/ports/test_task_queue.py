@@ -1,4 +1,4 @@
-"""What every TaskQueue does with work: claimed, leased, given back, set aside."""
+"""Behaviour of every TaskQueue: claims, leases, releases and quarantine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLAIMER = Path(__file__).parent / "claimer.py"
 
 
 class TestClaiming:
-    async def test_a_claim_tells_all_that_the_work_needs(self, harness: StoreHarness) -> None:
+    async def test_a_claimed_task_has_all_its_fields(self, harness: StoreHarness) -> None:
         batch = await harness.start_batch(parts=[("n", shards(1)[0][1])])
         task = await harness.claim_one(TaskKind.RUN)
         assert (task.batch_id, task.tenant, task.model, task.deadline) == (batch.id, "acme", "n", batch.expires_at)
@@ -29,12 +29,12 @@ class TestClaiming:
         assert task.deadline
         assert batch.created_at <= task.claimed_at < task.deadline
 
-    async def test_only_the_asked_kinds_are_claimed(self, harness: StoreHarness) -> None:
+    async def test_only_the_requested_kinds_are_claimed(self, harness: StoreHarness) -> None:
         await harness.start_batch()
         assert await harness.store.claim(ClaimRequest("w1", OTHER_KINDS, ttl_s=TTL, limit=9)) == []
         assert len(await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=9))) == 1
 
-    async def test_what_is_claimed_is_not_claimed_again(self, harness: StoreHarness) -> None:
+    async def test_a_leased_task_is_not_claimed_again(self, harness: StoreHarness) -> None:
         await harness.start_batch(parts=shards(3))
         assert len(await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=2))) == 2
         assert len(await harness.store.claim(ClaimRequest("w2", RUN_KINDS, ttl_s=TTL, limit=2))) == 1
@@ -51,18 +51,18 @@ class TestClaiming:
             await harness.store.record([ShardReport(task, None, done=True)])
         assert order == [soon.id, middle.id, late.id]
 
-    async def test_work_without_a_deadline_comes_last(self, harness: StoreHarness) -> None:
+    async def test_tasks_without_a_deadline_come_last(self, harness: StoreHarness) -> None:
         await harness.store.add_batch(a_batch())
         kinds = [TaskKind.SWEEP, TaskKind.VALIDATE]
         order = [(await harness.store.claim(ClaimRequest("w1", kinds, ttl_s=TTL)))[0].kind for _ in range(2)]
         assert order == [TaskKind.VALIDATE, TaskKind.SWEEP]
 
-    async def test_of_one_batch_the_first_shard_comes_first(self, harness: StoreHarness) -> None:
+    async def test_shards_of_a_batch_are_claimed_in_order(self, harness: StoreHarness) -> None:
         await harness.start_batch(parts=shards(6))
         claimed = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=4))
         assert [task.shard and task.shard.window for task in claimed] == [0, 1, 2, 3]
 
-    async def test_the_tenant_with_the_fewest_shards_at_work_comes_first(self, harness: StoreHarness) -> None:
+    async def test_the_tenant_with_the_fewest_leased_shards_comes_first(self, harness: StoreHarness) -> None:
         await harness.start_batch(a_batch("huge", window_seconds=60), shards(20))
         await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=3))
         small = await harness.start_batch(a_batch("small"), shards(2))
@@ -70,22 +70,20 @@ class TestClaiming:
         assert tenants == ["small", "small", "huge"]
         assert small.tenant == "small"
 
-    async def test_a_dead_workers_shards_do_not_count_against_their_tenant(self, harness: StoreHarness) -> None:
+    async def test_expired_leases_do_not_count_against_their_tenant(self, harness: StoreHarness) -> None:
         await harness.start_batch(a_batch("huge", window_seconds=60), shards(20))
         await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=3))
         await harness.advance(TTL * 10)
         await harness.start_batch(a_batch("small"), shards(2))
         assert (await harness.claim_one(TaskKind.RUN)).tenant == "huge"
 
-    async def test_shards_of_full_models_are_left_for_others(self, harness: StoreHarness) -> None:
+    async def test_shards_of_full_models_are_skipped(self, harness: StoreHarness) -> None:
         await harness.start_batch(parts=[*shards(2, "m"), *shards(1, "n")])
         assert (await harness.claim_one(TaskKind.RUN, full_models=["m"])).model == "n"
         assert await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, full_models=["m", "n"])) == []
         assert (await harness.claim_one(TaskKind.RUN, full_models=["n"])).model == "m"
 
-    async def test_no_more_shards_of_a_model_are_taken_than_are_wanted_of_it_unless_their_lease_has_run_out(
-        self, harness: StoreHarness
-    ) -> None:
+    async def test_max_shards_limits_ready_shards_and_not_expired_leases(self, harness: StoreHarness) -> None:
         await harness.start_batch(parts=[*shards(4, "m"), *shards(4, "n")])
         claimed = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, max_shards={"m": 1}, limit=4))
         assert [task.model for task in claimed] == ["m", "n", "n", "n"]
@@ -95,7 +93,7 @@ class TestClaiming:
         )
         assert [task.model for task in claimed] == ["m", "n", "n", "n", "n"]
 
-    async def test_shards_of_a_tenant_who_is_fed_are_left_for_others_and_those_of_another_tenant_are_not(
+    async def test_shards_of_saturated_pairs_are_skipped_and_those_of_other_tenants_are_not(
         self, harness: StoreHarness
     ) -> None:
         await harness.start_batch(a_batch("huge"), [*shards(2, "m"), *shards(1, "n")])
@@ -146,7 +144,7 @@ class TestClaiming:
             await harness.store.reject(await harness.claim_one(TaskKind.VALIDATE), [])
             assert await harness.tasks(batch) == []
 
-    async def test_there_is_one_sweep_of_each_kind_for_ever(self, harness: StoreHarness) -> None:
+    async def test_there_is_always_one_task_of_each_sweeping_kind(self, harness: StoreHarness) -> None:
         kinds = [TaskKind.SWEEP, TaskKind.ORPHANS]
         kept = [(task["kind"], task["state"], task["batch_id"]) for task in await harness.all_tasks()]
         assert kept == [(kind, "ready", None) for kind in kinds]
@@ -156,7 +154,7 @@ class TestClaiming:
 
 
 class TestWaiting:
-    async def test_work_that_nobody_takes_is_overdue(self, harness: StoreHarness) -> None:
+    async def test_unclaimed_control_tasks_are_overdue(self, harness: StoreHarness) -> None:
         await harness.store.add_batch(a_batch())
         assert not await harness.store.overdue(30)
         await harness.advance(31)
@@ -166,7 +164,7 @@ class TestWaiting:
         )
         assert not await harness.store.overdue(30)
 
-    async def test_shards_may_wait_for_as_long_as_upstreams_are_busy(self, harness: StoreHarness) -> None:
+    async def test_waiting_shards_are_not_overdue(self, harness: StoreHarness) -> None:
         await harness.start_batch(parts=shards(3))
         await harness.store.claim(
             ClaimRequest("w1", [kind for kind in TaskKind if kind is not TaskKind.RUN], ttl_s=TTL * 99, limit=9)
@@ -176,7 +174,7 @@ class TestWaiting:
 
 
 class TestLeasing:
-    async def test_a_lease_that_ran_out_is_taken_over_under_a_new_epoch(self, harness: StoreHarness) -> None:
+    async def test_an_expired_lease_is_taken_over_under_a_new_epoch(self, harness: StoreHarness) -> None:
         await harness.start_batch()
         task = await harness.claim_one(TaskKind.RUN, "w1")
         await harness.expire_lease(task)
@@ -184,9 +182,7 @@ class TestLeasing:
         assert (again.id, again.epoch, again.attempts) == (task.id, task.epoch + 1, 2)
         assert await harness.store.held("w1") == []
 
-    async def test_a_lease_is_taken_over_only_if_it_had_run_out_at_the_time_that_is_asked_for(
-        self, harness: StoreHarness
-    ) -> None:
+    async def test_a_lease_is_taken_over_only_if_it_expired_by_expired_before(self, harness: StoreHarness) -> None:
         await harness.start_batch()
         task = await harness.claim_one(TaskKind.RUN, "w1")
         await harness.expire_lease(task)
@@ -195,16 +191,16 @@ class TestLeasing:
         assert await harness.store.claim(request) == []
         assert len(await harness.store.claim(replace(request, expired_before=end))) == 1
 
-    async def test_renewing_tells_the_time(self, harness: StoreHarness) -> None:
+    async def test_renew_returns_the_database_clock(self, harness: StoreHarness) -> None:
         batch = await harness.start_batch()
         assert await harness.store.renew("w1", TTL) >= batch.created_at
 
-    async def test_a_lease_of_no_time_is_taken_over_at_once(self, harness: StoreHarness) -> None:
+    async def test_a_lease_of_zero_seconds_expires_at_once(self, harness: StoreHarness) -> None:
         await harness.start_batch()
         await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=0.0))
         assert len(await harness.store.claim(ClaimRequest("w2", RUN_KINDS, ttl_s=TTL))) == 1
 
-    async def test_renewing_keeps_all_leases_of_a_worker_and_of_no_other(self, harness: StoreHarness) -> None:
+    async def test_renew_extends_the_leases_of_one_worker_alone(self, harness: StoreHarness) -> None:
         await harness.start_batch(parts=shards(3))
         mine = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=2))
         theirs = await harness.claim_one(TaskKind.RUN, "w10")
@@ -215,14 +211,14 @@ class TestLeasing:
         ]
         assert sorted(held.id for held in await harness.store.held("w1")) == [task.id for task in mine]
 
-    async def test_what_is_held_tells_where_its_batch_stands(self, harness: StoreHarness) -> None:
+    async def test_held_returns_the_status_of_each_tasks_batch(self, harness: StoreHarness) -> None:
         batch = await harness.start_batch()
         task = await harness.claim_one(TaskKind.RUN)
         await harness.store.cancel_batch("acme", batch.id)
         (held,) = await harness.store.held("w1")
         assert (held.id, held.epoch, held.batch_status) == (task.id, task.epoch, S.CANCELLING)
 
-    async def test_a_task_without_a_batch_is_held_without_a_status(self, harness: StoreHarness) -> None:
+    async def test_a_held_task_without_a_batch_has_no_status(self, harness: StoreHarness) -> None:
         sweep = await harness.claim_one(TaskKind.SWEEP)
         assert sweep.batch_id is None
         (held,) = await harness.store.held("w1")
@@ -235,28 +231,28 @@ class TestLeasing:
         assert await harness.store.held("w1") == []
         assert (await harness.claim_one(TaskKind.RUN, "w2")).epoch == task.epoch + 1
 
-    async def test_what_is_held_can_be_released_by_what_held_tells(self, harness: StoreHarness) -> None:
+    async def test_a_held_task_can_be_released(self, harness: StoreHarness) -> None:
         await harness.start_batch()
         await harness.claim_one(TaskKind.RUN)
         (held,) = await harness.store.held("w1")
         await harness.store.release(held)
         assert await harness.store.held("w1") == []
 
-    async def test_a_worker_gives_back_all_that_it_and_those_below_it_hold(self, harness: StoreHarness) -> None:
+    async def test_release_worker_releases_its_tasks_and_those_of_workers_below_it(self, harness: StoreHarness) -> None:
         await harness.start_batch(parts=shards(6))
         for worker in ("node", "node/0", "node/1", "node2", "nod", "node_/0"):
             await harness.claim_one(TaskKind.RUN, worker)
         assert await harness.store.release_worker("node", crashed=True) == 3
         assert len(await harness.store.claim(ClaimRequest("x", RUN_KINDS, ttl_s=TTL, limit=9))) == 3
 
-    async def test_wildcards_in_a_workers_name_mean_themselves(self, harness: StoreHarness) -> None:
+    async def test_wildcards_in_a_workers_name_are_literal(self, harness: StoreHarness) -> None:
         await harness.start_batch(parts=shards(3))
         for worker in ("a_c/0", "abc/0", "a%c/0"):
             await harness.claim_one(TaskKind.RUN, worker)
         assert await harness.store.release_worker("a_c", crashed=False) == 1
         assert await harness.store.release_worker("a%c", crashed=False) == 1
 
-    async def test_shares_count_the_workers_that_hold_shards_of_a_model(self, harness: StoreHarness) -> None:
+    async def test_model_shares_counts_the_workers_that_hold_shards_of_a_model(self, harness: StoreHarness) -> None:
         await harness.start_batch(parts=[*shards(3, "m"), *shards(1, "n")])
         for worker in ("w1", "w1", "w2"):
             await harness.claim_one(TaskKind.RUN, worker, full_models=["n"])
@@ -267,14 +263,14 @@ class TestLeasing:
 
 
 class TestCrashes:
-    """Holders that end without giving back what they hold."""
+    """Holders that end without releasing their tasks."""
 
     async def crash(self, harness: StoreHarness, times: int) -> None:
         for _ in range(times):
             await harness.claim_one(TaskKind.RUN, "node/0")
             assert await harness.store.release_worker("node", crashed=True) == 1
 
-    async def test_a_shard_whose_holders_crash_is_quarantined(self, harness: StoreHarness) -> None:
+    async def test_a_shard_is_quarantined_after_crashes_of_its_holders(self, harness: StoreHarness) -> None:
         await harness.start_batch()
         await self.crash(harness, 2)
         assert not await harness.store.quarantine_waits()
@@ -289,7 +285,7 @@ class TestCrashes:
         await harness.start_batch()
         assert await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True)) == []
 
-    async def test_a_lease_that_runs_out_is_a_crash(self, harness: StoreHarness) -> None:
+    async def test_an_expired_lease_counts_as_a_crash(self, harness: StoreHarness) -> None:
         await harness.start_batch()
         for crashes in range(QUARANTINE_AFTER_CRASHES):
             task = await harness.claim_one(TaskKind.RUN)
@@ -299,7 +295,7 @@ class TestCrashes:
         (task,) = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
         assert task.crashes == QUARANTINE_AFTER_CRASHES
 
-    async def test_giving_back_is_no_crash(self, harness: StoreHarness) -> None:
+    async def test_a_release_does_not_count_as_a_crash(self, harness: StoreHarness) -> None:
         await harness.start_batch()
         for _ in range(QUARANTINE_AFTER_CRASHES):
             await harness.store.release(await harness.claim_one(TaskKind.RUN))
@@ -307,7 +303,7 @@ class TestCrashes:
             await harness.store.release_worker("node", crashed=False)
         assert (await harness.claim_one(TaskKind.RUN)).crashes == 0
 
-    async def test_a_recorded_line_makes_crashes_forgotten(self, harness: StoreHarness) -> None:
+    async def test_a_recorded_line_resets_the_crashes(self, harness: StoreHarness) -> None:
         await harness.start_batch()
         await self.crash(harness, 2)
         task = await harness.claim_one(TaskKind.RUN, "node/0")
@@ -320,7 +316,7 @@ class TestCrashes:
         await harness.store.release_worker("node", crashed=True)
         assert (await harness.claim_one(TaskKind.RUN)).crashes == 1
 
-    async def test_what_is_quarantined_stays_so_though_lines_are_recorded(self, harness: StoreHarness) -> None:
+    async def test_recorded_lines_do_not_end_a_quarantine(self, harness: StoreHarness) -> None:
         await harness.start_batch()
         await self.crash(harness, QUARANTINE_AFTER_CRASHES)
         (task,) = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
@@ -329,7 +325,7 @@ class TestCrashes:
         (again,) = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, quarantined=True))
         assert again.crashes == QUARANTINE_AFTER_CRASHES
 
-    async def test_a_suspect_outlives_a_crash_and_nothing_else(self, harness: StoreHarness) -> None:
+    async def test_the_suspect_survives_a_crash_and_not_a_release(self, harness: StoreHarness) -> None:
         await harness.start_batch()
         await self.crash(harness, QUARANTINE_AFTER_CRASHES)
         for crashed, expected in ((True, 7), (False, None)):
@@ -340,7 +336,7 @@ class TestCrashes:
             assert task.suspect == expected
             await harness.store.release(task)
 
-    async def test_work_that_is_no_shard_waits_a_while_after_some_crashes(self, harness: StoreHarness) -> None:
+    async def test_other_tasks_are_delayed_after_repeated_crashes(self, harness: StoreHarness) -> None:
         await harness.store.add_batch(a_batch())
         for _ in range(QUARANTINE_AFTER_CRASHES):
             await harness.claim_one(TaskKind.VALIDATE, "node/0")

@@ -1,4 +1,4 @@
-"""What every TaskQueue does with what workers report: fenced, recorded, ended."""
+"""Behaviour of every TaskQueue: reports of workers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FENCED: dict[str, tuple[TaskKind, Fenced]] = {
 
 class TestFencing:
     async def leased(self, harness: StoreHarness, kind: TaskKind) -> tuple[Batch, Task]:
-        """Returns a batch, and a task of a kind that the worker w1 holds."""
+        """Return a batch and its task of a kind, leased by worker w1."""
         before = {TaskKind.VALIDATE: S.VALIDATING, TaskKind.RUN: S.IN_PROGRESS, TaskKind.FINALIZE: S.FINALIZING}
         batch, task = await harness.batch_in(before.get(kind, S.IN_PROGRESS))
         if kind is TaskKind.EXPIRE:
@@ -44,7 +44,9 @@ class TestFencing:
 
     @pytest.mark.parametrize("name", FENCED)
     @pytest.mark.parametrize("how", ["taken over", "taken over and given back", "given back", "of a wrong epoch"])
-    async def test_whoever_lost_a_lease_changes_nothing(self, harness: StoreHarness, name: str, how: str) -> None:
+    async def test_a_report_after_a_lost_lease_changes_nothing(
+        self, harness: StoreHarness, name: str, how: str
+    ) -> None:
         kind, method = FENCED[name]
         batch, task = await self.leased(harness, kind)
         if how.startswith("taken over"):
@@ -63,7 +65,7 @@ class TestFencing:
         assert (await harness.stored_batch(batch), await harness.tasks(batch), await harness.stored_files()) == before
 
     @pytest.mark.parametrize("name", FENCED)
-    async def test_whoever_holds_the_lease_may_once(self, harness: StoreHarness, name: str) -> None:
+    async def test_the_holder_of_a_lease_can_report_once(self, harness: StoreHarness, name: str) -> None:
         kind, method = FENCED[name]
         _, task = await self.leased(harness, kind)
         await method(harness.store, task)
@@ -71,7 +73,7 @@ class TestFencing:
             await method(harness.store, task)
 
     @pytest.mark.parametrize("name", FENCED)
-    async def test_a_lease_that_ran_out_but_that_nobody_took_still_holds(
+    async def test_an_expired_lease_that_was_not_taken_over_can_still_report(
         self, harness: StoreHarness, name: str
     ) -> None:
         kind, method = FENCED[name]
@@ -80,7 +82,7 @@ class TestFencing:
         await method(harness.store, task)
 
     @pytest.mark.parametrize("done", [False, True])
-    async def test_of_a_lost_shard_nothing_is_recorded(self, harness: StoreHarness, done: bool) -> None:
+    async def test_nothing_is_recorded_of_a_lost_shard(self, harness: StoreHarness, done: bool) -> None:
         batch, task = await self.leased(harness, TaskKind.RUN)
         await harness.expire_lease(task)
         await harness.claim_one(TaskKind.RUN, "w2")
@@ -97,7 +99,7 @@ class TestFencing:
                 await attempt
         assert await harness.status(batch) is S.CANCELLING
 
-    async def test_the_batch_of_a_task_that_is_gone_is_a_lost_lease(self, harness: StoreHarness) -> None:
+    async def test_reading_the_batch_of_a_deleted_task_is_a_lost_lease(self, harness: StoreHarness) -> None:
         _, task = await self.leased(harness, TaskKind.VALIDATE)
         with pytest.raises(LeaseLostError):
             await harness.store.batch_of(replace(task, batch_id="batch_x"))
@@ -136,7 +138,7 @@ class TestRecording:
         assert await self.counts(harness, batch) == (3, 0, 20, Usage(1, 2, 3, 4, 5))
         assert len(await harness.store.segments_of(task)) == 1
 
-    async def test_the_same_segment_may_come_again_with_the_word_that_the_shard_is_done(
+    async def test_a_segment_may_be_recorded_again_together_with_the_end_of_its_shard(
         self, harness: StoreHarness
     ) -> None:
         batch = await harness.start_batch()
@@ -146,7 +148,7 @@ class TestRecording:
         assert await self.counts(harness, batch) == (3, 0, 20, Usage(1, 2, 3, 4, 5))
         assert await harness.status(batch) is S.FINALIZING
 
-    async def test_a_shard_that_is_done_counts_down_once(self, harness: StoreHarness) -> None:
+    async def test_a_done_shard_is_counted_once(self, harness: StoreHarness) -> None:
         batch = await harness.start_batch(parts=shards(2))
         task = await harness.claim_one(TaskKind.RUN)
         report = ShardReport(task, segment(task), done=True)
@@ -156,14 +158,14 @@ class TestRecording:
         assert found
         assert (found.open_shards, found.completed, found.status) == (1, 1, S.IN_PROGRESS)
 
-    async def test_the_last_shard_takes_the_batch_to_its_finalizing_once(self, harness: StoreHarness) -> None:
+    async def test_the_last_shard_moves_the_batch_to_finalizing_once(self, harness: StoreHarness) -> None:
         batch = await harness.start_batch(parts=shards(3))
         tasks = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=3))
         await harness.store.record([ShardReport(task, segment(task), done=True) for task in tasks])
         assert await harness.status(batch) is S.FINALIZING
         assert len(await harness.tasks(batch, TaskKind.FINALIZE)) == 1
 
-    async def test_one_lost_shard_does_not_keep_the_others_from_being_recorded(self, harness: StoreHarness) -> None:
+    async def test_a_lost_shard_does_not_prevent_recording_the_others(self, harness: StoreHarness) -> None:
         one, two = await harness.start_batch(parts=shards(2)), await harness.start_batch(a_batch("other"), shards(1))
         tasks = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=3))
         await harness.expire_lease(tasks[0])
@@ -174,7 +176,7 @@ class TestRecording:
         assert recorded == {task.id for task in tasks[1:]}
         assert one.id != two.id
 
-    async def test_many_workers_record_at_once_and_nothing_is_lost(self, harness: StoreHarness) -> None:
+    async def test_concurrent_reports_lose_nothing(self, harness: StoreHarness) -> None:
         batch = await harness.start_batch(parts=shards(12))
         tasks = await harness.store.claim(ClaimRequest("w1", RUN_KINDS, ttl_s=TTL, limit=12))
         await asyncio.gather(*(harness.store.record([ShardReport(task, segment(task), done=True)]) for task in tasks))
@@ -183,7 +185,7 @@ class TestRecording:
         starts = [one.start for one in await harness.store.segments_from(batch.id, 0, 99)]
         assert starts == list(range(0, 240, 20))
 
-    async def test_shards_come_back_by_window_with_their_segments(self, harness: StoreHarness) -> None:
+    async def test_shards_are_returned_by_window_with_their_segments(self, harness: StoreHarness) -> None:
         first, second = shards(2)
         other = ("n", first[1])
         batch = await harness.start_batch(parts=[first, second, other])
@@ -196,7 +198,7 @@ class TestRecording:
             (1, "m", 0),
         ]
 
-    async def test_usage_as_large_as_a_column_is_recorded(self, harness: StoreHarness) -> None:
+    async def test_the_largest_usage_is_recorded(self, harness: StoreHarness) -> None:
         batch = await harness.start_batch()
         task = await harness.claim_one(TaskKind.RUN)
         big = replace(segment(task), usage=Usage(total_tokens=1 << 50))

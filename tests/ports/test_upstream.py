@@ -1,4 +1,4 @@
-"""What every Upstream does; and what HttpUpstream does about the ways in which a server can fail."""
+"""Behaviour of every Upstream, and of HttpUpstream when a server fails."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def reset(_: bytes, writer: asyncio.StreamWriter) -> None:
 
 
 class Server:
-    """A tiny HTTP server that does what it is told, and remembers the requests."""
+    """A small HTTP server with scripted responses, which records the requests."""
 
     def __init__(self) -> None:
         self.behave: Behaviour = say(reply())
@@ -96,7 +96,7 @@ async def http(server: Server) -> AsyncIterator[HttpUpstream]:
 
 @pytest_asyncio.fixture(params=["echo", "http"])
 async def upstream(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[EchoUpstream | HttpUpstream]:
-    """Each adapter; the one over HTTP has the built-in model behind it."""
+    """Yield each adapter. Behind the one over HTTP is the built-in model."""
     echo = EchoUpstream()
 
     async def behave(said: bytes, writer: asyncio.StreamWriter) -> None:
@@ -128,9 +128,7 @@ def unanswered(result: Reply | NoReply) -> NoReplyKind:
 
 class TestEveryUpstream:
     @pytest.mark.parametrize("endpoint", ENDPOINTS)
-    async def test_every_endpoint_is_answered_with_json(
-        self, upstream: EchoUpstream | HttpUpstream, endpoint: str
-    ) -> None:
+    async def test_every_endpoint_returns_json(self, upstream: EchoUpstream | HttpUpstream, endpoint: str) -> None:
         body = b'{"model":"echo","input":"a b","prompt":"a b","messages":[{"role":"user","content":"a b"}]}'
         result = answered(await upstream.call(endpoint, body))
         assert result.status == 200
@@ -138,18 +136,18 @@ class TestEveryUpstream:
         assert read_usage(result.body) is not None
         assert result.request_id
 
-    async def test_the_same_question_has_the_same_answer(self, upstream: EchoUpstream | HttpUpstream) -> None:
+    async def test_equal_requests_get_equal_replies(self, upstream: EchoUpstream | HttpUpstream) -> None:
         body = b'{"model":"echo","messages":[{"content":"a"}]}'
         assert await upstream.call(CHAT, body) == await upstream.call(CHAT, body)
 
-    async def test_an_unknown_endpoint_is_answered_with_404(self, upstream: EchoUpstream | HttpUpstream) -> None:
+    async def test_an_unknown_endpoint_returns_404(self, upstream: EchoUpstream | HttpUpstream) -> None:
         assert answered(await upstream.call("/v1/nowhere", b"{}")).status == 404
 
-    async def test_it_tells_its_models(self, upstream: EchoUpstream | HttpUpstream) -> None:
+    async def test_models_are_listed(self, upstream: EchoUpstream | HttpUpstream) -> None:
         assert [model.id for model in await upstream.models()] == ["echo"]
         assert upstream.name == "echo"
 
-    async def test_many_calls_at_once_get_each_their_own_answer(self, upstream: EchoUpstream | HttpUpstream) -> None:
+    async def test_concurrent_calls_get_their_own_replies(self, upstream: EchoUpstream | HttpUpstream) -> None:
         bodies = [b'{"model":"echo","messages":[{"content":"%d"}]}' % number for number in range(60)]
         results = await asyncio.gather(*(upstream.call(CHAT, body) for body in bodies))
         texts = [json.loads(answered(one).body)["choices"][0]["message"]["content"] for one in results]
@@ -170,10 +168,10 @@ class TestEcho:
         ],
     )
     @pytest.mark.parametrize("endpoint", ENDPOINTS)
-    async def test_no_body_that_validation_takes_makes_it_raise(self, body: bytes, endpoint: str) -> None:
+    async def test_echo_never_raises_for_a_valid_body(self, body: bytes, endpoint: str) -> None:
         assert isinstance(await EchoUpstream().call(endpoint, body), Reply)
 
-    async def test_it_says_what_it_used(self) -> None:
+    async def test_echo_reports_usage(self) -> None:
         body = b'{"model":"echo","messages":[{"content":"one two"},{"content":"three"}]}'
         usage = read_usage(answered(await EchoUpstream().call(CHAT, body)).body)
         assert usage
@@ -181,7 +179,7 @@ class TestEcho:
 
 
 class TestHttpCalls:
-    async def test_the_body_is_sent_as_it_is_with_the_key_and_its_type(
+    async def test_the_body_is_sent_unchanged_with_api_key_and_content_type(
         self, server: Server, http: HttpUpstream
     ) -> None:
         body = '{"model":"m","x":1e400,"y":0.10,"z":"\\u00fc ü"}'.encode()
@@ -193,35 +191,35 @@ class TestHttpCalls:
         assert b"content-type: application/json" in lines
         assert sent == body
 
-    async def test_without_a_key_none_is_sent(self, server: Server) -> None:
+    async def test_without_an_api_key_no_authorization_is_sent(self, server: Server) -> None:
         upstream = HttpUpstream("gpu", server.url, None, timeout=20.0)
         await upstream.call(CHAT, b"{}")
         assert b"authorization" not in server.requests[0].lower()
         await upstream.close()
 
-    async def test_the_answer_comes_as_it_is(self, server: Server, http: HttpUpstream) -> None:
+    async def test_the_reply_is_returned_unchanged(self, server: Server, http: HttpUpstream) -> None:
         body = b'{\r\n "x": 1e400, "y": "\\ud83d\\ude00" }'
         server.behave = say(reply(body, "200 OK", "X-Request-Id: req-7"))
         assert await http.call(CHAT, b"{}") == Reply(200, body, "req-7", None)
 
     @pytest.mark.parametrize("status", [201, 204, 400, 401, 404, 408, 409, 418, 425, 429, 500, 502, 503])
-    async def test_every_status_is_an_answer(self, server: Server, http: HttpUpstream, status: int) -> None:
+    async def test_every_status_is_a_reply(self, server: Server, http: HttpUpstream, status: int) -> None:
         server.behave = say(reply(b"" if status == 204 else b"no", f"{status} X"))
         assert answered(await http.call(CHAT, b"{}")).status == status
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    async def test_a_redirect_is_an_answer_and_is_not_followed(
+    async def test_a_redirect_is_a_reply_and_is_not_followed(
         self, server: Server, http: HttpUpstream, status: int
     ) -> None:
         server.behave = say(reply(b"", f"{status} X", f"Location: {server.url}/elsewhere"))
         assert answered(await http.call(CHAT, b"{}")).status == status
         assert len(server.requests) == 1
 
-    async def test_an_answer_in_chunks_is_joined(self, server: Server, http: HttpUpstream) -> None:
+    async def test_a_chunked_response_is_joined(self, server: Server, http: HttpUpstream) -> None:
         server.behave = say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n")
         assert answered(await http.call(CHAT, b"{}")).body == b"{}"
 
-    async def test_odd_bytes_in_headers_are_no_failure(self, server: Server, http: HttpUpstream) -> None:
+    async def test_headers_that_are_not_text_are_ignored(self, server: Server, http: HttpUpstream) -> None:
         server.behave = say(
             reply(b"{}", "429 X", "X-Request-Id: \xff\xfe", "Server: gr\xfc\xdfe", "Retry-After: 3", "X-Odd: \xe4")
         )
@@ -239,7 +237,7 @@ class TestHttpFailures:
             await upstream.models()
         await upstream.close()
 
-    async def test_a_name_that_no_host_has_is_unreachable(self) -> None:
+    async def test_an_unknown_host_is_unreachable(self) -> None:
         upstream = HttpUpstream("gone", "http://nowhere.invalid", None, timeout=20.0)
         assert unanswered(await upstream.call(CHAT, b"{}")) is NoReplyKind.UNREACHABLE
         await upstream.close()
@@ -257,9 +255,7 @@ class TestHttpFailures:
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}",
         ],
     )
-    async def test_half_an_answer_is_broken_and_never_an_answer(
-        self, server: Server, http: HttpUpstream, half: bytes
-    ) -> None:
+    async def test_a_truncated_response_is_broken(self, server: Server, http: HttpUpstream, half: bytes) -> None:
         async def behave(_: bytes, writer: asyncio.StreamWriter) -> None:
             writer.write(half)
             await writer.drain()
@@ -269,7 +265,9 @@ class TestHttpFailures:
         assert unanswered(await http.call(CHAT, b"{}")) is NoReplyKind.BROKEN
 
     @pytest.mark.parametrize("garbage", [b"\x00\x01\x02\x03\r\n\r\n", b"HTTP/9.9 what\r\n\r\n", b"220 smtp ready\r\n"])
-    async def test_what_is_no_http_is_broken(self, server: Server, http: HttpUpstream, garbage: bytes) -> None:
+    async def test_a_response_that_is_not_http_is_broken(
+        self, server: Server, http: HttpUpstream, garbage: bytes
+    ) -> None:
         async def behave(_: bytes, writer: asyncio.StreamWriter) -> None:
             writer.write(garbage)
             await writer.drain()
@@ -279,7 +277,7 @@ class TestHttpFailures:
         assert unanswered(await http.call(CHAT, b"{}")) is NoReplyKind.BROKEN
 
     @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"])
-    async def test_an_answer_that_stalls_is_a_timeout(self, server: Server, start: bytes) -> None:
+    async def test_a_stalled_response_is_a_timeout(self, server: Server, start: bytes) -> None:
         async def stall(_: bytes, writer: asyncio.StreamWriter) -> None:
             writer.write(start)
             await asyncio.Event().wait()
@@ -289,7 +287,7 @@ class TestHttpFailures:
         assert unanswered(await upstream.call(CHAT, b"{}")) is NoReplyKind.TIMEOUT
         await upstream.close()
 
-    async def test_a_call_that_is_cancelled_ends_at_once_and_leaves_the_client_usable(
+    async def test_a_cancelled_call_ends_at_once_and_leaves_the_client_usable(
         self, server: Server, http: HttpUpstream
     ) -> None:
         reached = asyncio.Event()
@@ -317,11 +315,11 @@ class TestHttpFailures:
 
 class TestRetryAfter:
     @pytest.mark.parametrize("status", [429, 503, 500, 404])
-    async def test_failures_say_how_long_to_wait(self, server: Server, http: HttpUpstream, status: int) -> None:
+    async def test_error_responses_carry_retry_after(self, server: Server, http: HttpUpstream, status: int) -> None:
         server.behave = say(reply(b"{}", f"{status} X", "Retry-After: 7"))
         assert answered(await http.call(CHAT, b"{}")).retry_after == 7.0
 
-    async def test_successes_do_not(self, server: Server, http: HttpUpstream) -> None:
+    async def test_successful_responses_carry_no_retry_after(self, server: Server, http: HttpUpstream) -> None:
         server.behave = say(reply(b"{}", "200 X", "Retry-After: 7"))
         assert answered(await http.call(CHAT, b"{}")).retry_after is None
 
@@ -342,23 +340,23 @@ class TestRetryAfter:
             ({"retry-after-ms": "x"}, None),
         ],
     )
-    def test_each_form_is_read(self, headers: dict[str, str], seconds: float | None) -> None:
+    def test_each_form_of_retry_after_is_parsed(self, headers: dict[str, str], seconds: float | None) -> None:
         assert parse_retry_after(headers.get("retry-after-ms"), headers.get("retry-after"), 0.0) == seconds
 
-    def test_a_date_is_read_as_the_time_until_then(self) -> None:
+    def test_a_retry_after_date_is_relative_to_now(self) -> None:
         now = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
         later, earlier = (format_datetime(now + timedelta(seconds=shift), usegmt=True) for shift in (90, -90))
         assert parse_retry_after(None, later, now.timestamp()) == 90.0
         assert parse_retry_after(None, earlier, now.timestamp()) == 0.0
 
     @pytest.mark.parametrize("value", ["inf", "1e300", "nan"])
-    def test_an_endless_wait_is_not_believed(self, value: str) -> None:
+    def test_retry_after_is_at_most_a_day(self, value: str) -> None:
         seconds = parse_retry_after(value, None, 0.0)
         assert seconds is None or 0.0 <= seconds < 366 * 86400
 
 
 class TestModels:
-    async def test_a_list_as_openai_gives_it_is_read(self, server: Server, http: HttpUpstream) -> None:
+    async def test_a_model_list_in_openais_form_is_parsed(self, server: Server, http: HttpUpstream) -> None:
         server.behave = say(reply(b'{"data":[{"id":"a","created":5,"owned_by":"me","x":1},{"id":"b"}]}'))
         assert [(model.id, model.created, model.owned_by) for model in await http.models()] == [
             ("a", 5, "me"),
@@ -378,7 +376,7 @@ class TestModels:
             b"garbage\r\n\r\n",
         ],
     )
-    async def test_an_upstream_that_gives_no_list_has_unknown_models(
+    async def test_an_upstream_without_a_valid_list_raises_unknown_models(
         self, server: Server, http: HttpUpstream, said: bytes
     ) -> None:
         server.behave = say(said)
@@ -396,5 +394,5 @@ class TestModels:
         ("https://api.example/openai/v1", "https://api.example/openai/v1"),
     ],
 )
-def test_a_bare_host_gets_v1(given: str, normal: str) -> None:
+def test_a_base_url_without_a_path_gets_v1(given: str, normal: str) -> None:
     assert normal_base_url(given) == normal

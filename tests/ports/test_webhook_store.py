@@ -1,4 +1,4 @@
-"""What every WebhookStore does, and what the end of a batch leaves in the queue."""
+"""Behaviour of every WebhookStore, and the deliveries that the end of a batch queues."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ ALL = tuple(f"batch.{status}" for status in TERMINAL)
 
 
 def an_endpoint(tenant: str = "acme", types: tuple[str, ...] = ALL) -> WebhookEndpoint:
-    """Returns an endpoint that nobody else has."""
+    """Return an endpoint with a new id."""
     return WebhookEndpoint(ids.webhook_endpoint_id(), tenant, "mine", "https://example.com/", types, "whsec_a")
 
 
 async def deliveries(harness: StoreHarness) -> list[Task]:
-    """Claims what is to be delivered."""
+    """Claim all deliveries."""
     return await harness.store.claim(ClaimRequest("w1", [TaskKind.DELIVER], ttl_s=TTL, limit=99))
 
 
-async def test_an_endpoint_is_kept_and_belongs_to_its_tenant(harness: StoreHarness) -> None:
+async def test_a_stored_endpoint_is_visible_to_its_tenant_alone(harness: StoreHarness) -> None:
     made = await harness.store.add_webhook_endpoint(an_endpoint())
     assert made.created_at == made.updated_at > 0
     assert await harness.store.get_webhook_endpoint("acme", made.id) == made
@@ -48,7 +48,7 @@ async def test_endpoints_are_listed_newest_first(harness: StoreHarness) -> None:
     assert await harness.store.list_webhook_endpoints("acme", after="whe_none", limit=2) is None
 
 
-async def test_a_change_is_stored_and_an_old_secret_gets_its_time(harness: StoreHarness) -> None:
+async def test_an_update_is_stored_and_keeps_the_old_secret_for_a_while(harness: StoreHarness) -> None:
     made = await harness.store.add_webhook_endpoint(an_endpoint())
     changed = await harness.store.update_webhook_endpoint(replace(made, secret="whsec_b", old_secret="whsec_a"), 10)
     assert changed
@@ -63,7 +63,7 @@ async def test_a_change_is_stored_and_an_old_secret_gets_its_time(harness: Store
 
 
 @pytest.mark.parametrize("status", sorted(TERMINAL))
-async def test_each_end_of_a_batch_is_to_be_delivered(harness: StoreHarness, status: BatchStatus) -> None:
+async def test_each_terminal_status_queues_a_delivery(harness: StoreHarness, status: BatchStatus) -> None:
     wanted = await harness.store.add_webhook_endpoint(an_endpoint(types=(f"batch.{status}",)))
     await harness.store.add_webhook_endpoint(
         an_endpoint(types=tuple(type_ for type_ in ALL if type_ != f"batch.{status}"))
@@ -90,7 +90,7 @@ async def test_two_endpoints_get_the_same_event(harness: StoreHarness) -> None:
     assert first.delivery.event == second.delivery.event
 
 
-async def test_what_did_not_happen_is_not_delivered(harness: StoreHarness) -> None:
+async def test_a_batch_that_has_not_ended_queues_no_delivery(harness: StoreHarness) -> None:
     await harness.store.add_webhook_endpoint(an_endpoint())
     batch = await harness.start_batch()
     assert await deliveries(harness) == []
@@ -98,7 +98,7 @@ async def test_what_did_not_happen_is_not_delivered(harness: StoreHarness) -> No
     assert await deliveries(harness) == []
 
 
-async def test_a_delivery_that_is_complete_leaves_nothing(harness: StoreHarness) -> None:
+async def test_a_completed_delivery_is_deleted(harness: StoreHarness) -> None:
     await harness.store.add_webhook_endpoint(an_endpoint())
     added = await harness.store.add_batch(a_batch())
     await harness.store.reject(await harness.claim_one(TaskKind.VALIDATE), [InputError("c", "m")])

@@ -1,4 +1,4 @@
-"""Taking bytes in."""
+"""Writing, hashing and counting bytes."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class TestCounting:
     @example(BOM)
     @example(BOM + b"\n{}")
     @example(b"\x0b\n{}")
-    def test_the_count_is_what_validation_will_count(self, data: bytes) -> None:
+    def test_the_count_equals_that_of_validation(self, data: bytes) -> None:
         splitter = LineSplitter(ANY_SIZE)
         assert counted(data).count == len([*splitter.feed(data), *splitter.finish()])
 
-    def test_saying_twice_that_no_bytes_follow_counts_once(self) -> None:
+    def test_finish_may_be_called_twice(self) -> None:
         counter = LineCounter(ANY_SIZE)
         counter.feed(b"{}")
         counter.finish()
@@ -58,22 +58,22 @@ class TestCounting:
     @given(inputs)
     @example(BOM + b"\n{}")
     @example(b'{"a":\r1}\n')
-    def test_the_first_line_is_the_first_that_validation_will_see(self, data: bytes) -> None:
+    def test_the_first_line_is_validations_first_line(self, data: bytes) -> None:
         splitter = LineSplitter(ANY_SIZE)
         lines = [line.text or b"" for line in (*splitter.feed(data), *splitter.finish())]
         first = counted(data).first
         assert (first or b"").strip() == (lines[0].strip() if lines else b"")
 
-    def test_a_first_line_too_long_to_keep_is_left_for_validation_to_find(self) -> None:
+    def test_an_empty_object_stands_for_a_first_line_that_is_too_long(self) -> None:
         assert counted(b"x" * 100, max_first=50).first == b"{}"
 
-    def test_a_file_of_blanks_has_no_first_line(self) -> None:
+    def test_a_file_of_blank_lines_has_no_first_line(self) -> None:
         assert counted(b"\n \r\n\t").first is None
 
 
-class TestIntake:
+class TestHashingBlobWriter:
     @given(st.lists(st.binary(max_size=40), max_size=10))
-    async def test_what_was_written_is_there_after_the_commit(self, parts: list[bytes]) -> None:
+    async def test_a_committed_blob_has_the_written_bytes_and_digests(self, parts: list[bytes]) -> None:
         blobs, data = MemoryBlobs(), b"".join(parts)
         async with HashingBlobWriter(blobs, "k", max_bytes=1000, max_line_bytes=100, with_md5=True) as writer:
             for part in parts:
@@ -85,7 +85,7 @@ class TestIntake:
         assert writer.md5 == hashlib.md5(data).hexdigest()
         assert writer.line_count == counted(data).count
 
-    async def test_many_blocks_are_hashed_and_stored_in_their_order(self) -> None:
+    async def test_many_blocks_are_hashed_and_stored_in_order(self) -> None:
         blobs = MemoryBlobs()
         data = b"".join(b"%07d\n" % number for number in range(400_000))
         async with HashingBlobWriter(blobs, "k", max_bytes=len(data), max_line_bytes=100) as writer:
@@ -97,14 +97,14 @@ class TestIntake:
         assert writer.line_count == 400_000
         assert writer.md5 == ""
 
-    async def test_without_a_commit_nothing_is_left_behind(self) -> None:
+    async def test_without_a_commit_nothing_is_stored(self) -> None:
         blobs = MemoryBlobs()
         async with HashingBlobWriter(blobs, "k", max_bytes=1000) as writer:
             await writer.write(b"x")
             await writer.finish()
         assert blobs.blobs == {}
 
-    async def test_one_byte_more_than_allowed_is_refused_and_nothing_kept(self) -> None:
+    async def test_one_byte_above_the_limit_is_refused_and_nothing_is_stored(self) -> None:
         blobs = MemoryBlobs()
         async with HashingBlobWriter(blobs, "k", max_bytes=10) as writer:
             await writer.write(b"x" * 10)
@@ -122,7 +122,7 @@ class TestIntake:
             assert writer.looks_like_requests()
 
     @pytest.mark.parametrize("data", [b"", b"\n\n", b"rubbish\n{}", b"[]\n"])
-    async def test_no_line_or_another_first_line_does_not(self, data: bytes) -> None:
+    async def test_no_line_or_any_other_first_line_does_not_look_like_requests(self, data: bytes) -> None:
         async with HashingBlobWriter(MemoryBlobs(), "k", max_bytes=100, max_line_bytes=100) as writer:
             await writer.write(data)
             await writer.finish()

@@ -1,4 +1,4 @@
-"""Which upstream serves which model."""
+"""The catalog of upstreams and models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from batchwire_server.core.catalog import Catalog, Route
 from tests.support.scripted_upstream import ScriptedUpstream
 
 
-async def test_an_upstream_without_named_models_is_asked() -> None:
+async def test_an_upstream_without_configured_models_is_asked() -> None:
     upstream = ScriptedUpstream(models=["a", "b"])
     served = await Catalog([Route(upstream)]).read()
     assert sorted(served.models) == ["a", "b"]
@@ -18,7 +18,7 @@ async def test_an_upstream_without_named_models_is_asked() -> None:
     assert served.silent == []
 
 
-async def test_an_upstream_with_named_models_is_not_asked() -> None:
+async def test_an_upstream_with_configured_models_is_not_asked() -> None:
     upstream = ScriptedUpstream(models=None)
     served = await Catalog([Route(upstream, ("a",))]).read()
     assert sorted(served.models) == ["a"]
@@ -26,7 +26,7 @@ async def test_an_upstream_with_named_models_is_not_asked() -> None:
     assert upstream.asked == 0
 
 
-async def test_a_star_takes_every_name_and_is_asked_nothing() -> None:
+async def test_a_star_serves_every_model_without_being_asked() -> None:
     upstream = ScriptedUpstream(models=None)
     served = await Catalog([Route(upstream, ("*",))]).read()
     assert [route.upstream for route in served.routes_of("whatever")] == [upstream]
@@ -48,12 +48,12 @@ async def test_several_upstreams_share_a_model() -> None:
     assert served.models["a"].owned_by == "1"
 
 
-async def test_an_upstream_that_never_told_is_silent() -> None:
+async def test_an_upstream_that_never_answered_is_silent() -> None:
     served = await Catalog([Route(ScriptedUpstream(name="mute", models=None))]).read()
     assert served.silent == ["mute"]
 
 
-async def test_an_upstream_that_has_told_once_is_believed_while_it_is_silent() -> None:
+async def test_the_last_answer_of_a_silent_upstream_counts() -> None:
     upstream = ScriptedUpstream(models=["a"])
     catalog = Catalog([Route(upstream)])
     await catalog.read(0)
@@ -64,7 +64,7 @@ async def test_an_upstream_that_has_told_once_is_believed_while_it_is_silent() -
     assert served.silent == []
 
 
-async def test_a_model_that_is_no_longer_told_is_no_longer_served() -> None:
+async def test_a_model_that_is_no_longer_listed_is_no_longer_served() -> None:
     upstream = ScriptedUpstream(models=["a"])
     catalog = Catalog([Route(upstream)])
     await catalog.read()
@@ -72,14 +72,14 @@ async def test_a_model_that_is_no_longer_told_is_no_longer_served() -> None:
     assert sorted((await catalog.read(-1)).models) == ["b"]
 
 
-async def test_what_is_known_is_fresh_for_a_while_and_many_readers_ask_once() -> None:
+async def test_answers_are_cached_and_concurrent_readers_ask_once() -> None:
     upstream = ScriptedUpstream(models=["a"])
     catalog = Catalog([Route(upstream)])
     await asyncio.gather(*(catalog.read() for _ in range(20)))
     assert upstream.asked == 1
 
 
-async def test_two_upstreams_of_one_name_are_still_two() -> None:
+async def test_two_upstreams_may_have_the_same_name() -> None:
     first, second = ScriptedUpstream(name="gpu", models=["a"]), ScriptedUpstream(name="gpu", models=["b"])
     served = await Catalog([Route(first), Route(second)]).read()
     assert [route.upstream for route in served.routes_of("a")] == [first]

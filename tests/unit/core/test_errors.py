@@ -1,4 +1,4 @@
-"""The errors that the server raises on purpose."""
+"""The exceptions that the server raises on purpose."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ def makers() -> dict[str, Callable[..., BatchwireError]]:
     return {name: function for name, function in found if function.__annotations__["return"] == "BatchwireError"}
 
 
-def test_all_makers_of_errors_are_known_here() -> None:
+def test_every_error_function_has_an_example_here() -> None:
     assert set(makers()) == set(ARGUMENTS)
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
-def test_each_error_carries_its_message_and_details_that_are_text(name: str) -> None:
+def test_each_error_has_a_message_and_details_of_text(name: str) -> None:
     error = makers()[name](*ARGUMENTS[name])
     assert str(error) == error.message
     assert error.message
     assert all(isinstance(value, str) for value in error.details.values())
 
 
-def test_every_reason_that_the_server_itself_finds_has_a_maker() -> None:
+def test_every_reason_of_the_server_has_a_function() -> None:
     made = {makers()[name](*arguments).reason for name, arguments in ARGUMENTS.items()}
-    assert made == set(Reason) - {Reason.INVALID_TYPE}  # protobuf has no wrong types: only the gateway finds them
+    assert made == set(Reason) - {Reason.INVALID_TYPE}  # only the gateway finds wrong JSON types
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_every_reason_that_the_server_itself_finds_has_a_maker() -> None:
         ),
     ],
 )
-def test_the_words_that_clients_match_on_are_openais(error: BatchwireError, message: str) -> None:
+def test_messages_that_clients_match_on_are_openais(error: BatchwireError, message: str) -> None:
     assert error.message == message
 
 
-def test_words_are_joined_as_a_sentence_joins_them() -> None:
+def test_words_are_joined_as_in_a_sentence() -> None:
     assert join_words(["a"]) == "a"
     assert join_words(["a", "b"]) == "a and b"
     assert join_words(["a", "b", "c"]) == "a, b, and c"

@@ -19,7 +19,7 @@ def test_ids_do_not_repeat() -> None:
         assert len({make() for _ in range(1000)}) == 1000
 
 
-def test_a_lines_id_is_the_same_whenever_it_is_run_and_no_other_lines() -> None:
+def test_a_line_id_is_stable_and_unique() -> None:
     batch, other = ids.batch_id(), ids.batch_id()
     assert ids.line_id(batch, 5) == ids.line_id(batch, 5)
     made = {ids.line_id(one, line) for one in (batch, other) for line in (*range(1, 300), 10**6, 10**7, 10**8)}

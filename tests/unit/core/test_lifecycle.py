@@ -1,4 +1,4 @@
-"""The states of a batch."""
+"""The statuses of a batch and their transitions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from batchwire_server.core.records import Batch
 S = BatchStatus
 
 
-def test_the_words_are_openais() -> None:
+def test_statuses_are_openais_words() -> None:
     assert {str(status) for status in S} == {
         "validating",
         "failed",
@@ -24,7 +24,7 @@ def test_the_words_are_openais() -> None:
     }
 
 
-def test_every_state_says_what_may_follow() -> None:
+def test_every_status_has_its_transitions() -> None:
     assert set(TRANSITIONS) == set(S)
 
 
@@ -33,7 +33,7 @@ def test_the_transitions_are_those_of_the_contract() -> None:
         (S.VALIDATING, S.FAILED),
         (S.VALIDATING, S.IN_PROGRESS),
         (S.VALIDATING, S.CANCELLING),
-        (S.VALIDATING, S.FINALIZING),  # its time was over before validation ended
+        (S.VALIDATING, S.FINALIZING),  # the window ended before validation
         (S.IN_PROGRESS, S.FINALIZING),
         (S.IN_PROGRESS, S.CANCELLING),
         (S.FINALIZING, S.COMPLETED),
@@ -42,20 +42,20 @@ def test_the_transitions_are_those_of_the_contract() -> None:
     }
 
 
-def test_the_ends_are_completed_failed_expired_and_cancelled() -> None:
+def test_the_terminal_statuses_are_completed_failed_expired_and_cancelled() -> None:
     assert {S.COMPLETED, S.FAILED, S.EXPIRED, S.CANCELLED} == TERMINAL
 
 
 @pytest.mark.parametrize("status", S)
-def test_predecessors_are_the_transitions_read_backwards(status: BatchStatus) -> None:
+def test_predecessors_are_the_reversed_transitions(status: BatchStatus) -> None:
     assert predecessors(status) == {before for before in S if status in TRANSITIONS[before]}
 
 
-def test_every_state_is_reached_from_validating_and_reaches_an_end() -> None:
+def test_every_status_is_reached_from_validating_and_reaches_a_terminal_one() -> None:
     def reached(start: BatchStatus) -> set[BatchStatus]:
         found = {start}
         for status in TRANSITIONS[start]:
-            found |= reached(status)  # the table has no circle: this ends
+            found |= reached(status)  # the table has no cycle, so this ends
         return found
 
     assert reached(S.VALIDATING) == set(S)
@@ -63,7 +63,7 @@ def test_every_state_is_reached_from_validating_and_reaches_an_end() -> None:
         assert reached(status) & TERMINAL
 
 
-def test_every_state_but_the_first_has_a_time_of_its_own_in_the_batch() -> None:
+def test_every_status_but_the_first_has_a_timestamp_in_the_batch() -> None:
     assert set(STAMPS) == set(S) - {S.VALIDATING}
     assert set(STAMPS.values()) <= {field.name for field in fields(Batch)}
     assert len(set(STAMPS.values())) == len(STAMPS)
@@ -80,6 +80,6 @@ def test_every_state_but_the_first_has_a_time_of_its_own_in_the_batch() -> None:
         (S.FINALIZING, 0, False, S.EXPIRED),
     ],
 )
-def test_how_a_batch_ends(status: BatchStatus, unrun: int, validated: bool, end: BatchStatus) -> None:
+def test_the_terminal_status_of_a_batch(status: BatchStatus, unrun: int, validated: bool, end: BatchStatus) -> None:
     assert outcome(status, unrun, validated=validated) is end
     assert end in TRANSITIONS[status]

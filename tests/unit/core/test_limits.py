@@ -1,4 +1,4 @@
-"""What callers may ask for by default."""
+"""Limits of requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def test_the_defaults_are_openais() -> None:
     assert limits.require_jsonl_name
 
 
-def test_purposes_stand_in_the_order_of_openais_message() -> None:
+def test_purposes_are_in_the_order_of_openais_message() -> None:
     assert list(UPLOAD_PURPOSES) == ["fine-tune", "assistants", "batch", "user_data", "vision", "evals"]
 
 
@@ -29,7 +29,7 @@ def test_a_line_fits_into_a_file_and_a_part_does_too() -> None:
     assert limits.max_part_bytes <= limits.max_file_bytes
 
 
-def test_whoever_waits_for_room_finds_some_and_asks_at_least_once_a_minute() -> None:
+def test_retry_after_covers_the_wait_and_is_at_most_a_minute() -> None:
     now = 10 * HOUR_MS
     for left_ms in (1, 999, 1000, 30_500):
         wait_ms = wait_for_room(now - HOUR_MS + left_ms, now) * 1000

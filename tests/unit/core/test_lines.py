@@ -1,4 +1,4 @@
-"""How bytes become lines, and how a line becomes a call or its faults."""
+"""Splitting bytes into lines, and checking lines."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check(text: bytes) -> CheckedLine | list[InputError]:
 
 def errors_of(text: bytes) -> list[tuple[str, str | None]]:
     checked = check(text)
-    assert isinstance(checked, list), "the line was taken as faultless"
+    assert isinstance(checked, list), "the line was found valid"
     assert checked, "the line is neither taken nor told to be wrong"
     assert {error.line for error in checked} == {7}
     return [(error.code, error.param) for error in checked]
@@ -62,27 +62,25 @@ class TestSplitting:
     @given(inputs, cuttings, st.sampled_from([0, 1, 5, 29, 30, 31, ANY_SIZE]))
     @example(BOM + b"{}\r\n\r\n{}", [1, 2, 4, 6], 5)
     @example(b"x" * 31 + b"\n{}", [30, 31, 32], 30)
-    def test_lines_do_not_depend_on_how_the_stream_was_cut_into_blocks(
-        self, data: bytes, cuts: list[int], max_bytes: int
-    ) -> None:
+    def test_lines_do_not_depend_on_block_boundaries(self, data: bytes, cuts: list[int], max_bytes: int) -> None:
         assert split(data, cuts, max_bytes=max_bytes) == split(data, max_bytes=max_bytes)
 
     @given(inputs)
-    def test_lines_are_those_that_a_plain_split_at_line_feeds_finds(self, data: bytes) -> None:
+    def test_lines_equal_a_plain_split_at_line_feeds(self, data: bytes) -> None:
         plain = enumerate(data.removeprefix(BOM).split(b"\n"), 1)
         assert [(line.number, line.text) for line in split(data)] == [
             (number, text) for number, text in plain if text.strip(b" \t\r")
         ]
 
     @given(inputs, cuttings)
-    def test_offset_and_size_cover_a_line_with_its_end(self, data: bytes, cuts: list[int]) -> None:
+    def test_offset_and_size_include_the_end_of_the_line(self, data: bytes, cuts: list[int]) -> None:
         for line in split(data, cuts):
             covered = data[line.offset : line.offset + line.size]
             assert covered.removeprefix(BOM if not line.offset else b"").removesuffix(b"\n") == line.text
             assert covered.endswith(b"\n") or line.offset + line.size == len(data)
 
     @given(inputs, st.integers(0, 8))
-    def test_a_splitter_that_starts_at_a_line_tells_the_same_lines(self, data: bytes, which: int) -> None:
+    def test_a_splitter_that_starts_within_the_file_yields_the_same_lines(self, data: bytes, which: int) -> None:
         lines = split(data)
         for start in lines[which : which + 1]:
             splitter = LineSplitter(ANY_SIZE, first_line=start.number, offset=start.offset)
@@ -97,7 +95,7 @@ class TestSplitting:
         assert split(BOM) == []
         assert split(b" \r\n\t\n\n") == []
 
-    def test_a_line_that_is_too_long_keeps_its_place_but_not_its_text(self) -> None:
+    def test_a_line_that_is_too_long_is_yielded_without_its_text(self) -> None:
         lines = split(b"{}\n" + b"x" * 11 + b"\n{}", [5, 9], max_bytes=10)
         assert [(line.number, line.text is None, line.size) for line in lines] == [
             (1, False, 3),
@@ -108,27 +106,27 @@ class TestSplitting:
     def test_a_line_of_exactly_the_limit_is_kept(self) -> None:
         assert [line.text for line in split(b"x" * 10 + b"\n", max_bytes=10)] == [b"x" * 10]
 
-    def test_no_more_than_the_limit_is_held_of_a_line_that_never_ends(self) -> None:
+    def test_a_line_without_end_takes_no_more_memory_than_the_limit(self) -> None:
         splitter = LineSplitter(1000)
         for _ in range(100):
             assert list(splitter.feed(b"x" * 400)) == []
             assert sum(map(len, splitter._parts)) <= 1000
 
 
-class TestFaults:
+class TestErrors:
     @pytest.mark.parametrize("depth", [250, 980, 100_000])
-    def test_what_nests_deeper_than_any_request_is_told(self, depth: int) -> None:
+    def test_deep_nesting_is_detected(self, depth: int) -> None:
         body = b'{"model":"m","x":' + b"[" * depth + b"]" * depth + b"}"
         text = b'{"custom_id":"a","method":"POST","url":"/v1/completions","body":' + body + b"}"
         (error,) = check_line(RawLine(1, 0, len(text), text), "/v1/completions", 1 << 20)  # type: ignore[misc]  # a list
         assert error.code == "invalid_json_line"
 
-    def test_brackets_within_strings_are_no_nesting(self) -> None:
+    def test_brackets_within_strings_do_not_nest(self) -> None:
         body = b'{"model":"m","x":"' + b'[{\\"' * 500 + b'"}'
         text = b'{"custom_id":"a","method":"POST","url":"/v1/completions","body":' + body + b"}"
         assert not isinstance(check_line(RawLine(1, 0, len(text), text), "/v1/completions", 1 << 20), list)
 
-    def test_a_line_as_it_should_be_has_none(self) -> None:
+    def test_a_valid_line_has_no_errors(self) -> None:
         checked = check(request())
         assert isinstance(checked, CheckedLine)
         assert (checked.custom_id, checked.body.model) == ("a", "m")
@@ -151,7 +149,7 @@ class TestFaults:
             BOM + request(),
         ],
     )
-    def test_what_is_no_json_object_in_utf8_is_an_invalid_json_line(self, text: bytes) -> None:
+    def test_a_line_that_is_not_a_json_object_in_utf8_is_invalid(self, text: bytes) -> None:
         assert check(text) == [InputError("invalid_json_line", "This line is not parseable as valid JSON.", line=7)]
 
     def test_each_missing_field_is_named(self) -> None:
@@ -182,10 +180,10 @@ class TestFaults:
             (request(body='{"model":"m","stream":"yes"}'), ("invalid_type", "body.stream")),
         ],
     )
-    def test_each_single_fault_has_its_code_and_param(self, text: bytes, error: tuple[str, str]) -> None:
+    def test_each_error_has_its_code_and_param(self, text: bytes, error: tuple[str, str]) -> None:
         assert errors_of(text) == [error]
 
-    def test_a_url_may_lack_its_version_only_where_the_rules_allow_it(self) -> None:
+    def test_a_url_may_omit_its_version_only_if_the_rules_allow_it(self) -> None:
         text = request(url='"/completions"')
         line = RawLine(1, 0, len(text), text)
         assert isinstance(check_line(line, "/v1/completions", 1 << 20), list)
@@ -193,14 +191,14 @@ class TestFaults:
         assert isinstance(check_line(line, "/v1/completions", 1 << 20, short), CheckedLine)
         assert isinstance(check_line(line, "/v1/embeddings", 1 << 20, short), list)
 
-    def test_a_chat_needs_messages(self) -> None:
+    def test_chat_completions_require_messages(self) -> None:
         text = request(body='{"model":"m"}').replace(b"/v1/completions", b"/v1/chat/completions")
         error = InputError("invalid_request", "Messages parameter is required.", "body.messages", 1)
         assert check_line(RawLine(1, 0, len(text), text), "/v1/chat/completions", 1 << 20) == [error]
         whole = text.replace(b'"m"', b'"m","messages":[]')
         assert isinstance(check_line(RawLine(1, 0, len(whole), whole), "/v1/chat/completions", 1 << 20), CheckedLine)
 
-    def test_all_that_is_wrong_with_a_line_is_told(self) -> None:
+    def test_all_errors_of_a_line_are_returned(self) -> None:
         found = errors_of(request(custom_id="1", method='"GET"', url='"/"', body='{"stream":true}'))
         assert [param for _, param in found] == ["custom_id", "method", "url", "body.model", "body.stream"]
 
@@ -213,14 +211,14 @@ class TestFaults:
             "Chat Completions: Streaming is not supported in the Batch API.",
         ]
 
-    def test_streaming_that_is_off_or_null_is_no_fault(self) -> None:
+    def test_a_stream_of_false_or_null_is_valid(self) -> None:
         assert isinstance(check(request(body='{"model":"m","stream":false}')), CheckedLine)
         assert isinstance(check(request(body='{"model":"m","stream":null}')), CheckedLine)
 
-    def test_a_custom_id_may_have_512_characters_however_many_bytes_they_take(self) -> None:
+    def test_a_custom_id_may_have_512_characters_of_any_width(self) -> None:
         assert isinstance(check(request(custom_id=f'"{"ü" * MAX_CUSTOM_ID}"')), CheckedLine)
 
-    def test_a_line_that_was_too_long_to_keep_is_told_so(self) -> None:
+    def test_a_line_that_is_too_long_is_an_error(self) -> None:
         assert check_line(RawLine(3, 0, 99, None), URL, 50) == [
             InputError("invalid_request", "This line is larger than the 50 byte maximum.", line=3)
         ]
@@ -235,14 +233,14 @@ class TestFaults:
             request(url=f'5,"url":"{URL}"'),
         ],
     )
-    def test_a_duplicate_key_never_makes_a_line_vanish(self, text: bytes) -> None:
+    def test_a_line_with_a_duplicate_key_is_valid_or_has_an_error(self, text: bytes) -> None:
         checked = check(text)
-        assert isinstance(checked, CheckedLine) or checked, "neither taken nor told to be wrong"
+        assert isinstance(checked, CheckedLine) or checked, "neither valid nor an error"
 
-    def test_a_number_beyond_a_float_hides_no_other_fault(self) -> None:
+    def test_a_number_too_large_for_a_float_hides_no_other_error(self) -> None:
         assert errors_of(request(body='{"x":1e400}')) == [("invalid_request", "body.model")]
 
-    def test_a_line_nested_beyond_reason_is_a_fault_and_not_a_crash(self) -> None:
+    def test_extreme_nesting_is_an_error_and_not_a_crash(self) -> None:
         deep = "[" * 100_000 + "]" * 100_000
         assert [code for code, _ in errors_of(request(body=f'{{"model":"m","x":{deep}}}'))] == ["invalid_json_line"]
 
@@ -262,7 +260,7 @@ class TestFaults:
     @given(
         st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3))
     )
-    def test_any_value_in_any_field_is_taken_or_told(self, value: object) -> None:
+    def test_any_value_in_any_field_is_valid_or_an_error(self, value: object) -> None:
         told = msgspec.json.encode(value).decode()
         for text in (
             request(custom_id=told),
@@ -302,16 +300,16 @@ BODIES = [
 
 class TestCalls:
     @pytest.mark.parametrize("body", BODIES)
-    def test_a_body_is_taken_byte_for_byte(self, body: bytes) -> None:
+    def test_a_body_keeps_its_bytes(self, body: bytes) -> None:
         text = b'{"custom_id": "a" ,"body" : ' + body + b' ,"method":"POST","url":"' + URL.encode() + b'"}'
         assert isinstance(check(text), CheckedLine)
         assert bytes(read_call(text).body) == body
 
     @pytest.mark.parametrize("custom_id", [b'"a"', b'"\\u00fc\\"\\\\"', '"ü"'.encode(), b'"\\ud83d\\ude00"'])
-    def test_a_custom_id_is_taken_as_the_caller_wrote_it(self, custom_id: bytes) -> None:
+    def test_a_custom_id_keeps_its_bytes(self, custom_id: bytes) -> None:
         assert bytes(read_call(request(custom_id="?").replace(b"?", custom_id)).custom_id) == custom_id
 
-    def test_of_duplicate_keys_what_is_checked_is_what_is_called(self) -> None:
+    def test_validation_and_call_use_the_same_one_of_duplicate_keys(self) -> None:
         text = request(custom_id='"a","custom_id":"b"', body='{"model":"m"},"body":{"model":"n"}')
         checked = check(text)
         assert isinstance(checked, CheckedLine)
@@ -321,18 +319,18 @@ class TestCalls:
         assert read_model(text) == "n"
 
 
-class TestLooks:
+class TestLooksLikeRequest:
     @pytest.mark.parametrize("line", [b"{}", BOM + b"{}", b'{"a":[1]}', b' {"a":1} \r'])
     def test_a_json_object_looks_like_a_request(self, line: bytes) -> None:
         assert looks_like_request(line)
 
     @pytest.mark.parametrize("line", [b"", b"[]", b"1", b"%PDF", b"{", b'{"a":}', BOM, b'{"\xff":1}'])
-    def test_anything_else_does_not(self, line: bytes) -> None:
+    def test_anything_else_does_not_look_like_a_request(self, line: bytes) -> None:
         assert not looks_like_request(line)
 
     @pytest.mark.parametrize("body", BODIES)
-    def test_whatever_validation_takes_looks_like_a_request(self, body: bytes) -> None:
+    def test_every_valid_line_looks_like_a_request(self, body: bytes) -> None:
         assert looks_like_request(request(body="?").replace(b"?", body, 1))
 
-    def test_nesting_beyond_reason_is_no_crash(self) -> None:
+    def test_extreme_nesting_does_not_crash(self) -> None:
         looks_like_request(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}")

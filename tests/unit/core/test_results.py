@@ -1,4 +1,4 @@
-"""Finished lines, as bytes."""
+"""Lines of the result files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ INT64 = (1 << 63) - 1
         b'"text"',
     ],
 )
-def test_an_answer_goes_into_the_line_byte_for_byte(body: bytes) -> None:
+def test_a_reply_is_copied_byte_for_byte(body: bytes) -> None:
     text = response_line(LINE, b'"a"', Reply(200, body, "req_1"))
     assert (
         text
@@ -58,7 +58,7 @@ def test_an_answer_goes_into_the_line_byte_for_byte(body: bytes) -> None:
         max_leaves=8,
     )
 )
-def test_an_answer_that_was_printed_on_many_lines_stays_the_same_value_on_one(value: object) -> None:
+def test_a_reply_on_many_lines_becomes_one_line_of_equal_value(value: object) -> None:
     printed = json.dumps(value, indent=2, ensure_ascii=False).replace("\n", "\r\n").encode(errors="surrogatepass")
     text = response_line(LINE, b'"a"', Reply(200, printed))
     assert text.count(b"\n") == 1
@@ -66,7 +66,7 @@ def test_an_answer_that_was_printed_on_many_lines_stays_the_same_value_on_one(va
     assert json.loads(text)["response"]["body"] == value
 
 
-def test_a_line_without_the_upstreams_request_id_gets_one_of_its_own() -> None:
+def test_a_reply_without_request_id_gets_one() -> None:
     said = json.loads(response_line(LINE, b'"a"', Reply(200, b"{}")))
     assert said["response"]["request_id"] == "req_00ff0000001"
 
@@ -77,7 +77,7 @@ def test_an_odd_request_id_is_escaped() -> None:
 
 
 @pytest.mark.parametrize("why", [*get_args(UnrunReason), *NoReplyKind])
-def test_each_reason_for_no_answer_makes_a_line_with_its_own_words(why: UnrunReason | NoReplyKind) -> None:
+def test_each_reason_without_a_reply_has_its_code_and_message(why: UnrunReason | NoReplyKind) -> None:
     text = error_line(LINE, b'"\\u00fc"', why)
     assert b'"custom_id":"\\u00fc"' in text
     said = json.loads(text)
@@ -87,7 +87,7 @@ def test_each_reason_for_no_answer_makes_a_line_with_its_own_words(why: UnrunRea
     assert message
 
 
-def test_an_answer_that_is_no_json_is_wrapped_into_an_error() -> None:
+def test_a_reply_that_is_not_json_is_quoted_in_an_error() -> None:
     page = b"<html>\xff" + b"x" * 10_000
     said = json.loads(wrap_as_error(Reply(502, page)))
     assert said["error"]["type"] == "server_error"
@@ -101,7 +101,7 @@ def test_an_answer_that_is_no_json_is_wrapped_into_an_error() -> None:
 
 
 class TestUsage:
-    def test_chat_completions_say_prompt_and_completion(self) -> None:
+    def test_chat_completions_report_prompt_and_completion_tokens(self) -> None:
         body = {
             "usage": {
                 "prompt_tokens": 5,
@@ -113,7 +113,7 @@ class TestUsage:
         }
         assert read_usage(json.dumps(body).encode()) == Usage(5, 2, 7, 3, 12)
 
-    def test_responses_say_input_and_output(self) -> None:
+    def test_responses_report_input_and_output_tokens(self) -> None:
         body = {
             "usage": {
                 "input_tokens": 5,
@@ -124,13 +124,13 @@ class TestUsage:
         }
         assert read_usage(json.dumps(body).encode()) == Usage(5, 2, 7, 3, 12)
 
-    def test_embeddings_have_no_answers_tokens(self) -> None:
+    def test_embeddings_report_no_output_tokens(self) -> None:
         assert read_usage(b'{"usage":{"prompt_tokens":5,"total_tokens":5}}') == Usage(input_tokens=5, total_tokens=5)
 
     @pytest.mark.parametrize(
         "body", [b"{}", b"[]", b'{"usage":null}', b'{"usage":"x"}', b'{"usage":{"prompt_tokens":"x"}}']
     )
-    def test_json_that_does_not_say_used_nothing(self, body: bytes) -> None:
+    def test_a_reply_without_usage_counts_as_zero(self, body: bytes) -> None:
         assert read_usage(body) == Usage()
 
     @pytest.mark.parametrize(
@@ -151,17 +151,17 @@ class TestUsage:
             b'{"usage":{"prompt_tokens":"x"} oops',
         ],
     )
-    def test_what_is_no_json_tells_so(self, body: bytes) -> None:
+    def test_usage_of_a_reply_that_is_not_json_is_none(self, body: bytes) -> None:
         assert read_usage(body) is None
 
-    def test_half_a_surrogate_pair_is_json_as_a_model_cut_off_within_a_character_answers_it(self) -> None:
+    def test_half_a_surrogate_pair_is_valid_json(self) -> None:
         assert read_usage(b'{"x":"\\ud83d","usage":{"prompt_tokens":2}}') == Usage(input_tokens=2, total_tokens=2)
 
-    def test_an_answer_nested_beyond_reason_is_no_crash(self) -> None:
+    def test_an_extremely_nested_reply_does_not_crash(self) -> None:
         read_usage(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
 
     @pytest.mark.parametrize("count", [b"9" * 30, b"-5", b"9223372036854775808", b"9223372036854775807"])
-    def test_what_is_read_fits_the_store_however_wild_the_answer(self, count: bytes) -> None:
+    def test_usage_always_fits_the_store(self, count: bytes) -> None:
         usage = read_usage(b'{"usage":{"prompt_tokens":%b,"completion_tokens":%b}}' % (count, count))
         assert usage is not None
         assert 0 <= usage.input_tokens <= INT64

@@ -1,4 +1,4 @@
-"""Segments, and how they become the two files."""
+"""Segments, and their merge into the two result files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def line(number: int, text: bytes = b"x\n", *, ok: bool = True) -> FinishedLine:
 
 
 def merged(parts: list[tuple[SegmentHeader, bytes]], unrun: list[int]) -> tuple[bytes, bytes]:
-    """Carries a plan out; returns the output and the error file."""
+    """Carry out a plan; return the output and the error file."""
     output, errors = b"", b""
     for step in merge([header for header, _ in parts], unrun):
         if isinstance(step, int):
@@ -33,7 +33,7 @@ def merged(parts: list[tuple[SegmentHeader, bytes]], unrun: list[int]) -> tuple[
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[FinishedLine], list[int], list[list[FinishedLine]]]:
-    """Draws lines, of which some never ran, and the segments in which the others were recorded."""
+    """Draw lines, some of which never ran, and segments with the others."""
     count = draw(st.integers(0, 40))
     fates: list[Any] = [draw(st.sampled_from(["ok", "failed", "unrun"])) for _ in range(count)]
     texts = [b"%d %b\n" % (number, b"t" * draw(st.integers(0, 5))) for number in range(1, count + 1)]
@@ -46,7 +46,7 @@ def histories(draw: st.DrawFn) -> tuple[list[FinishedLine], list[int], list[list
 
 
 @given(histories())
-def test_every_line_goes_to_its_file_exactly_once_and_in_order_whatever_the_segments(
+def test_every_line_goes_to_its_file_exactly_once_and_in_order(
     history: tuple[list[FinishedLine], list[int], list[list[FinishedLine]]],
 ) -> None:
     ran, unrun, segments = history
@@ -58,7 +58,7 @@ def test_every_line_goes_to_its_file_exactly_once_and_in_order_whatever_the_segm
 
 
 @given(st.lists(st.tuples(st.integers(1, 99), st.binary(min_size=1, max_size=9), st.booleans()), max_size=20))
-def test_a_segment_tells_what_it_holds_in_input_order(drawn: list[tuple[int, bytes, bool]]) -> None:
+def test_a_segment_lists_its_lines_in_input_order(drawn: list[tuple[int, bytes, bool]]) -> None:
     finished = {number: line(number, text, ok=ok) for number, text, ok in drawn}
     header, data = encode_segment(finished.values())
     assert header.endswith(b"\n")
@@ -70,7 +70,7 @@ def test_a_segment_tells_what_it_holds_in_input_order(drawn: list[tuple[int, byt
     assert read.sizes == [len(finished[number].text) for number in sorted(finished)]
 
 
-def test_neighbouring_lines_of_a_segment_are_copied_at_once() -> None:
+def test_adjacent_lines_of_a_segment_are_copied_in_one_slice() -> None:
     header = SegmentHeader([1, 2, 3, 5], [2, 2, 2, 2], [])
     assert merge([header], [4]) == [Slice(0, 3, 0, 6, ok=True), 4, Slice(0, 1, 6, 8, ok=True)]
 
@@ -90,5 +90,5 @@ def test_a_line_that_is_in_two_places_is_an_error() -> None:
         merge([SegmentHeader([1, 2], [1, 1], []), SegmentHeader([2, 3], [1, 1], [])], [])
 
 
-def test_nothing_merges_to_nothing() -> None:
+def test_merging_no_segments_plans_nothing() -> None:
     assert merge([], []) == []

@@ -1,4 +1,4 @@
-"""Cutting a validated input into shards."""
+"""Cutting an input into shards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZE = 1 << 20
 
 
 def text_of(model: str, padding: int) -> bytes:
-    """Returns a line that spells its model in one of the ways that JSON has."""
+    """Return a line whose model is spelled with or without JSON escapes."""
     name = json.dumps(model, ensure_ascii=padding % 2 == 0)
     if padding % 3 == 0:
         name = name.replace("/", "\\/")
@@ -54,7 +54,7 @@ def assemble(mix: list[tuple[str, int]], end: bytes, *, bom: bool, last_ended: b
 
 
 @given(entries, ends, st.booleans(), st.booleans(), st.integers(1, 9), st.integers(1, 2000))
-def test_shards_cover_every_line_exactly_once_whatever_the_mix_of_models(
+def test_shards_cover_every_line_exactly_once(
     mix: list[tuple[str, int]], end: bytes, bom: bool, last_ended: bool, max_lines: int, max_bytes: int
 ) -> None:
     data = assemble(mix, end, bom=bom, last_ended=last_ended)
@@ -76,9 +76,7 @@ def test_lines_that_have_a_result_are_not_run_again(mix: list[tuple[str, int]], 
 
 
 @given(entries, st.integers(1, 9), st.integers(1, 2000))
-def test_windows_follow_each_other_and_never_overlap(
-    mix: list[tuple[str, int]], max_lines: int, max_bytes: int
-) -> None:
+def test_windows_are_consecutive_and_never_overlap(mix: list[tuple[str, int]], max_lines: int, max_bytes: int) -> None:
     data = assemble(mix, b"\n", bom=False, last_ended=True)
     by_window: dict[int, list[Shard]] = defaultdict(list)
     for _, shard in cut(data, max_lines=max_lines, max_bytes=max_bytes):
@@ -113,7 +111,7 @@ def test_an_input_without_lines_has_no_shards() -> None:
     assert cut(b"\n\n") == []
 
 
-def test_closing_twice_adds_nothing() -> None:
+def test_closing_twice_adds_no_shard() -> None:
     cutter = ShardCutter(10)
     cutter.add("m", 1, 0, 10)
     cutter.close()

@@ -1,4 +1,4 @@
-"""Validating a whole input."""
+"""Validation of a whole input."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def lines_in_shards(check: InputCheck) -> int:
     return sum(shard.lines for _, shard in check.shards.shards)
 
 
-def test_a_good_input_has_no_faults_and_all_its_lines_in_shards() -> None:
+def test_a_valid_input_has_no_errors_and_all_lines_in_shards() -> None:
     check = checked(b"\xef\xbb\xbf" + line("a") + b"\r\n" + line("b") + line("c").rstrip())
     assert check.errors == []
     assert lines_in_shards(check) == 3
@@ -61,7 +61,7 @@ def test_a_good_input_has_no_faults_and_all_its_lines_in_shards() -> None:
     ),
     st.lists(st.integers(0, 9999), max_size=6),
 )
-def test_what_is_found_does_not_depend_on_how_the_stream_was_cut(parts: list[bytes], cuts: list[int]) -> None:
+def test_the_result_does_not_depend_on_block_boundaries(parts: list[bytes], cuts: list[int]) -> None:
     data = b"".join(parts)
     limits = Limits(max_line_bytes=150)
     cut, whole = checked(data, cuts=cuts, limits=limits), checked(data, limits=limits)
@@ -75,12 +75,12 @@ def test_an_input_without_a_request_is_an_empty_file(data: bytes) -> None:
     assert checked(data).errors == [InputError("empty_file", message)]
 
 
-def test_every_bad_line_is_told_by_its_number_in_the_file() -> None:
+def test_each_error_has_the_number_of_its_line() -> None:
     check = checked(b"\n{\n" + line("a") + b"\r\n[]\n" + line("b") + b"oops")
     assert codes(check) == [("invalid_json_line", 2), ("invalid_json_line", 5), ("invalid_json_line", 7)]
 
 
-def test_a_custom_id_that_comes_again_is_a_duplicate() -> None:
+def test_a_repeated_custom_id_is_an_error() -> None:
     check = checked(line("a") + line("b") + line("a") + line("a"))
     assert codes(check) == [("duplicate_custom_id", 3), ("duplicate_custom_id", 4)]
     assert check.errors[0].message == (
@@ -90,17 +90,17 @@ def test_a_custom_id_that_comes_again_is_a_duplicate() -> None:
     assert check.errors[0].param == "custom_id"
 
 
-def test_a_custom_id_is_the_same_however_it_is_escaped() -> None:
+def test_escapes_do_not_hide_a_repeated_custom_id() -> None:
     assert codes(checked(line("ü") + line("\\u00fc"))) == [("duplicate_custom_id", 2)]
 
 
-def test_several_models_are_taken_where_they_may_be_mixed() -> None:
+def test_several_models_are_valid_if_mixing_is_allowed() -> None:
     check = checked(line("a", "m") + line("b", "n"))
     assert check.errors == []
     assert list(check.models) == ["m", "n"]
 
 
-def test_another_model_than_the_first_is_mismatched_where_they_may_not() -> None:
+def test_a_second_model_is_an_error_if_mixing_is_not_allowed() -> None:
     check = checked(line("a", "m") + line("b", "n") + line("c", "m") + line("d", "n"), mixed_models=False)
     assert codes(check) == [("mismatched_model", 2), ("mismatched_model", 4)]
     assert check.errors[0].message == (
@@ -109,7 +109,7 @@ def test_another_model_than_the_first_is_mismatched_where_they_may_not() -> None
     )
 
 
-def test_a_model_that_no_upstream_serves_is_told_for_each_of_its_lines() -> None:
+def test_an_unknown_model_is_an_error_of_each_of_its_lines() -> None:
     check = checked(line("a", "x") + line("b", "m") + line("c", "x"))
     assert codes(check) == [("model_not_found", 1), ("model_not_found", 3)]
     assert check.errors[0].message == "The provided model 'x' is not supported by the Batch API."
@@ -122,24 +122,24 @@ def test_a_model_that_a_silent_upstream_may_serve_is_undecided() -> None:
     assert check.undecided == {"x"}
 
 
-async def test_any_model_goes_where_an_upstream_takes_every_name() -> None:
+async def test_every_model_is_valid_if_an_upstream_serves_all() -> None:
     check = checked(line("a", "x"), served=Served(any_model=[Route(ScriptedUpstream())]))
     assert check.errors == []
     assert not check.undecided
 
 
-def test_as_many_lines_as_allowed_are_allowed() -> None:
+def test_the_largest_number_of_lines_is_valid() -> None:
     data = b"".join(line(str(number)) for number in range(10))
     assert checked(data, limits=Limits(max_lines=10)).errors == []
 
 
-def test_more_lines_than_allowed_are_too_many_tasks_and_nothing_else_is_wrong_with_them() -> None:
+def test_too_many_lines_are_the_only_error() -> None:
     data = b"".join(line(str(number)) for number in range(11))
     assert codes(checked(data, limits=Limits(max_lines=10))) == [("too_many_tasks", None)]
 
 
 @given(st.integers(1, 2000))
-def test_too_many_lines_are_told_alone_even_when_reading_stops_within_a_line(cut: int) -> None:
+def test_too_many_lines_are_the_only_error_even_if_reading_stops_within_a_line(cut: int) -> None:
     data = b"".join(line(str(number)) for number in range(20))
     assert codes(checked(data, limits=Limits(max_lines=10), cuts=[cut])) == [("too_many_tasks", None)]
 
@@ -150,7 +150,7 @@ def test_reading_stops_soon_after_there_are_too_many_lines() -> None:
     assert not check.feed(line("c"))
 
 
-def test_fewer_lines_than_wanted_are_too_few_tasks() -> None:
+def test_too_few_lines_are_an_error() -> None:
     assert codes(checked(line("a") + line("b"), limits=Limits(min_lines=3))) == [("too_few_tasks", None)]
     assert checked(line("a") + line("b"), limits=Limits(min_lines=2)).errors == []
 
@@ -166,7 +166,7 @@ def test_fewer_lines_than_wanted_are_too_few_tasks() -> None:
         ("5", 1),
     ],
 )
-def test_inputs_to_embed_are_counted_over_all_lines(value: str, inputs: int) -> None:
+def test_embedding_inputs_are_counted_over_all_lines(value: str, inputs: int) -> None:
     def fits(most: int) -> bool:
         data = b"".join(
             f'{{"custom_id":"{n}","method":"POST","url":"/v1/embeddings","body":{{"model":"m","input":{value}}}}}\n'.encode()
@@ -182,7 +182,7 @@ def test_inputs_to_embed_are_counted_over_all_lines(value: str, inputs: int) -> 
     assert not inputs or not fits(2 * inputs - 1)
 
 
-def test_the_first_hundred_faults_are_told_and_the_rest_counted() -> None:
+def test_the_first_hundred_errors_are_kept_and_the_rest_counted() -> None:
     errors = checked(b"{\n" * 250).errors
     assert len(errors) == MAX_ERRORS + 1
     assert [error.line for error in errors[:-1]] == list(range(1, MAX_ERRORS + 1))
@@ -191,22 +191,22 @@ def test_the_first_hundred_faults_are_told_and_the_rest_counted() -> None:
     assert "250" in errors[-1].message
 
 
-def test_a_hundred_faults_are_told_without_a_count() -> None:
+def test_a_hundred_errors_are_kept_without_a_count() -> None:
     assert len(checked(b"{\n" * MAX_ERRORS).errors) == MAX_ERRORS
 
 
-def test_all_faults_of_an_input_fit_into_one_grpc_message() -> None:
+def test_all_errors_of_an_input_fit_into_one_grpc_message() -> None:
     data = b"".join(line(str(number), f"{number}" + "x" * 100_000) for number in range(60))
     assert sum(len(error.message) for error in checked(data).errors) < 4 * 1024 * 1024
 
 
-def test_every_line_is_in_a_shard_or_told_to_be_wrong() -> None:
+def test_every_line_is_in_a_shard_or_has_an_error() -> None:
     twice = line("b").replace(b'"custom_id":"b"', b'"custom_id":1,"custom_id":"b"')
     check = checked(line("a") + twice)
     assert check.errors or lines_in_shards(check) == 2
 
 
-def test_a_file_that_does_not_exist_has_openais_fault() -> None:
+def test_a_missing_input_file_has_openais_error() -> None:
     assert cannot_find_file("file-1", "acme") == InputError(
         "invalid_request", "Cannot find file file-1, or organization acme does not have access to it.", "file_id"
     )

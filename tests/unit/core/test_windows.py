@@ -14,12 +14,12 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @pytest.mark.parametrize(
     ("text", "seconds"), [("24h", 86400), ("1s", 1), ("90m", 5400), ("14d", 336 * 3600), ("336h", 336 * 3600)]
 )
-def test_a_whole_number_and_a_unit_are_a_window(text: str, seconds: int) -> None:
+def test_an_integer_and_a_unit_are_a_window(text: str, seconds: int) -> None:
     assert parse_window(text) == seconds
 
 
 @given(st.integers(1, MAX_SECONDS * 2), st.sampled_from(sorted(UNITS)))
-def test_windows_up_to_336_hours_are_taken_and_longer_ones_refused(count: int, unit: str) -> None:
+def test_windows_up_to_336_hours_are_valid_and_longer_ones_refused(count: int, unit: str) -> None:
     seconds = count * UNITS[unit]
     if seconds <= MAX_SECONDS:
         assert parse_window(f"{count}{unit}") == seconds
@@ -56,7 +56,7 @@ def test_anything_else_is_an_invalid_value(text: str) -> None:
     assert "'24h'" in caught.value.message
 
 
-def test_no_window_is_a_missing_parameter() -> None:
+def test_an_empty_window_is_a_missing_parameter() -> None:
     with pytest.raises(BatchwireError) as caught:
         parse_window("")
     assert caught.value.reason is Reason.MISSING_REQUIRED_PARAMETER
