@@ -64,7 +64,7 @@ class Uploads:
         return UploadState(await self._store.add_upload(upload, self._limits.upload_lifetime))
 
     async def add_part(self, tenant: str, upload_id: str, blocks: AsyncIterator[bytes]) -> UploadPart:
-        """Store a part. Raises BatchwireError, and then store nothing."""
+        """Store a part. Raises BatchwireError, and then stores nothing."""
         await self._pending(tenant, upload_id)
         part_id = ids.part_id()
         key = blob_keys.part_key(upload_id, part_id)
