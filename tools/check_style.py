@@ -1,8 +1,8 @@
 """Check the rules of style that ruff has no rule for. With arguments, only files below those paths.
 
 - No word of `FORBIDDEN_WORDS` stands in code, protocol or documentation; tests may quote them.
-- Prose (comments, docstrings, Markdown text, proto comments) ends at `PROSE_COLUMNS` columns. Tables,
-  code blocks, URLs and targets of links do not count, nor does a comment behind code.
+- Prose (comments, docstrings, Markdown text, proto comments) ends at `PROSE_COLUMNS` columns.
+  Tables, code blocks, URLs and targets of links do not count, nor does a comment behind code.
 - No Python file of the server or the client has more than `MAX_LINES` lines.
 - Every `noqa` and `type: ignore` gives its reason on its line.
 - A module's logger is named `log`.
@@ -42,7 +42,7 @@ _LINK_TARGET = re.compile(r"https?://[^\s)>]+|(?<=\])\([^)]*\)")
 
 
 def main(below: tuple[str, ...]) -> int:
-    """Print every finding, in files below some paths only if any are given. Return 1 if there is one, else 0."""
+    """Print every finding, or those below some paths. Return 1 if there are any, else 0."""
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py", "*.proto", "*.md"]
     names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     count = 0

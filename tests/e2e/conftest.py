@@ -16,10 +16,13 @@ from bench.upstream import MockUpstream
 from tests.support.server import Server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on embedded defaults: SQLite, local blobs, one worker, the echo model."""
-    with Server(tmp_path_factory.mktemp("served")) as server:
+    """A server with default settings: SQLite, local blobs, one worker, the echo model.
+
+    Shared by all modules, so tests must not stop it, and must expect files and batches of others.
+    """
+    with Server(tmp_path_factory.mktemp("shared")) as server:
         yield server
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import openai as sdk
@@ -14,6 +15,13 @@ from tests.support.lines import chat_file, chat_line, jsonl
 from tests.support.server import Server
 
 ENDED = {"completed", "failed", "expired", "cancelled"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of this module, in which only the test that runs writes blobs."""
+    with Server(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 def upload(openai: OpenAI, content: bytes, name: str = "in.jsonl", purpose: Any = "batch") -> str:

@@ -21,6 +21,13 @@ from tests.support.server import Server, wait_until
 SERVICES = {"FileService", "UploadService", "BatchService", "ModelService"}
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of this module, in which only the test that runs writes blobs."""
+    with Server(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
 def test_reflection_lists_services_and_describes_their_methods(server: Server, client: Client) -> None:
     file = client.files.upload(chat_file(1), filename="in.jsonl")
     batch_id = client.batches.create(file.id).id
