@@ -114,7 +114,7 @@ def test_a_blob_store_without_the_known_files_is_refused(tmp_path: Path) -> None
             command = [sys.executable, "-m", "batchwire_server", name, *options]
             result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
             assert result.returncode == 1
-            assert "is it mounted?" in result.stderr
+            assert "is its volume mounted?" in result.stderr
             assert "Traceback" not in result.stderr
     elsewhere = [*command, "--blobs", str(tmp_path / "other")]
     (tmp_path / "other" / "tmp").mkdir(parents=True)
