@@ -112,7 +112,7 @@ async def _check_storage(setup: Setup) -> StorageCheck:
         await database.close()
         missing = {key for key, size in sizes.items() if await _size(adapters, key) != size}
         orphans = await _stored_keys(adapters) - set(sizes)
-        sweeping = Orphans(adapters.store, adapters.store, adapters.blobs, interval=1.0, age=0.0)
+        sweeping = Orphans(adapters.store, adapters.store, adapters.blobs, interval_s=1.0, age_s=0.0)
         for prefix in blob_keys.PREFIXES:
             await sweeping._delete_orphans(prefix, time.time() + FAR_S)
         assert not set(sizes) - missing - await _stored_keys(adapters), "what rows refer to was swept"

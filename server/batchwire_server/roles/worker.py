@@ -40,26 +40,28 @@ def build_worker(settings: Settings, adapters: Adapters, name: str) -> Worker:
             store,
             store,
             blobs,
-            interval=work.sweep_interval,
+            interval_s=work.sweep_interval,
             result_lifetime=settings.limits.result_lifetime,
             batch_lifetime=settings.limits.batch_lifetime,
         ),
-        TaskKind.ORPHANS: Orphans(store, store, blobs, interval=work.orphan_interval, age=work.orphan_age),
+        TaskKind.ORPHANS: Orphans(store, store, blobs, interval_s=work.orphan_interval, age_s=work.orphan_age),
     }
 
-    def build_runner(may_call: Callable[[], bool], on_room: Callable[[], None]) -> Runner:
+    def build_runner(may_call: Callable[[], bool], on_demand: Callable[[], None]) -> Runner:
         return Runner(
             store,
             blobs,
             catalog,
             policy=_retry_policy(settings),
-            flush_interval=work.flush_interval,
-            cancel_grace=work.cancel_grace,
+            flush_interval_s=work.flush_interval,
+            cancel_grace_s=work.cancel_grace,
             may_call=may_call,
-            on_room=on_room,
+            on_demand=on_demand,
         )
 
-    return Worker(name, store, adapters.changes, handlers, build_runner, ttl=work.lease_ttl, beat=work.heartbeat)
+    return Worker(
+        name, store, adapters.changes, handlers, build_runner, ttl_s=work.lease_ttl, heartbeat_s=work.heartbeat
+    )
 
 
 def build_quarantine_runner(settings: Settings, adapters: Adapters, name: str) -> QuarantineRunner:
@@ -70,8 +72,8 @@ def build_quarantine_runner(settings: Settings, adapters: Adapters, name: str) -
         adapters.blobs,
         adapters.catalog,
         policy=_retry_policy(settings),
-        ttl=settings.work.lease_ttl,
-        beat=settings.work.heartbeat,
+        ttl_s=settings.work.lease_ttl,
+        heartbeat_s=settings.work.heartbeat,
     )
 
 

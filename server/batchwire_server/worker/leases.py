@@ -22,8 +22,8 @@ class Leases:
     Args:
         queue: the task queue.
         worker: the name of the leases' holder.
-        ttl: seconds that a lease lasts.
-        beat: seconds between renewals.
+        ttl_s: seconds that a lease lasts.
+        heartbeat_s: seconds between renewals.
         holding: returns the epoch of each task that the worker works on, by task id.
         on_held: called about twice a second with each of these that it does hold.
         on_lost: called with the id of a task that it no longer holds.
@@ -39,8 +39,8 @@ class Leases:
         queue: TaskQueue,
         worker: str,
         *,
-        ttl: float,
-        beat: float,
+        ttl_s: float,
+        heartbeat_s: float,
         holding: Callable[[], Mapping[int, int]],
         on_held: Callable[[HeldTask], None],
         on_lost: Callable[[int], None],
@@ -48,8 +48,8 @@ class Leases:
     ) -> None:
         self._queue = queue
         self._worker = worker
-        self._ttl = ttl
-        self._beat = beat
+        self._ttl_s = ttl_s
+        self._heartbeat_s = heartbeat_s
         self._holding = holding
         self._on_held = on_held
         self._on_lost = on_lost
@@ -62,7 +62,7 @@ class Leases:
     @property
     def valid(self) -> bool:
         """Whether no lease can have expired, so that calls may be made."""
-        return time.monotonic() < self._renewed + self._ttl * VALID_FRACTION
+        return time.monotonic() < self._renewed + self._ttl_s * VALID_FRACTION
 
     async def run(self) -> None:
         """Renew the leases until cancelled."""
@@ -79,9 +79,9 @@ class Leases:
 
     async def _check(self) -> None:
         started = time.monotonic()
-        due = started >= self._renewed + self._beat
+        due = started >= self._renewed + self._heartbeat_s
         if due or not self._clock_offset_ms:
-            now = await self._queue.renew(self._worker, self._ttl)
+            now = await self._queue.renew(self._worker, self._ttl_s)
             self._set_clock(now - int(time.monotonic() * 1000))
         believed = dict(self._holding())
         held = {entry.id: entry for entry in await self._queue.held(self._worker)}
@@ -99,7 +99,7 @@ class Leases:
 
         A jump expires leases just as an outage does, so takeovers wait for a steady period again.
         """
-        if abs(offset_ms - self._clock_offset_ms) > self._ttl * VALID_FRACTION * 1000:
+        if abs(offset_ms - self._clock_offset_ms) > self._ttl_s * VALID_FRACTION * 1000:
             self._steady_since = time.monotonic()
         self._clock_offset_ms = offset_ms
 
@@ -109,10 +109,10 @@ class Leases:
         Leases that expired during an outage do not show that their holders are dead. Those get
         the time of a heartbeat to renew them.
         """
-        if now > self._seen + max(self._beat, 3 * CHECK_S):
+        if now > self._seen + max(self._heartbeat_s, 3 * CHECK_S):
             self._steady_since = now
         self._seen = now
-        if now >= self._steady_since + self._beat:
+        if now >= self._steady_since + self._heartbeat_s:
             self.expired_before = int(now * 1000) + self._clock_offset_ms
 
     async def _watch_clock(self) -> None:

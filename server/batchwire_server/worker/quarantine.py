@@ -36,7 +36,7 @@ class QuarantineRunner:
         name: the name of its leases' holder; no two workers share one.
         queue, blobs, catalog: the adapters that it works with.
         policy: how failed calls are retried.
-        ttl, beat: seconds that a lease lasts, and between renewals.
+        ttl_s, heartbeat_s: seconds that a lease lasts, and between renewals.
     """
 
     def __init__(
@@ -47,23 +47,23 @@ class QuarantineRunner:
         catalog: Catalog,
         *,
         policy: RetryPolicy,
-        ttl: float,
-        beat: float,
+        ttl_s: float,
+        heartbeat_s: float,
     ) -> None:
         self._name = name
         self._queue = queue
         self._blobs = blobs
         self._catalog = catalog
         self._policy = policy
-        self._ttl = ttl
+        self._ttl_s = ttl_s
         self._writer = ResultWriter(queue, blobs, 0.0, lambda _: None)
         self._run: ShardRun | None = None
         self._working: asyncio.Task[None] | None = None
         self._leases = Leases(
             queue,
             name,
-            ttl=ttl,
-            beat=beat,
+            ttl_s=ttl_s,
+            heartbeat_s=heartbeat_s,
             holding=lambda: {self._run.task.id: self._run.task.epoch} if self._run else {},
             on_held=self._follow,
             on_lost=lambda _: self._abort(),
@@ -83,7 +83,7 @@ class QuarantineRunner:
             await asyncio.gather(renewing, stopping, return_exceptions=True)
 
     async def _claim(self) -> Task | None:
-        claimed = await self._queue.claim(ClaimRequest(self._name, [TaskKind.RUN], ttl_s=self._ttl, quarantined=True))
+        claimed = await self._queue.claim(ClaimRequest(self._name, [TaskKind.RUN], ttl_s=self._ttl_s, quarantined=True))
         return claimed[0] if claimed else None
 
     async def _work(self, task: Task, stopping: asyncio.Task[bool]) -> None:

@@ -50,7 +50,7 @@ class ResultWriter:
 
     Args:
         queue, blobs: where the segments are recorded, and where their bytes are stored.
-        interval: seconds between writes.
+        interval_s: seconds between writes.
         on_closed: called with each run that has ended: it has settled, or its lease was lost.
 
     Attributes:
@@ -58,11 +58,11 @@ class ResultWriter:
     """
 
     def __init__(
-        self, queue: TaskQueue, blobs: BlobStore, interval: float, on_closed: Callable[[ShardRun], None]
+        self, queue: TaskQueue, blobs: BlobStore, interval_s: float, on_closed: Callable[[ShardRun], None]
     ) -> None:
         self._queue = queue
         self._blobs = blobs
-        self._interval = interval
+        self._interval_s = interval_s
         self._on_closed = on_closed
         self._runs: set[ShardRun] = set()
         self._pending: dict[ShardRun, _Pending] = {}
@@ -95,7 +95,7 @@ class ResultWriter:
         """Write at each interval, or earlier when woken, until cancelled."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval):
+                async with asyncio.timeout(self._interval_s):
                     await self._wake.wait()
             self._wake.clear()
             try:
@@ -103,7 +103,7 @@ class ResultWriter:
             except Exception:
                 log.exception("writing results failed; they are kept in memory; trying again")
                 self.stalled = True
-                await asyncio.sleep(self._interval)
+                await asyncio.sleep(self._interval_s)
                 self._wake.set()
             else:
                 self.stalled = False

@@ -44,10 +44,10 @@ class Runner:
     Args:
         queue, blobs, catalog: the adapters that it works with.
         policy: how failed calls are retried.
-        flush_interval: seconds between writes of finished lines.
-        cancel_grace: seconds that calls in flight may go on after their batch was cancelled.
+        flush_interval_s: seconds between writes of finished lines.
+        cancel_grace_s: seconds that calls in flight may go on after their batch was cancelled.
         may_call: returns whether the worker's leases are valid.
-        on_room: called when more shards may be claimed.
+        on_demand: called when more shards may be claimed.
 
     Attributes:
         writer: what records the finished lines.
@@ -61,22 +61,22 @@ class Runner:
         catalog: Catalog,
         *,
         policy: RetryPolicy,
-        flush_interval: float,
-        cancel_grace: float,
+        flush_interval_s: float,
+        cancel_grace_s: float,
         may_call: Callable[[], bool],
-        on_room: Callable[[], None],
+        on_demand: Callable[[], None],
     ) -> None:
         self._queue = queue
         self._blobs = blobs
         self._catalog = catalog
         self._policy = policy
-        self._cancel_grace = cancel_grace
+        self._cancel_grace_s = cancel_grace_s
         self._may_call = may_call
-        self._on_room = on_room
+        self._on_demand = on_demand
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._models: dict[str, ModelQueue] = {}
         self._routes: dict[Lane, Route] = {}
-        self.writer = ResultWriter(queue, blobs, flush_interval, self._closed)
+        self.writer = ResultWriter(queue, blobs, flush_interval_s, self._closed)
         self.runs: dict[int, ShardRun] = {}
         self._joined: dict[str, float] = {}
         self._sharing: set[asyncio.Task[None]] = set()
@@ -102,8 +102,8 @@ class Runner:
             raise UnknownModelsError(f"no upstream serves model {task.model}")
         lines = await load(run, self._queue, self._blobs)
         self._add(run)
-        time_left = (task.deadline - task.claimed_at) / 1000
-        self._timers[task.id] = asyncio.get_running_loop().call_later(time_left, run.cancel)
+        time_left_s = (task.deadline - task.claimed_at) / 1000
+        self._timers[task.id] = asyncio.get_running_loop().call_later(time_left_s, run.cancel)
         queue = self._model_queue(task.model, routes)
         if len([held for held in self.runs.values() if held.task.model == task.model]) == 1:
             await self._join(task.model)
@@ -143,7 +143,7 @@ class Runner:
     def _closed(self, run: ShardRun) -> None:
         if self.runs.get(run.task.id) is run:
             self._forget(run)
-        self._on_room()
+        self._on_demand()
 
     def _may_call_now(self) -> bool:
         return self._may_call() and not self.writer.stalled
@@ -156,7 +156,7 @@ class Runner:
     def _model_queue(self, model: str, routes: Iterable[Route]) -> ModelQueue:
         queue = self._models.get(model)
         if queue is None:
-            queue = self._models[model] = ModelQueue(self._policy, self._may_call_now, self._on_room)
+            queue = self._models[model] = ModelQueue(self._policy, self._may_call_now, self._on_demand)
         known = [self._routes[lane] for lane in queue.lanes]
         for route in routes:
             if route not in known:
@@ -216,27 +216,27 @@ class Runner:
             run.stop()
             if timer := self._timers.pop(task_id, None):
                 timer.cancel()
-            left = max(0.0, self._cancel_grace)
+            left = max(0.0, self._cancel_grace_s)
             self._timers[task_id] = asyncio.get_running_loop().call_later(left, run.cancel)
         else:
             run.cancel()
 
-    async def hand_over(self, grace: float) -> None:
+    async def hand_over(self, grace_s: float) -> None:
         """Stop all runs, and write what has finished. The pending lines are left to other workers.
 
         Args:
-            grace: seconds that lines in flight may go on, and that failed writes are retried.
+            grace_s: seconds that lines in flight may go on, and that failed writes are retried.
         """
-        end = time.monotonic() + grace
+        end = time.monotonic() + grace_s
         for run in self.runs.values():
             run.hand_over()
         if in_flight := {call for run in self.runs.values() for call in run.in_flight}:
-            await asyncio.wait(in_flight, timeout=grace)
+            await asyncio.wait(in_flight, timeout=grace_s)
         for run in list(self.runs.values()):
             run.cancel()
         for queue in self._models.values():
             await queue.close()
-        await self.writer.write_all(max(end, time.monotonic() + grace / 2))
+        await self.writer.write_all(max(end, time.monotonic() + grace_s / 2))
 
     def suspend(self) -> None:
         """Cancel the calls in flight, because the leases were not renewed in time.

@@ -44,7 +44,7 @@ class Worker:
         handlers: the handler of each kind of task but `run`.
         make_runner: makes the handler of `run`. Its arguments tell whether the leases are valid,
             and what to call when more shards may be claimed.
-        ttl, beat: seconds that a lease lasts, and between renewals.
+        ttl_s, heartbeat_s: seconds that a lease lasts, and between renewals.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class Worker:
         handlers: Mapping[TaskKind, Handler],
         make_runner: Callable[[Callable[[], bool], Callable[[], None]], Runner],
         *,
-        ttl: float,
-        beat: float,
+        ttl_s: float,
+        heartbeat_s: float,
     ) -> None:
         self._name = name
         self._queue = queue
@@ -68,7 +68,7 @@ class Worker:
         ]
         self._others_claimed = time.monotonic()  # when tasks other than shards were last claimed
         self._freed = False  # whether a handler has ended since then
-        self._ttl = ttl
+        self._ttl_s = ttl_s
         self._wake = asyncio.Event()
         self._handling: dict[int, tuple[Task, asyncio.Task[None]]] = {}
         self._starting: dict[int, int] = {}
@@ -77,20 +77,20 @@ class Worker:
         self._leases = Leases(
             queue,
             name,
-            ttl=ttl,
-            beat=beat,
+            ttl_s=ttl_s,
+            heartbeat_s=heartbeat_s,
             holding=self._holding,
             on_held=self._follow,
             on_lost=self._lost,
             on_stale=self._stale,
         )
 
-    async def run(self, stop: asyncio.Event, grace: float) -> None:
+    async def run(self, stop: asyncio.Event, grace_s: float) -> None:
         """Work until `stop` is set, then hand over what it holds.
 
         Args:
             stop: ends the worker.
-            grace: seconds that work in progress may go on after that.
+            grace_s: seconds that work in progress may go on after that.
         """
         # Leases of this name belong to a process that has ended without releasing them.
         await self._queue.release_worker(self._name, crashed=True)
@@ -104,12 +104,12 @@ class Worker:
             await stop.wait()
             claiming.cancel()
             await asyncio.gather(claiming, return_exceptions=True)
-            await self._drain(grace)
+            await self._drain(grace_s)
         finally:
             for task in (claiming, *background):
                 task.cancel()
             await asyncio.gather(claiming, *background, return_exceptions=True)
-        await self._release_all(time.monotonic() + grace)
+        await self._release_all(time.monotonic() + grace_s)
 
     async def _release_all(self, end: float) -> None:
         """Release all leases, retrying until the time `end` on the monotonic clock."""
@@ -124,14 +124,14 @@ class Worker:
             else:
                 return
 
-    async def _drain(self, grace: float) -> None:
+    async def _drain(self, grace_s: float) -> None:
         handling = [running for _, running in self._handling.values()]
         if handling:
-            await asyncio.wait(handling, timeout=grace)
+            await asyncio.wait(handling, timeout=grace_s)
         for running in handling:
             running.cancel()
         await asyncio.gather(*handling, return_exceptions=True)
-        await self._runner.hand_over(grace)
+        await self._runner.hand_over(grace_s)
 
     async def _claim_forever(self) -> None:
         seen, changed = 0, True
@@ -196,7 +196,7 @@ class Worker:
             ClaimRequest(
                 self._name,
                 [kind for kinds, _ in free for kind in kinds],
-                ttl_s=self._ttl,
+                ttl_s=self._ttl_s,
                 limit=min(count for _, count in free),
                 expired_before=self._leases.expired_before,
             )
@@ -217,7 +217,7 @@ class Worker:
             ClaimRequest(
                 self._name,
                 [TaskKind.RUN],
-                ttl_s=self._ttl,
+                ttl_s=self._ttl_s,
                 full_models=demand.full_models,
                 saturated=demand.saturated,
                 max_shards=demand.max_shards,

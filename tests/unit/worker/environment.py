@@ -80,15 +80,15 @@ class Environment:
         await self.blobs.put(str(made.input_key), data)
         return await self.store.add_batch(made)
 
-    def runner(self, routes: Sequence[Route], *, cancel_grace: float = 60.0, **more: Any) -> Runner:
+    def runner(self, routes: Sequence[Route], *, cancel_grace_s: float = 60.0, **more: Any) -> Runner:
         """Return the handler of `run`."""
-        options: dict[str, Any] = {"policy": QUICK, "may_call": lambda: True, "on_room": lambda: None, **more}
+        options: dict[str, Any] = {"policy": QUICK, "may_call": lambda: True, "on_demand": lambda: None, **more}
         return Runner(
             self.store,
             self.blobs,
             Catalog(routes),
-            flush_interval=0.02,
-            cancel_grace=cancel_grace,
+            flush_interval_s=0.02,
+            cancel_grace_s=cancel_grace_s,
             **options,
         )
 
@@ -101,7 +101,7 @@ class Environment:
         return Finalizer(self.store, self.blobs, default_lifetime=3600)
 
     def worker(
-        self, routes: Sequence[Route], name: str = "w1", *, ttl: float = 30.0, beat: float = 0.5, **more: Any
+        self, routes: Sequence[Route], name: str = "w1", *, ttl_s: float = 30.0, heartbeat_s: float = 0.5, **more: Any
     ) -> Worker:
         """Return a worker."""
         catalog = Catalog(routes)
@@ -114,19 +114,19 @@ class Environment:
                 TaskKind.EXPIRE: self.store.expire,
                 TaskKind.FINALIZE: self.finalizer(),
                 TaskKind.SWEEP: Sweeper(
-                    self.store, self.store, self.blobs, interval=3600, result_lifetime=3600, batch_lifetime=0
+                    self.store, self.store, self.blobs, interval_s=3600, result_lifetime=3600, batch_lifetime=0
                 ),
             },
-            lambda may_call, on_room: self.runner(routes, may_call=may_call, on_room=on_room, **more),
-            ttl=ttl,
-            beat=beat,
+            lambda may_call, on_demand: self.runner(routes, may_call=may_call, on_demand=on_demand, **more),
+            ttl_s=ttl_s,
+            heartbeat_s=heartbeat_s,
         )
 
-    def start(self, worker: Worker, grace: float = 0.05) -> tuple[asyncio.Event, asyncio.Task[None]]:
+    def start(self, worker: Worker, grace_s: float = 0.05) -> tuple[asyncio.Event, asyncio.Task[None]]:
         """Run a worker until the returned event is set, or the test is over."""
         stop = asyncio.Event()
         self.workers.append(worker)
-        running = stop, asyncio.create_task(worker.run(stop, grace))
+        running = stop, asyncio.create_task(worker.run(stop, grace_s))
         self._running.append(running)
         return running
 

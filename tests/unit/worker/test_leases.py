@@ -24,11 +24,11 @@ class Store:
         self.reachable = True
         self.renewed = 0
 
-    async def renew(self, worker: str, ttl: float) -> int:
+    async def renew(self, worker: str, ttl_s: float) -> int:
         if not self.reachable:
             raise ConnectionError("the store is gone")
         self.renewed += 1
-        return await self._store.renew(worker, ttl)
+        return await self._store.renew(worker, ttl_s)
 
     async def held(self, worker: str) -> list[HeldTask]:
         if not self.reachable:
@@ -39,7 +39,7 @@ class Store:
 class Holder:
     """A worker's side of its leases."""
 
-    def __init__(self, harness: StoreHarness, *, ttl: float, beat: float) -> None:
+    def __init__(self, harness: StoreHarness, *, ttl_s: float, heartbeat_s: float) -> None:
         self.store = Store(harness)
         self.believed: dict[int, int] = {}
         self.held: list[HeldTask] = []
@@ -48,8 +48,8 @@ class Holder:
         self.leases = Leases(
             self.store,  # type: ignore[arg-type]  # only what leases call
             "w1",
-            ttl=ttl,
-            beat=beat,
+            ttl_s=ttl_s,
+            heartbeat_s=heartbeat_s,
             holding=lambda: self.believed,
             on_held=self.held.append,
             on_lost=self.lost.append,
@@ -75,7 +75,7 @@ async def leased_task(harness: StoreHarness, holder: Holder) -> Task:
 
 
 async def test_leases_are_renewed_at_each_heartbeat(harness: StoreHarness) -> None:
-    holder = Holder(harness, ttl=30.0, beat=0.01)
+    holder = Holder(harness, ttl_s=30.0, heartbeat_s=0.01)
     task = await leased_task(harness, holder)
     before = await harness.lease_end(task)
     async with holder.running():
@@ -86,7 +86,7 @@ async def test_leases_are_renewed_at_each_heartbeat(harness: StoreHarness) -> No
 
 
 async def test_held_tasks_are_reported_with_the_status_of_their_batch(harness: StoreHarness) -> None:
-    holder = Holder(harness, ttl=30.0, beat=10.0)
+    holder = Holder(harness, ttl_s=30.0, heartbeat_s=10.0)
     task = await leased_task(harness, holder)
     async with holder.running():
         await until(lambda: holder.held)
@@ -94,7 +94,7 @@ async def test_held_tasks_are_reported_with_the_status_of_their_batch(harness: S
 
 
 async def test_a_task_that_another_worker_took_over_is_lost(harness: StoreHarness) -> None:
-    holder = Holder(harness, ttl=30.0, beat=10.0)
+    holder = Holder(harness, ttl_s=30.0, heartbeat_s=10.0)
     task = await leased_task(harness, holder)
     await harness.expire_lease(task)
     await harness.claim_one(TaskKind.RUN, "w2")
@@ -104,7 +104,7 @@ async def test_a_task_that_another_worker_took_over_is_lost(harness: StoreHarnes
 
 
 async def test_a_task_that_was_claimed_again_under_another_epoch_is_lost(harness: StoreHarness) -> None:
-    holder = Holder(harness, ttl=30.0, beat=10.0)
+    holder = Holder(harness, ttl_s=30.0, heartbeat_s=10.0)
     task = await leased_task(harness, holder)
     await harness.expire_lease(task)
     await harness.claim_one(TaskKind.RUN, "w1")
@@ -114,7 +114,7 @@ async def test_a_task_that_was_claimed_again_under_another_epoch_is_lost(harness
 
 
 async def test_leases_go_stale_in_an_outage_before_another_may_take_over(harness: StoreHarness) -> None:
-    holder = Holder(harness, ttl=2.0, beat=0.5)
+    holder = Holder(harness, ttl_s=2.0, heartbeat_s=0.5)
     await harness.start_batch()
     (task,) = await harness.store.claim(ClaimRequest("w1", [TaskKind.RUN], ttl_s=2.0))
     holder.believed[task.id] = task.epoch
@@ -127,7 +127,7 @@ async def test_leases_go_stale_in_an_outage_before_another_may_take_over(harness
 
 
 async def test_leases_are_valid_again_after_an_outage(harness: StoreHarness) -> None:
-    holder = Holder(harness, ttl=1.0, beat=0.1)
+    holder = Holder(harness, ttl_s=1.0, heartbeat_s=0.1)
     holder.store.reachable = False
     async with holder.running():
         await until(lambda: holder.stale)
@@ -136,7 +136,7 @@ async def test_leases_are_valid_again_after_an_outage(harness: StoreHarness) -> 
 
 
 async def test_takeovers_are_allowed_once_the_database_was_in_reach_for_a_heartbeat(harness: StoreHarness) -> None:
-    holder = Holder(harness, ttl=4.0, beat=0.6)
+    holder = Holder(harness, ttl_s=4.0, heartbeat_s=0.6)
     async with holder.running():
         await until(lambda: holder.store.renewed)
         assert holder.leases.expired_before == 0
@@ -146,7 +146,7 @@ async def test_takeovers_are_allowed_once_the_database_was_in_reach_for_a_heartb
 async def test_leases_that_expired_in_an_outage_stay_with_their_holders_for_a_heartbeat(
     harness: StoreHarness,
 ) -> None:
-    holder = Holder(harness, ttl=30.0, beat=1.0)
+    holder = Holder(harness, ttl_s=30.0, heartbeat_s=1.0)
     async with holder.running():
         await until(lambda: holder.leases.expired_before)
         holder.store.reachable = False
@@ -160,5 +160,5 @@ async def test_leases_that_expired_in_an_outage_stay_with_their_holders_for_a_he
 
 
 def test_stale_leases_are_noticed_before_they_expire() -> None:
-    ttl = 15.0
-    assert ttl * leases.VALID_FRACTION + leases.CHECK_S / 2 < ttl
+    ttl_s = 15.0
+    assert ttl_s * leases.VALID_FRACTION + leases.CHECK_S / 2 < ttl_s

@@ -23,7 +23,7 @@ LINES = 6
 def quarantine_runner(env: Environment, upstream: ScriptedUpstream, name: str = "apart") -> QuarantineRunner:
     """Return a runner of quarantined shards."""
     catalog = Catalog([Route(upstream)])
-    return QuarantineRunner(name, env.store, env.blobs, catalog, policy=QUICK, ttl=TTL, beat=TTL / 3)
+    return QuarantineRunner(name, env.store, env.blobs, catalog, policy=QUICK, ttl_s=TTL, heartbeat_s=TTL / 3)
 
 
 async def quarantined(env: Environment, **more: object) -> Batch:

@@ -68,8 +68,8 @@ class WriterEnvironment:
         self.closed: list[ShardRun] = []
         self.writer = self.make_writer(NEVER)
 
-    def make_writer(self, interval: float) -> ResultWriter:
-        self.writer = ResultWriter(self.queue, self.blobs, interval, self.closed.append)  # type: ignore[arg-type]  # it only records
+    def make_writer(self, interval_s: float) -> ResultWriter:
+        self.writer = ResultWriter(self.queue, self.blobs, interval_s, self.closed.append)  # type: ignore[arg-type]  # it only records
         return self.writer
 
     def note(self, run: ShardRun) -> None:

@@ -116,7 +116,7 @@ class TestFollowing:
         self, env: Environment
     ) -> None:
         upstream = blocked()
-        async with running(env, upstream, cancel_grace=0.02) as runner:
+        async with running(env, upstream, cancel_grace_s=0.02) as runner:
             task = await started(env, runner)
             await until(lambda: upstream.in_flight)
             run = runner.runs[task.id]

@@ -135,7 +135,7 @@ class TestEarlyEnds:
     async def test_calls_in_flight_are_cancelled_after_the_cancel_grace(self, env: Environment) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
-        env.start(env.worker([Route(upstream, max_concurrency=4)], cancel_grace=0.05))
+        env.start(env.worker([Route(upstream, max_concurrency=4)], cancel_grace_s=0.05))
         batch = await env.batch(data_of(10))
         await until(lambda: upstream.in_flight == 4)
         await env.store.cancel_batch("acme", batch.id)
@@ -168,7 +168,7 @@ class TestStopping:
             return await fine(asked, nth)
 
         upstream = ScriptedUpstream(slow)
-        stop, running = env.start(env.worker([Route(upstream, max_concurrency=4)]), grace=5.0)
+        stop, running = env.start(env.worker([Route(upstream, max_concurrency=4)]), grace_s=5.0)
         batch = await env.batch(data_of(400))
         await env.wait_for(batch, lambda found: found.completed > 20)
         stop.set()
@@ -183,7 +183,7 @@ class TestStopping:
     async def test_lines_cancelled_by_a_stop_are_run_by_the_next_worker(self, env: Environment) -> None:
         upstream = ScriptedUpstream()
         upstream.open.clear()
-        stop, running = env.start(env.worker([Route(upstream)]), grace=0.05)
+        stop, running = env.start(env.worker([Route(upstream)]), grace_s=0.05)
         batch = await env.batch(data_of(6))
         await until(lambda: upstream.in_flight == 6)
         stop.set()
@@ -275,7 +275,7 @@ class TestTakeovers:
         queue = Unreachable(env)
         upstream = ScriptedUpstream()
         upstream.open.clear()
-        env.start(env.worker([Route(upstream)], ttl=2.0, beat=0.5, queue=queue))
+        env.start(env.worker([Route(upstream)], ttl_s=2.0, heartbeat_s=0.5, queue=queue))
         batch = await env.batch(data_of(5))
         await until(lambda: upstream.in_flight == 5)
         queue.reachable = False
@@ -296,7 +296,7 @@ class TestTakeovers:
             return await fine(asked, nth)
 
         upstream.answer = last_hangs
-        env.start(env.worker([Route(upstream)], ttl=2.0, beat=0.5, queue=queue))
+        env.start(env.worker([Route(upstream)], ttl_s=2.0, heartbeat_s=0.5, queue=queue))
         batch = await env.batch(data_of(5))
         await until(lambda: upstream.cut == 1)
         queue.reachable = True

@@ -24,16 +24,18 @@ class Orphans:
 
     Args:
         queue, store, blobs: the adapters that it works with.
-        interval: seconds between runs; 0 switches it off.
-        age: seconds since a blob was stored, after which it may be deleted.
+        interval_s: seconds between runs; 0 switches it off.
+        age_s: seconds since a blob was stored, after which it may be deleted.
     """
 
-    def __init__(self, queue: TaskQueue, store: GarbageStore, blobs: BlobStore, *, interval: float, age: float) -> None:
+    def __init__(
+        self, queue: TaskQueue, store: GarbageStore, blobs: BlobStore, *, interval_s: float, age_s: float
+    ) -> None:
         self._queue = queue
         self._store = store
         self._blobs = blobs
-        self._interval = interval
-        self._age = age
+        self._interval_s = interval_s
+        self._age_s = age_s
 
     async def __call__(self, task: Task) -> None:
         """Check all blobs once, page by page.
@@ -41,13 +43,13 @@ class Orphans:
         Raises:
             LeaseLostError: another worker holds the task.
         """
-        if self._interval:
+        if self._interval_s:
             # Database clock: a wrong clock of this machine must not make a blob look old.
-            before = task.claimed_at / 1000 - self._age
+            before = task.claimed_at / 1000 - self._age_s
             await self._blobs.clear_temporary(before)
             for prefix in blob_keys.PREFIXES:
                 await self._delete_orphans(prefix, before)
-        await self._queue.release(task, self._interval or DISABLED_S)
+        await self._queue.release(task, self._interval_s or DISABLED_S)
 
     async def _delete_orphans(self, prefix: str, before: float) -> None:
         removed = 0

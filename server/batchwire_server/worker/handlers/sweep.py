@@ -18,7 +18,7 @@ class Sweeper:
 
     Args:
         queue, store, blobs: the adapters that it works with.
-        interval: seconds between sweeps.
+        interval_s: seconds between sweeps.
         result_lifetime: seconds for which the results of an ended batch can still be streamed.
         batch_lifetime: seconds for which an ended batch is kept; 0 keeps it for good.
     """
@@ -29,14 +29,14 @@ class Sweeper:
         store: GarbageStore,
         blobs: BlobStore,
         *,
-        interval: float,
+        interval_s: float,
         result_lifetime: int,
         batch_lifetime: int,
     ) -> None:
         self._queue = queue
         self._store = store
         self._blobs = blobs
-        self._interval = interval
+        self._interval_s = interval_s
         self._result_lifetime = result_lifetime
         self._batch_lifetime = batch_lifetime
 
@@ -55,4 +55,4 @@ class Sweeper:
         await self._store.forget(garbage)
         more = max(len(garbage.files), len(garbage.uploads), len(garbage.batches)) == STEP
         more |= await self._store.prune(STEP, upload_lifetime=UPLOAD_LIFETIME_S, batch_lifetime=self._batch_lifetime)
-        await self._queue.release(task, 0.0 if more else self._interval)
+        await self._queue.release(task, 0.0 if more else self._interval_s)

@@ -22,22 +22,22 @@ ORPHANS = [
 ]
 
 
-async def look(env: Environment, interval: float = 3600.0) -> None:
+async def look(env: Environment, interval_s: float = 3600.0) -> None:
     task = await env.harness.claim_one(TaskKind.ORPHANS)
-    await Orphans(env.store, env.store, env.blobs, interval=interval, age=DAY)(task)
+    await Orphans(env.store, env.store, env.blobs, interval_s=interval_s, age_s=DAY)(task)
 
 
-async def store(env: Environment, *keys: str, age: float = DAY + 60) -> None:
-    """Store blobs as if `age` seconds ago."""
+async def store(env: Environment, *keys: str, age_s: float = DAY + 60) -> None:
+    """Store blobs as if `age_s` seconds ago."""
     for key in keys:
         await env.blobs.put(key, b"x")
-        env.blobs.stored_at[key] -= age
+        env.blobs.stored_at[key] -= age_s
 
 
 async def test_old_blobs_without_a_row_are_deleted(env: Environment, caplog: pytest.LogCaptureFixture) -> None:
     young = [blob_keys.file_key(ids.file_id()), blob_keys.segment_key(ids.batch_id(), 1, 1, 0)]
     await store(env, *ORPHANS)
-    await store(env, *young, age=DAY - 60)
+    await store(env, *young, age_s=DAY - 60)
     with caplog.at_level(logging.INFO):
         await look(env)
     assert sorted(env.blobs.blobs) == sorted(young)
@@ -98,14 +98,14 @@ async def test_the_next_run_waits_for_the_interval(env: Environment) -> None:
 
 async def test_an_interval_of_0_switches_it_off(env: Environment) -> None:
     await store(env, *ORPHANS)
-    await look(env, interval=0)
+    await look(env, interval_s=0)
     assert sorted(env.blobs.blobs) == sorted(ORPHANS)
     assert await env.store.claim(ClaimRequest("w1", [TaskKind.ORPHANS], ttl_s=TTL)) == []
 
 
 async def test_the_age_of_a_blob_follows_the_database_clock(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    await store(env, *ORPHANS, age=0)
+    await store(env, *ORPHANS, age_s=0)
     task = await env.harness.claim_one(TaskKind.ORPHANS)
     monkeypatch.setattr("time.time", lambda: task.claimed_at / 1000 + 10 * DAY)
-    await Orphans(env.store, env.store, env.blobs, interval=3600, age=DAY)(task)
+    await Orphans(env.store, env.store, env.blobs, interval_s=3600, age_s=DAY)(task)
     assert sorted(env.blobs.blobs) == sorted(ORPHANS)

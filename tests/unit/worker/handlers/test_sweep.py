@@ -11,10 +11,10 @@ from tests.ports.stores import TTL, a_file, an_upload
 from tests.unit.worker.environment import Environment
 
 
-async def sweep(env: Environment, interval: float = 3600.0, batch_lifetime: int = 0) -> None:
+async def sweep(env: Environment, interval_s: float = 3600.0, batch_lifetime: int = 0) -> None:
     task = await env.harness.claim_one(TaskKind.SWEEP)
     sweeper = Sweeper(
-        env.store, env.store, env.blobs, interval=interval, result_lifetime=0, batch_lifetime=batch_lifetime
+        env.store, env.store, env.blobs, interval_s=interval_s, result_lifetime=0, batch_lifetime=batch_lifetime
     )
     await sweeper(task)
 
@@ -53,7 +53,7 @@ async def test_the_next_step_follows_at_once_while_blobs_are_left(env: Environme
 async def test_ended_uploads_are_deleted_after_a_day(env: Environment) -> None:
     upload = await env.store.add_upload(an_upload(), 60)
     await env.harness.advance(60 + UPLOAD_LIFETIME_S - 60)
-    await sweep(env, interval=0.0)
+    await sweep(env, interval_s=0.0)
     assert await env.store.get_upload("acme", upload.id) is not None
     await env.harness.advance(61)
     await sweep(env)
@@ -64,7 +64,7 @@ async def test_ended_batches_are_deleted_after_their_lifetime_and_running_ones_k
     running = await env.harness.start_batch()
     ended, _ = await env.harness.batch_in(BatchStatus.FAILED)
     await env.harness.advance(61)
-    await sweep(env, interval=0.0)
+    await sweep(env, interval_s=0.0)
     assert await env.harness.status(ended) is BatchStatus.FAILED, "by default, they are kept for ever"
     await sweep(env, batch_lifetime=60)
     assert await env.store.get_batch("acme", ended.id) is None
