@@ -40,7 +40,7 @@ async def translated(context: Context, method: str) -> AsyncIterator[None]:
         await context.abort(CODES[error.reason], error.message, trailing)
     except OutOfReachError as error:
         log.warning("%s answered UNAVAILABLE: %s", method, error)
-        message = f"The server's {error.component} cannot be used just now. Please try again in a moment."
+        message = f"The server's {error.component} cannot be used at the moment. Please try again later."
         await context.abort(grpc.StatusCode.UNAVAILABLE, message)
     except aio.AbortError:
         raise
@@ -49,7 +49,8 @@ async def translated(context: Context, method: str) -> AsyncIterator[None]:
         request_id = metadata.get("x-request-id") or f"req_{secrets.token_hex(16)}"
         log.exception("%s failed unexpectedly, request %s", method, request_id)
         await context.abort(
-            grpc.StatusCode.INTERNAL, f"Internal error; the server's log has more under {request_id!r}."
+            grpc.StatusCode.INTERNAL,
+            f"Internal error. The server's log has the details under request id {request_id!r}.",
         )
 
 

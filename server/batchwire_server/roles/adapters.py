@@ -96,9 +96,8 @@ async def require_known_blobs(rows: GarbageStore, blobs: BlobStore) -> None:
     for error in reads:
         if isinstance(error, BaseException) and not isinstance(error, BlobNotFoundError):
             raise error
-    raise OutOfReachError(
-        Component.BLOBS, f"the database knows of {keys[0]}, which is not there; is it the right place?"
-    )
+    advice = "check --blobs, and that the directory is mounted"
+    raise OutOfReachError(Component.BLOBS, f"the database refers to {keys[0]}, which does not exist: {advice}")
 
 
 @asynccontextmanager

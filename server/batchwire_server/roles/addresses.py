@@ -14,7 +14,7 @@ def split_address(address: str) -> tuple[str, int]:
     """
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit():
-        raise ListenError(f"{address!r} is not HOST:PORT")
+        raise ListenError(f"the address {address!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
 
 

@@ -88,8 +88,8 @@ async def open_without_keys(settings: Settings, adapters: Adapters, *addresses: 
         return True
     if not await adapters.store.has_keys():
         raise NoKeysError(
-            f"{' and '.join(reachable)} can be reached from other machines, and there is no API key yet; make one with "
-            "`batchwire-server keys create`, or say `--auth open` if something in front of the server authenticates callers"
+            f"{' and '.join(reachable)} can be reached from other machines, and there is no API key yet: create one with "
+            "`batchwire-server keys create`, or give `--auth open` if a proxy in front of the server authenticates callers"
         )
     return False
 

@@ -38,7 +38,9 @@ def lock_data_dir(data_dir: Path) -> Iterator[str]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise DataDirInUseError(f"another `serve` works on {data_dir}") from None
+            raise DataDirInUseError(
+                f"another `serve` works on {data_dir}: stop it, or choose another --data-dir"
+            ) from None
         file.seek(0)
         if not (node := file.read().strip()):
             node = f"{socket.gethostname()}-{secrets.token_hex(4)}"
@@ -55,7 +57,7 @@ async def run(settings: Settings) -> None:
         adapters = await stack.enter_async_context(open_adapters(settings, Migrations.ALL))
         # Workers of a killed `serve` may still hold leases. The lock shows that they have ended.
         await adapters.store.release_worker(node, crashed=True)
-        if not settings.blobs:  # the directory is this installation's alone, so nobody is writing
+        if not settings.blobs:  # only this installation writes to the directory, and none of its processes runs yet
             await adapters.blobs.clear_temporary(math.inf)
         token = secrets.token_urlsafe()
         listens = (settings.grpc_listen, settings.http_listen)

@@ -33,7 +33,7 @@ class WorkerTimeouts:
     """Timeouts after which a worker process is killed.
 
     Attributes:
-        shutdown_s: seconds that it has to end after it was told to.
+        shutdown_s: seconds that it has to end after it is asked to stop.
         silence_s: seconds that it may send no heartbeat.
     """
 

@@ -24,7 +24,7 @@ def digest_of(key: str) -> str:
 
 
 def key_hint(key: str) -> str:
-    """Return the part of a key that may be shown: it tells keys apart and gives nothing away."""
+    """Return the part of a key that may be shown: enough to recognize it, not to guess it."""
     return f"{key[:6]}…{key[-4:]}" if len(key) > 20 else f"{key[:3]}…"
 
 

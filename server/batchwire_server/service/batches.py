@@ -60,7 +60,7 @@ class BatchSpec:
 
     @property
     def fingerprint(self) -> str:
-        """A digest of all fields: two calls have the same one only if they ask for the same."""
+        """A digest of all fields: two calls have the same one only if all fields are equal."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 

@@ -37,7 +37,7 @@ class HealthChecks:
     async def run(self, changed: Callable[[Component, bool], Awaitable[None]]) -> None:
         """Probe until cancelled, and report changes.
 
-        `changed` is called with a component and True if it is healthy. All are taken to be at first.
+        `changed` is called with a component and True if it is healthy. All are healthy at first.
         """
         while True:
             # A group waits for cancelled probes to close their connections; `gather` would not.

@@ -17,7 +17,7 @@ HEADER, LINES = b"header\n", (b"one\n", b"two\n", b"three\n")
 
 
 class Recorded:
-    """The store and change feed of a batch. A wait records one more segment; the last one ends it."""
+    """The store and change feed of a batch. A wait records a segment, and the last one ends it."""
 
     def __init__(self, blobs: MemoryBlobs) -> None:
         self._blobs = blobs
