@@ -75,7 +75,8 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
         self.download_bytes = 4
         self.failures: dict[str, deque[Failure]] = defaultdict(deque)
         self.ended = threading.Semaphore(0)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._uploaded: dict[grpc.ServicerContext, str] = {}
         self._ids = 0
         self._server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
         v1.add_FileServiceServicer_to_server(self, self._server)
@@ -91,6 +92,10 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop serving, and wait until all calls have ended. Then no cancelled upload is stored."""
         self._server.stop(grace=0).wait()
 
     def fail(self, method: str, *failures: Failure) -> None:
@@ -141,7 +146,12 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
             abort(
                 context, grpc.StatusCode.INVALID_ARGUMENT, "the checksum is wrong", "CONTENT_MISMATCH", param="sha256"
             )
-        return self.store(content, spec.filename, spec.purpose)
+        with self._lock:
+            if _cancelled(context):
+                return v1.File()
+            file = self.store(content, spec.filename, spec.purpose)
+            self._uploaded[context] = file.id
+        return file
 
     def GetFile(self, request: v1.GetFileRequest, context: grpc.ServicerContext) -> v1.File:
         self._enter("GetFile", context, request)
@@ -302,9 +312,16 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
             self.calls.append(method)
             if request is not None:
                 self.requests[method].append(request)
-            context.add_callback(self.ended.release)
+            context.add_callback(lambda: self._end(context))
             self.metadata = dict(context.invocation_metadata())
             return self.failures[method].popleft() if self.failures[method] else None
+
+    def _end(self, context: grpc.ServicerContext) -> None:
+        with self._lock:
+            file_id = self._uploaded.pop(context, "")
+            if _cancelled(context):
+                self.files.pop(file_id, None)
+        self.ended.release()
 
     def _stream(
         self, method: str, context: grpc.ServicerContext, request: object, messages: Iterator[M]
@@ -352,6 +369,16 @@ class FakeServer(v1.FileServiceServicer, v1.UploadServiceServicer, v1.BatchServi
         if upload_id not in self.uploads:
             abort(context, grpc.StatusCode.NOT_FOUND, "no upload", "UPLOAD_NOT_FOUND", upload_id=upload_id)
         return self.uploads[upload_id]
+
+
+def _cancelled(context: grpc.ServicerContext) -> bool:
+    """Return True if the client cancelled the call.
+
+    gRPC's blocking server may end the requests of a cancelled call before it knows of the
+    cancellation, as if the client had sent them all. Its public API does not tell the two apart.
+    """
+    state: Any = getattr(context, "_state")  # noqa: B009 - the type does not declare it
+    return bool(state.client == "cancelled")
 
 
 def _page(found: list[M], ids: list[str], after: str, limit: int) -> tuple[list[M], bool]:

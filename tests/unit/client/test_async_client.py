@@ -35,6 +35,7 @@ async def test_cancelling_an_upload_stores_nothing(server: FakeServer) -> None:
         upload.cancel()
         with pytest.raises(asyncio.CancelledError):
             await upload
+    server.stop()
     assert not server.files
 
 

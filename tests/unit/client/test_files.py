@@ -121,12 +121,14 @@ def test_an_error_of_the_source_is_raised_unchanged_and_stores_nothing(client: C
 
     with pytest.raises(LookupError, match="ran dry"):
         client.files.upload(source())
+    server.stop()
     assert not server.files
 
 
 def test_a_text_file_raises_type_error_and_stores_nothing(client: Client, server: FakeServer) -> None:
     with pytest.raises(TypeError, match="bytes-like"):
         client.files.upload(io.StringIO("text"))  # type: ignore[arg-type]  # what it refuses
+    server.stop()
     assert not server.files
 
 
