@@ -22,10 +22,10 @@ class CliContext:
     """The global options and the two streams: results go to stdout, everything else to stderr.
 
     Attributes:
-        target: address of the server; None takes the environment's or the default.
-        api_key: the API key; None takes the environment's or none.
-        json: whether stdout carries one JSON object per line and nothing else.
-        console: stderr.
+        target: address of the server. None means that of the environment, else the default.
+        api_key: the API key. None means that of the environment, else none.
+        json: whether stdout has one JSON object per line and nothing else.
+        console: the console on stderr.
     """
 
     target: str | None
@@ -38,7 +38,7 @@ class CliContext:
         return Client(self.target, api_key=self.api_key)
 
     def display(self) -> Display:
-        """Return the display of progress."""
+        """Return a display of progress on stderr."""
         return display_on(self.console)
 
     def note(self, text: str) -> None:
@@ -50,7 +50,7 @@ class CliContext:
         click.echo(json_line(message) if self.json else text)
 
     def describe(self, message: Message) -> None:
-        """Print all fields of a message to stdout."""
+        """Print a message to stdout: all fields as JSON, or those that are set as text."""
         self.print_result(message, "\n".join(description(message)))
 
     def table(self, messages: Iterable[M], head: Sequence[str], row: Callable[[M], Sequence[str]]) -> None:

@@ -1,4 +1,4 @@
-"""Follows a batch: watches it to its end and downloads its files."""
+"""Watching a batch until it ends, and downloading its files: for `run` and `watch`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def follow(
     destination: Destination | None,
     on_snapshot: Callable[[v1.Batch], None] = lambda _: None,
 ) -> v1.Batch:
-    """Watch a batch to its end, download its files, and return it as it ended.
+    """Watch a batch until it ends, download its files, and return the ended batch.
 
     Args:
-        context: where to show progress.
-        client: the server.
+        context: context of the command, which shows progress.
+        client: client of the server.
         batch_id: id of the batch.
-        destination: paths for its files; None leaves them on the server.
+        destination: paths of the downloaded files. None downloads nothing.
         on_snapshot: called with every snapshot.
 
     Raises:
-        CliError: Interrupted; the batch continues.
+        CliError: The user pressed Ctrl-C. The batch continues.
     """
     try:
         batch = _watch(context, client, batch_id, on_snapshot)

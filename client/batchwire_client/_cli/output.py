@@ -1,4 +1,4 @@
-"""Messages of the protocol as output: text for people, JSON for programs."""
+"""Messages of the protocol as text for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def print_input_errors(batch: v1.Batch, console: Console) -> None:
 def as_dict(message: Message) -> dict[str, Any]:
     """Return a message with all its fields under the protocol's names.
 
-    Timestamps are integer Unix seconds, enum values are words without prefix, and unset fields are
+    Timestamps are integer Unix seconds, enum values are lower-case words, and unset fields are
     None.
     """
     return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}

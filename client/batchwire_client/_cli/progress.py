@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal, a line from time to time elsewhere."""
+"""Progress on stderr: bars on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _MEGABYTE = 1_000_000
 
 
 class Display(Protocol):
-    """Shows progress."""
+    """A display of progress."""
 
     def transfer(self, label: str) -> AbstractContextManager[Progress]:
-        """Show a transfer of bytes. The value of the context takes the bytes so far."""
+        """Show a transfer of bytes. The block receives a callback for the bytes so far."""
 
     def batch(self) -> AbstractContextManager[Callable[[v1.Batch], None]]:
-        """Show a running batch. The value of the context takes its snapshots."""
+        """Show a running batch. The block receives a callback for its snapshots."""
 
 
 def display_on(console: Console) -> Display:
@@ -37,7 +37,7 @@ def display_on(console: Console) -> Display:
 
 
 class Bars:
-    """Progress bars, which stay when they are complete."""
+    """Progress bars, which stay on the terminal when they are complete."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
