@@ -13,10 +13,13 @@ from batchwire_server.core.trusted_header import TrustedHeader
 KEY_HEADERS = ("api-key", "x-api-key")
 """Metadata keys that clients of other APIs use for an API key."""
 
+Context = aio.ServicerContext[Any, Any]
+"""The context of a call, of whatever request and response."""
+
 _tenant: ContextVar[str] = ContextVar("tenant")
 
 
-def key_of(context: aio.ServicerContext[Any, Any]) -> str:
+def key_of(context: Context) -> str:
     """Return the API key of a call, or an empty string.
 
     It is the bearer token in `authorization`, or else the value of the first of `KEY_HEADERS`.
@@ -37,7 +40,7 @@ def address_of(peer: str) -> str:
     return unquote(rest).rpartition(":")[0].strip("[]") if kind in {"ipv4", "ipv6"} else ""
 
 
-def trusted_tenant(context: aio.ServicerContext[Any, Any], trusted_header: TrustedHeader) -> str | None:
+def trusted_tenant(context: Context, trusted_header: TrustedHeader) -> str | None:
     """Return the tenant that a trusted peer names in the header, or None if there is none.
 
     Raises BatchwireError if the header is trusted and does not name one tenant.
@@ -51,6 +54,6 @@ def act_for(tenant: str) -> None:
     _tenant.set(tenant)
 
 
-def tenant_of(_context: aio.ServicerContext[Any, Any]) -> str:
+def tenant_of(_context: Context) -> str:
     """Return the tenant of the current call. The interceptor has set it before the handler runs."""
     return _tenant.get()

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
 from batchwire import v1
-from grpc import aio
 
-from batchwire_server.api.auth import tenant_of
+from batchwire_server.api.auth import Context, tenant_of
 from batchwire_server.api.convert import batch_message, lifetime, line_rules, page_fields, page_limit
 from batchwire_server.core.records import Batch
 from batchwire_server.service.batches import Batches, BatchSpec
 from batchwire_server.service.results import Results
 from batchwire_server.service.watches import Watches
-
-Context = aio.ServicerContext[Any, Any]
 
 
 class BatchServicer(v1.BatchServiceServicer):

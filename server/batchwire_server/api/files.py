@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
 from batchwire import v1
-from grpc import aio
 
-from batchwire_server.api.auth import tenant_of
+from batchwire_server.api.auth import Context, tenant_of
 from batchwire_server.api.convert import file_message, file_spec, page_fields, page_limit
 from batchwire_server.core.records import File
 from batchwire_server.service.files import Files, FileSpec
-
-Context = aio.ServicerContext[Any, Any]
 
 
 class FileServicer(v1.FileServiceServicer):

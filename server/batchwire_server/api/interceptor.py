@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from batchwire_server.api.auth import act_for, key_of, trusted_tenant
+from batchwire_server.api.auth import Context, act_for, key_of, trusted_tenant
 from batchwire_server.api.errors import CODES, DETAILS_KEY, status_details
 from batchwire_server.api.sanitize import checked, checked_stream
 from batchwire_server.core.errors import BatchwireError, OutOfReachError
@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 
 READMIT_S = 5.0
 """Seconds after which a streaming RPC is authenticated again, before its next message."""
-
-Context = aio.ServicerContext[Any, Any]
 
 
 @asynccontextmanager

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from batchwire import v1
-from grpc import aio
 
+from batchwire_server.api.auth import Context
 from batchwire_server.api.convert import model_message
 from batchwire_server.service.models import Models
-
-Context = aio.ServicerContext[Any, Any]
 
 
 class ModelServicer(v1.ModelServiceServicer):

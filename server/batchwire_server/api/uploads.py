@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 from batchwire import v1
-from grpc import aio
 
-from batchwire_server.api.auth import tenant_of
+from batchwire_server.api.auth import Context, tenant_of
 from batchwire_server.api.convert import lifetime, part_message, upload_message
 from batchwire_server.core.errors import missing_parameter
 from batchwire_server.service.files import FileSpec
 from batchwire_server.service.uploads import Uploads
-
-Context = aio.ServicerContext[Any, Any]
 
 
 class UploadServicer(v1.UploadServiceServicer):

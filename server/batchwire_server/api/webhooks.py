@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from batchwire import v1
-from grpc import aio
 
-from batchwire_server.api.auth import tenant_of
+from batchwire_server.api.auth import Context, tenant_of
 from batchwire_server.api.convert import endpoint_message, endpoint_with_secret, page_fields, page_limit
 from batchwire_server.core.webhooks import EVENT_TYPES
 from batchwire_server.service.webhooks import Webhooks
-
-Context = aio.ServicerContext[Any, Any]
 
 
 class WebhookServicer(v1.WebhookServiceServicer):

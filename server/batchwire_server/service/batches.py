@@ -23,11 +23,9 @@ from batchwire_server.core.lines import STRICT
 from batchwire_server.core.ports import BatchStore, FileStore, IdempotencyKey, Page
 from batchwire_server.core.records import Batch, File, LineRules
 from batchwire_server.core.windows import parse_window
-from batchwire_server.service.checks import check_length, check_limit, unknown_after
+from batchwire_server.service.checks import PAGE_DEFAULT, PAGE_LIMIT, check_length, check_limit, unknown_after
 from batchwire_server.service.retries import Retries
 
-LIST_LIMIT = 100
-LIST_DEFAULT = 20
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_KEY = 64
 MAX_METADATA_VALUE = 512
@@ -190,7 +188,7 @@ class Batches:
 
     async def list(self, tenant: str, *, limit: int | None = None, after: str = "") -> Page[Batch]:
         """Return a page of batches, newest first. Raises BatchwireError."""
-        size = check_limit(limit, LIST_LIMIT, LIST_DEFAULT)
+        size = check_limit(limit, PAGE_LIMIT, PAGE_DEFAULT)
         page = await self._batches.list_batches(tenant, after=after, limit=size)
         if page is None:
             raise unknown_after(after)

@@ -6,6 +6,10 @@ from batchwire_server.core.errors import BatchwireError, above_max_length, inval
 from batchwire_server.core.limits import UPLOAD_PURPOSES
 
 MAX_FILENAME = 255
+PAGE_LIMIT = 100
+PAGE_DEFAULT = 20
+"""Largest page of a list call, and the page of a call that names no size. Lists of files differ."""
+
 LIFETIMES_S = (3600, 2_592_000)
 """The shortest and the longest time that a caller may have a file kept."""
 

@@ -23,7 +23,7 @@ from batchwire_server.core.ports import BlobStore, FileStore, Page
 from batchwire_server.core.records import File
 from batchwire_server.service.checks import check_limit, check_purpose, clean_filename, unknown_after
 
-LIST_LIMIT = 10_000
+FILES_PAGE_LIMIT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class Files:
             tenant,
             purpose=purpose,
             after=after,
-            limit=check_limit(limit, LIST_LIMIT, LIST_LIMIT),
+            limit=check_limit(limit, FILES_PAGE_LIMIT, FILES_PAGE_LIMIT),
             oldest_first=oldest_first,
         )
         if page is None:

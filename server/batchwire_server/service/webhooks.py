@@ -24,10 +24,8 @@ from batchwire_server.core.webhooks import (
     headers_of,
     secret_of,
 )
-from batchwire_server.service.checks import check_length, check_limit, unknown_after
+from batchwire_server.service.checks import PAGE_DEFAULT, PAGE_LIMIT, check_length, check_limit, unknown_after
 
-LIST_LIMIT = 100
-LIST_DEFAULT = 20
 MAX_NAME = 256
 MAX_URL = 2048
 KEY_BYTES = 32
@@ -67,7 +65,7 @@ class Webhooks:
 
     async def list(self, tenant: str, *, limit: int | None = None, after: str = "") -> Page[WebhookEndpoint]:
         """Return a page of endpoints, newest first. Raises BatchwireError."""
-        size = check_limit(limit, LIST_LIMIT, LIST_DEFAULT)
+        size = check_limit(limit, PAGE_LIMIT, PAGE_DEFAULT)
         page = await self._store.list_webhook_endpoints(tenant, after=after, limit=size)
         if page is None:
             raise unknown_after(after)
