@@ -99,7 +99,7 @@ ALLOWED = 1000
     postgresql=at_least(0.95),
 )
 def refusals(harness: Harness) -> Measurement:
-    """The baseline is what the upstream allows; no call may come before its time."""
+    """Compare with the calls that the upstream allows. No call may arrive during a Retry-After."""
     path = harness.lines(25_000)
     with (
         harness.mock("--model", f"{MODEL}=constant:0.02", "--allow", str(ALLOWED)) as mock,

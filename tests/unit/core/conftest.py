@@ -1,4 +1,6 @@
-"""The rules of the core are pure, so that hypothesis may ask them anything; how long it takes is no matter."""
+"""Settings of hypothesis for the pure rules of the core: no deadline, fewer examples."""
+
+from __future__ import annotations
 
 from hypothesis import settings
 

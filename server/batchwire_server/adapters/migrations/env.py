@@ -1,5 +1,7 @@
 """How alembic runs here: over the connection that `migrate.py` hands it, inside its transaction."""
 
+from __future__ import annotations
+
 from alembic import context
 from sqlmodel import SQLModel
 
