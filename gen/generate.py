@@ -36,7 +36,7 @@ def protoc(*arguments: str, pattern: str = "*.proto") -> None:
 
 
 def exports(image: Path) -> list[str]:
-    """Return the import lines of `batchwire/v1/__init__.py`, one for each name that its files declare."""
+    """Return the import lines of `batchwire/v1/__init__.py`, one for each declared name."""
     lines = []
     for file in descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes()).file:
         if file.package != "batchwire.v1":
@@ -56,7 +56,8 @@ def generate(out: Path) -> None:
     """Replace the package `batchwire` below `out` with a newly generated one."""
     shutil.rmtree(out / "batchwire", ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
-    # The plug-ins of mypy-protobuf are console scripts in the interpreter's folder, which need not be on the PATH.
+    # The plug-ins of mypy-protobuf are console scripts in the interpreter's directory, which the
+    # PATH may lack.
     scripts = Path(sys.executable).parent
     with tempfile.NamedTemporaryFile(suffix=".binpb") as image:
         protoc(

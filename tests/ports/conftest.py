@@ -35,7 +35,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgresql_template() -> Iterator[str]:
-    """Yield the URL of a PostgreSQL server whose database `template` has the schema, to be copied."""
+    """Yield the URL of a PostgreSQL server whose database `template` has the schema."""
     with running_postgresql() as url:
         asyncio.run(run_apart(url, "CREATE DATABASE template"))
         asyncio.run(_migrated(sibling(url, "template")))
@@ -51,7 +51,7 @@ def object_store() -> Iterator[ObjectStore]:
 
 @pytest.fixture(params=[*SQL, "memory"])
 def adapter(request: pytest.FixtureRequest) -> str:
-    """Return the name of each adapter of the store ports; `over_sql` selects those with a database."""
+    """Return the name of each adapter of the store ports. `over_sql` selects the databases."""
     return str(request.param)
 
 

@@ -35,7 +35,9 @@ MODELS = ("m", "n")
 
 
 class Caller:
-    """Makes random calls and records the results. Equal seeds make equal calls while results are equal.
+    """Makes random calls and records the results.
+
+    Equal seeds make equal calls while results are equal.
 
     Ids that a store generates itself (of events) are not recorded.
     """

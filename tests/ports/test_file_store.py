@@ -12,7 +12,7 @@ from tests.ports.stores import StoreHarness, a_file, an_upload
 
 async def page(harness: StoreHarness, after: str = "", limit: int = 100, **more: object) -> list[str]:
     said = {"tenant": "acme", "purpose": "", "oldest_first": False} | more
-    found = await harness.store.list_files(after=after, limit=limit, **said)  # type: ignore[arg-type]
+    found = await harness.store.list_files(after=after, limit=limit, **said)  # type: ignore[arg-type]  # a dict of object
     assert found is not None
     return [file.id for file in found.items]
 

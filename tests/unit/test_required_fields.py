@@ -1,4 +1,4 @@
-"""Fields that `proto/` annotates as required, or says are required: the server refuses a request without one."""
+"""The server refuses a request without a field that `proto/` annotates as required."""
 
 from __future__ import annotations
 

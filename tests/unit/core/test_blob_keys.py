@@ -41,7 +41,7 @@ KEY_LIKE = re.compile(rf"({'|'.join(blob_keys.PREFIXES)})(/\S*)?")
 
 
 def spelled_keys(path: Path) -> Iterator[str]:
-    """Yield the string literals of a module, and parts of f-strings, that look like (the start of) a key."""
+    """Yield the string literals of a module, and parts of f-strings, that may begin a key."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and KEY_LIKE.fullmatch(node.value):
             yield f"{path.relative_to(SERVER)}:{node.lineno}: {node.value!r}"

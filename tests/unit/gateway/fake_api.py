@@ -142,8 +142,8 @@ class FakeApi(
                     upload.outcome = "refused"
                     invalid = grpc.StatusCode.INVALID_ARGUMENT
                     await abort(context, Failure(invalid, "File is too large.", "FILE_TOO_LARGE"))
-            # A cancelled stream first looks ended. grpc.aio cancels the handler a moment later, while
-            # a real api still stores the upload.
+            # A cancelled stream first looks ended. grpc.aio cancels the handler a moment later,
+            # while a real api still stores the upload.
             await asyncio.sleep(0.05)
         except asyncio.CancelledError:
             upload.outcome = "cancelled"
