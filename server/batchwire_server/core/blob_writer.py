@@ -10,9 +10,7 @@ from typing import Self
 
 from batchwire_server.core.errors import file_too_large
 from batchwire_server.core.lines import BLANKS, BOM, looks_like_request
-from batchwire_server.core.ports import BlobStore, BlobWriter
-
-BLOCK_BYTES = 512 * 1024
+from batchwire_server.core.ports import BLOCK_BYTES, BlobStore, BlobWriter
 
 _NON_BLANK = re.compile(rb"\n[ \t\r]*+[^\n \t\r]")  # a line feed after which a line that is not blank begins
 

@@ -15,13 +15,13 @@ MAX_WAIT_S = 60
 UPLOAD_PURPOSES = ("fine-tune", "assistants", "batch", "user_data", "vision", "evals")
 """The purposes of an upload, in the order of OpenAI's error message."""
 
-ENDPOINTS = (
-    "/v1/chat/completions",
-    "/v1/completions",
-    "/v1/embeddings",
-    "/v1/moderations",
-    "/v1/responses",
-)
+CHAT_COMPLETIONS = "/v1/chat/completions"
+COMPLETIONS = "/v1/completions"
+EMBEDDINGS = "/v1/embeddings"
+MODERATIONS = "/v1/moderations"
+RESPONSES = "/v1/responses"
+ENDPOINTS = (CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, MODERATIONS, RESPONSES)
+"""The endpoints that a batch may call, as OpenAI names them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from batchwire_server.core.errors import shorten
+from batchwire_server.core.limits import CHAT_COMPLETIONS
 from batchwire_server.core.records import InputError, LineRules, Shard
 
 BOM = b"\xef\xbb\xbf"
@@ -152,7 +153,6 @@ def read_model(text: bytes) -> str:
 
 
 STRICT = LineRules()
-CHAT = "/v1/chat/completions"
 
 
 def check_line(
@@ -186,7 +186,7 @@ def check_line(
     body = checked.body
     targeted = method == "POST" and _reaches(url, endpoint, rules)
     fit = (bool(body.model) or not needs_model) and (not body.stream or rules.drop_stream)
-    fit = fit and (bool(body.messages) or endpoint != CHAT) and "\0" not in body.model
+    fit = fit and (bool(body.messages) or endpoint != CHAT_COMPLETIONS) and "\0" not in body.model
     if targeted and fit and 0 < len(checked.custom_id) <= MAX_CUSTOM_ID:
         return checked
     return _explain(line, endpoint, rules, needs_model=needs_model)
@@ -286,7 +286,7 @@ def _body_errors(
             yield _wrong_type("body.model", "a string", model)
         elif "\0" in model:  # PostgreSQL cannot store it
             yield "invalid_value", "Invalid 'body.model': it has a NUL character.", "body.model"
-        if endpoint == CHAT and "messages" not in body:
+        if endpoint == CHAT_COMPLETIONS and "messages" not in body:
             yield "invalid_request", "Messages parameter is required.", "body.messages"
         if stream is not None and not isinstance(stream, bool):
             yield _wrong_type("body.stream", "a boolean", stream)

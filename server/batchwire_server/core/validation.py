@@ -6,13 +6,12 @@ from collections.abc import Iterable
 
 from batchwire_server.core.catalog import Served
 from batchwire_server.core.errors import shorten
-from batchwire_server.core.limits import Limits
+from batchwire_server.core.limits import EMBEDDINGS, Limits
 from batchwire_server.core.lines import STRICT, CheckedLine, LineSplitter, RawLine, check_line, count_inputs
 from batchwire_server.core.records import InputError, LineRules
 from batchwire_server.core.shards import ShardCutter
 
 MAX_ERRORS = 100
-EMBEDDINGS = "/v1/embeddings"
 
 
 def cannot_find_file(file_id: str, tenant: str) -> InputError:

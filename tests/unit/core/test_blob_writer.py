@@ -7,9 +7,10 @@ from itertools import pairwise
 
 import pytest
 from batchwire_server.adapters.blobs.memory import MemoryBlobs
-from batchwire_server.core.blob_writer import BLOCK_BYTES, HashingBlobWriter, LineCounter
+from batchwire_server.core.blob_writer import HashingBlobWriter, LineCounter
 from batchwire_server.core.errors import BatchwireError, Reason
 from batchwire_server.core.lines import LineSplitter
+from batchwire_server.core.ports import BLOCK_BYTES
 from hypothesis import example, given
 from hypothesis import strategies as st
 

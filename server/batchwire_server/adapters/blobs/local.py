@@ -18,9 +18,7 @@ from typing import Self
 
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 from batchwire_server.core.health import Component
-
-BLOCK_BYTES = 512 * 1024
-PAGE = 500
+from batchwire_server.core.ports import BLOCK_BYTES, KEYS_PER_PAGE
 
 
 class LocalBlobWriter:
@@ -151,7 +149,7 @@ class LocalBlobs:
     async def list_below(self, prefix: str, before: float) -> AsyncGenerator[list[str], None]:
         """See BlobStore."""
         found = _older(self._path(prefix), before)
-        while page := await asyncio.to_thread(lambda: list(islice(found, PAGE))):
+        while page := await asyncio.to_thread(lambda: list(islice(found, KEYS_PER_PAGE))):
             yield [str(Path(entry).relative_to(self._root)) for entry in page]
 
     def _missing(self, key: str) -> BlobNotFoundError | OutOfReachError:

@@ -18,17 +18,16 @@ from obstore.store import from_url
 
 from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 from batchwire_server.core.health import Component
+from batchwire_server.core.ports import BLOCK_BYTES, KEYS_PER_PAGE
 
 if TYPE_CHECKING:  # obstore defines these for type checkers only
     from obstore import GetOptions, ObjectMeta
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
-BLOCK_BYTES = 512 * 1024
 PART_BYTES = 8 * 1024 * 1024
 """Stores accept 10,000 parts, so a blob can have 80 GB."""
 
 PARTS_AT_ONCE = 2
-PAGE = 500
 NO_BUCKET = "NoSuchBucket|ContainerNotFound|bucket does not exist"
 CHECK_S = 30.0
 CLOSE_S = 5.0
@@ -248,7 +247,7 @@ class ObjectBlobs:
 
     async def _pages(self, prefix: str) -> AsyncGenerator[Sequence[ObjectMeta], None]:
         with _usable():
-            async for page in self._store.list(f"{prefix}/", chunk_size=PAGE):
+            async for page in self._store.list(f"{prefix}/", chunk_size=KEYS_PER_PAGE):
                 yield page
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from batchwire_server.core.limits import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, MODERATIONS, RESPONSES
 from batchwire_server.core.records import Model
 from batchwire_server.core.results import NoReply, Reply
 
@@ -119,11 +120,11 @@ def _moderation(body: dict[str, Any]) -> dict[str, Any]:
 
 
 _ANSWERS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    "/v1/chat/completions": ("chatcmpl", _chat),
-    "/v1/completions": ("cmpl", _completion),
-    "/v1/embeddings": ("embd", _embedding),
-    "/v1/moderations": ("modr", _moderation),
-    "/v1/responses": ("resp", _response),
+    CHAT_COMPLETIONS: ("chatcmpl", _chat),
+    COMPLETIONS: ("cmpl", _completion),
+    EMBEDDINGS: ("embd", _embedding),
+    MODERATIONS: ("modr", _moderation),
+    RESPONSES: ("resp", _response),
 }
 
 

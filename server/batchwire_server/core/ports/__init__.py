@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from batchwire_server.core.ports.batches import BatchStore as BatchStore
 from batchwire_server.core.ports.batches import IdempotencyKey as IdempotencyKey
+from batchwire_server.core.ports.blobs import BLOCK_BYTES as BLOCK_BYTES
+from batchwire_server.core.ports.blobs import KEYS_PER_PAGE as KEYS_PER_PAGE
 from batchwire_server.core.ports.blobs import BlobStore as BlobStore
 from batchwire_server.core.ports.blobs import BlobWriter as BlobWriter
 from batchwire_server.core.ports.changes import ChangeFeed as ChangeFeed

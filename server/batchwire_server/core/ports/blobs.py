@@ -6,6 +6,12 @@ from collections.abc import AsyncGenerator, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+BLOCK_BYTES = 512 * 1024
+"""About the size of the blocks in which blobs are written and streamed."""
+
+KEYS_PER_PAGE = 500
+"""The most keys that `BlobStore.list_below` yields at a time."""
+
 
 class BlobWriter(Protocol):
     """A blob that is being written. Leaving its context without `commit` leaves nothing behind."""
@@ -33,7 +39,7 @@ class BlobStore(Protocol):
         """
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes from `start` up to `end` in blocks of some hundred KiB.
+        """Yield the bytes from `start` up to `end` in blocks of about `BLOCK_BYTES`.
 
         Raises BlobNotFoundError.
         """
@@ -48,7 +54,7 @@ class BlobStore(Protocol):
         """Delete all blobs whose key starts with `prefix` and a slash."""
 
     def list_below(self, prefix: str, before: float) -> AsyncGenerator[list[str], None]:
-        """Yield the keys that start with `prefix` and a slash, some hundred at a time, unordered.
+        """Yield the keys that start with `prefix` and a slash, up to `KEYS_PER_PAGE` at a time.
 
         Only blobs stored before the instant `before` (seconds since the epoch) are listed. They may
         be deleted meanwhile.
