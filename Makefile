@@ -1,4 +1,4 @@
-# Batchwire's verbs. Every one that needs the environment sets it up first.
+# Verbs that need the environment set it up first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) ## Make the environment in .venv: the server, the client, the tools
+setup: $(READY) ## Create the environment in .venv: server, client and tools
 
 $(READY): locks/dev.txt pyproject.toml gen/python/pyproject.toml client/pyproject.toml server/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Batchwire needs Python 3.11 or newer; name one with PYTHON=")'
@@ -19,7 +19,7 @@ $(READY): locks/dev.txt pyproject.toml gen/python/pyproject.toml client/pyprojec
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable gen/python --editable client --editable server
 	@touch $@
 
-demo: $(READY) ## Run examples/requests.jsonl on embedded defaults, start to finish
+demo: $(READY) ## Run examples/requests.jsonl on a server with default settings
 	@$(BIN)/python examples/demo.py
 
 llm-demo: $(READY) $(VENV)/llm/.ready ## Run prompts through a small real model (fetches about 290 MB)
@@ -28,20 +28,20 @@ llm-demo: $(READY) $(VENV)/llm/.ready ## Run prompts through a small real model 
 serve: $(READY) ## Serve on 127.0.0.1:50051 (gRPC) and 127.0.0.1:8080 (REST), data in .batchwire
 	@$(BIN)/batchwire-server serve
 
-# In random order; `--randomly-seed=N` with the number of the first lines repeats it. In two processes for each processor,
-# since tests wait half of the time. The tests of a module, or of a class, stay in one process, where they share a server.
+# In random order; the first lines name the seed, and `pytest --randomly-seed=SEED` repeats the order. In two processes
+# per processor, since tests mostly wait. The tests of a module or class stay in one process, where they share servers.
 test: $(READY) $(VENV)/openai-1/.ready ## Run all tests
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory tests/e2e/node/node_modules; fi
 	$(BIN)/pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
 
-chaos: $(READY) ## Kill, freeze, cut off and fill up what there is, at length, and check that nothing is lost
+chaos: $(READY) ## Run the chaos tests with twenty seeds and outages of a minute
 	$(BIN)/pytest tests/chaos --timeout 1800 --seeds 20 --outage 60
 
-# A machine that stands still for seconds fails a scenario for reasons of its own: what failed is run once more, and must pass then.
-chaos-short: $(READY) ## The same with two seeds, and outages of some seconds
+# A stall of the machine for seconds can fail a scenario. Failed scenarios are run once more, and must pass then.
+chaos-short: $(READY) ## Run the chaos tests with two seeds and outages of some seconds
 	$(BIN)/pytest tests/chaos --timeout 600 || $(BIN)/pytest tests/chaos --timeout 600 --last-failed
 
-# Two major versions of one SDK do not fit into one environment.
+# Two major versions of an SDK need two environments.
 $(VENV)/openai-1/.ready: locks/openai-1.txt $(READY)
 	$(BIN)/python -m pip install --quiet --require-hashes --target $(VENV)/openai-1 --upgrade --requirement locks/openai-1.txt
 	@touch $@
@@ -55,22 +55,22 @@ tests/e2e/node/node_modules: tests/e2e/node/package-lock.json
 	cd tests/e2e/node && npm ci --no-audit --no-fund --silent
 	@touch $@
 
-bench-scaling: $(READY) ## Measure how workers scale on PostgreSQL, and what a line costs it
+bench-scaling: $(READY) ## Measure how workers scale on PostgreSQL, and the cost of a line
 	@$(BIN)/python -m bench.scaling
 
-bench: $(READY) ## Measure, as ratios against baselines of the same run (some ten minutes)
+bench: $(READY) ## Measure ratios to baselines of the same run (about ten minutes)
 	@$(BIN)/python -m bench --json build/bench.json --plot build/bench.svg
 
-bench-full: $(READY) ## The same, with a million lines
+bench-full: $(READY) ## Run the benchmarks with the rows of a million lines too
 	@$(BIN)/python -m bench --full --json build/bench.json --plot build/bench.svg
 
 gen: $(READY) ## Generate gen/python from proto/batchwire
 	$(BIN)/python gen/generate.py
 
-gen-check: $(READY) ## Check that the generated code is what proto/ says
+gen-check: $(READY) ## Check that the generated code matches proto/
 	$(BIN)/python gen/generate.py --check
 
-proto-check: $(READY) ## Lint proto/ and check that nothing released is broken
+proto-check: $(READY) ## Lint proto/ and check that it is compatible with the last release
 	cd proto && ../$(BIN)/buf lint
 	cd proto && ../$(BIN)/buf breaking --against released.binpb
 
@@ -86,24 +86,25 @@ lint: $(READY) ## Check style, types and layers
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/check_style.py
 
-style: $(READY) ## Check the rules of style that ruff has no rule for
+style: $(READY) ## Check words, line lengths and other rules that ruff does not have
 	@$(BIN)/python tools/check_style.py
 
-format: $(READY) ## Format the code
+format: $(READY) ## Format the code, and fix what ruff can fix
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
 
 check: lint gen-check proto-check test chaos-short ## Run all that CI runs
 
-lock: $(READY) ## Resolve the lock files anew
+lock: $(READY) ## Resolve the dependencies and write the lock files
 	$(BIN)/uv lock --quiet
 	$(BIN)/uv export --quiet --all-packages --all-groups --no-emit-workspace --no-header --output-file locks/dev.txt
 	$(BIN)/uv export --quiet --package batchwire-client --no-emit-workspace --no-header --output-file locks/client.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --upgrade --output-file locks/openai-1.txt locks/openai-1.in
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --upgrade --output-file locks/llm-demo.txt locks/llm-demo.in
 
-clean: ## Remove the environment and what was built
+clean: ## Remove the environment and all build output
 	rm -rf $(VENV) build tests/e2e/node/node_modules
 
 .PHONY: help setup demo llm-demo serve test chaos chaos-short bench bench-scaling bench-full gen gen-check proto-check proto-release migration lint style format check lock clean
