@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from batchwire_server.core import ids
+from batchwire_server.core.completion_window import parse_window
 from batchwire_server.core.errors import (
     above_max_length,
     batch_not_cancellable,
@@ -22,7 +23,6 @@ from batchwire_server.core.limits import Limits
 from batchwire_server.core.lines import STRICT
 from batchwire_server.core.ports import BatchStore, FileStore, IdempotencyKey, Page
 from batchwire_server.core.records import Batch, File, LineRules
-from batchwire_server.core.windows import parse_window
 from batchwire_server.service.checks import PAGE_DEFAULT, PAGE_LIMIT, check_length, check_limit, unknown_after
 from batchwire_server.service.retries import Retries
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from batchwire_server.core.completion_window import MAX_SECONDS, parse_window
 from batchwire_server.core.errors import BatchwireError, Reason
-from batchwire_server.core.windows import MAX_SECONDS, parse_window
 from hypothesis import given
 from hypothesis import strategies as st
 
