@@ -66,7 +66,7 @@ class PolledChanges(Changes):
             self._poller = asyncio.create_task(self._poll())
 
     async def _poll(self) -> None:
-        await asyncio.sleep(0)  # the caller that started this task becomes a waiter only now
+        await asyncio.sleep(0)  # until the caller that started this task is a waiter
         while self._waiters:
             self._read_counter()
             await asyncio.sleep(POLL_S)

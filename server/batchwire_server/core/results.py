@@ -125,8 +125,7 @@ def _decode_usage(body: bytes) -> _Usage | None:
         return None
     except msgspec.DecodeError:
         # The decoder refuses half a surrogate pair. JSON allows it, and models emit it when they
-        # are cut
-        # off within a character.
+        # are cut off within a character.
         if (mended := _SURROGATE.sub(rb"\\u003f", body)) == body:
             raise
         return _decode_usage(mended)

@@ -124,9 +124,8 @@ class InputCheck:
             self._cutter.add(model, line.number, line.offset, line.size)
 
     def _check_id(self, line: RawLine, checked: CheckedLine) -> None:
-        # Hashes take less memory than a million ids. Among a million strings, two share a 64-bit
-        # hash
-        # once in forty million files.
+        # Hashes take less memory than a million ids. In one file of forty million, two of a million
+        # ids share a 64-bit hash.
         digest = hash(checked.custom_id)
         if digest in self._seen:
             message = (

@@ -39,7 +39,7 @@ class MemoryLeasing:
             deadlines = _earliest_deadlines(tables)
 
             def urgency(queued: Queued) -> tuple[Any, ...]:
-                """Sort by expired lease, then the tenant's leased shards, then the deadline."""
+                """Return a sort key: expired lease, leased shards of the tenant, deadline."""
                 task, expired = queued.task, queued.state == "leased"
                 pair: tuple[Any, ...] = ()
                 if task.shard and not expired:

@@ -21,8 +21,8 @@ class Channel(StrEnum):
     """Every commit, except those whose transaction was quiet."""
 
     WORK = "batchwire_work"
-    """Commits after which more tasks may be claimable. Most commits record results, which workers
-    need not hear of."""
+    """Commits after which more tasks may be claimable. Most commits only record results, and need
+    not wake the workers."""
 
 
 class Backend(ABC):
