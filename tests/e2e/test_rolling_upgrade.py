@@ -22,6 +22,9 @@ import pytest
 import requests
 from alembic.script import ScriptDirectory
 from batchwire_server.adapters.sql.migrate import alembic_config
+from batchwire_server.roles import keys, migrate
+from batchwire_server.roles.errors import UnusableDatabaseError
+from batchwire_server.settings import load
 
 from bench.upstream import MODEL, Answer, MockUpstream, completion
 from tests.support.invariants import check_ended
@@ -231,40 +234,43 @@ def test_the_old_serve_runs_on_what_the_new_one_has_migrated(tmp_path: Path, old
 
 
 def test_the_old_code_refuses_a_schema_that_it_cannot_run_on(tmp_path: Path, old: Environment) -> None:
-    data = ("--data-dir", str(tmp_path), "--upstream", "echo")
-    assert run("migrate", *data[:2]).returncode == 0
+    settings = load(overrides={"data_dir": tmp_path})
+    asyncio.run(migrate.run(settings))
     with closing(sqlite3.connect(tmp_path / "batchwire.db")) as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
         database.execute("INSERT INTO schema_revision VALUES ('9999', '9999')")
         database.commit()
-    for environment in (old, None):
-        assert "has schema revision 9999" in refusal("worker", *data, environment=environment)
-    assert run("migrate", "--check", *data[:2]).returncode == 2
+    worker = ("worker", "--data-dir", str(tmp_path), "--upstream", "echo")
+    assert "has schema revision 9999" in refusal(*worker, environment=old)
+    assert "has schema revision 9999" in refusal(*worker)
 
 
 def test_api_and_worker_do_not_migrate_unless_they_are_told_to(tmp_path: Path, old: Environment) -> None:
+    settings = load(overrides={"data_dir": tmp_path})
     data = ("--data-dir", str(tmp_path))
     worker = ("worker", *data, "--upstream", "echo")
     api = ("api", *data, "--upstream", "echo", "--grpc-listen", ANY_PORT)
     place = f"database {tmp_path / 'batchwire.db'}"
-    for role_command in (api, worker):
-        assert refusal(*role_command).startswith(f"{place} has no schema: run `batchwire-server migrate`")
+    assert refusal(*worker).startswith(f"{place} has no schema: run `batchwire-server migrate`")
+
     assert run("keys", "list", *data, environment=old).returncode == 0
-    sentences = {refusal(*command) for command in (api, worker, ("keys", "list", *data), ("migrate", "--check", *data))}
-    assert len(sentences) == 1
-    needed = (
-        f"has schema revision {OLDEST_CODE}, and this release needs {NEWEST.revision}: run `batchwire-server migrate`"
-    )
-    assert sentences.pop().startswith(f"{place} {needed}")
+    sentence = refusal(*api)
+    needed = f"has schema revision {OLDEST_CODE}, and this release needs {NEWEST.revision}"
+    assert sentence.startswith(f"{place} {needed}: run `batchwire-server migrate`")
+    assert refusal(*worker) == sentence
+    assert asyncio.run(migrate.check(settings)) == (1, sentence)
+    with pytest.raises(UnusableDatabaseError) as refused:
+        asyncio.run(keys.list_all(settings))
+    assert str(refused.value) == sentence
     assert revision_of(tmp_path) == OLDEST_CODE
 
-    starting = [RoleProcess(*command, "--migrate") for command in (api, worker, worker)]
+    starting = [RoleProcess(*command, "--migrate") for command in (api, worker)]
     for process in starting:
         process.addresses()
-    assert revision_of(tmp_path) == NEWEST.revision
     for process in starting:
         process.stop()
-    assert run("migrate", "--check", *data).returncode == 0
+    assert revision_of(tmp_path) == NEWEST.revision
+    assert asyncio.run(migrate.check(settings))[0] == 0
 
 
 def revision_of(data_dir: Path) -> str:
