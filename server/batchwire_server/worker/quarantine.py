@@ -99,7 +99,7 @@ class QuarantineRunner:
             if not run.aborted:
                 await self._end(run)
         except LeaseLostError:
-            log.warning("task %d has another owner now", task.id)
+            log.warning("task %d was taken over by another worker; its run here ends", task.id)
         except Exception:
             log.exception("the quarantined shard of task %d failed; it will be retried", task.id)
             if run:

@@ -245,7 +245,7 @@ class Worker:
         try:
             await handler(task)
         except LeaseLostError:
-            log.warning("task %d (%s) has another owner now", task.id, task.kind)
+            log.warning("task %d (%s) was taken over by another worker; it ends here", task.id, task.kind)
         except UnknownModelsError as error:
             log.warning("task %d (%s) waits: %s; next try in %.0f s", task.id, task.kind, error, UNKNOWN_MODELS_DELAY_S)
             await self._release(task, UNKNOWN_MODELS_DELAY_S)
