@@ -128,7 +128,7 @@ class Harness:
 
     @cached_property
     def _postgresql(self) -> str:
-        return self._stack.enter_context(running_postgresql())
+        return self._stack.enter_context(running_postgresql(fsync=True))
 
     @contextmanager
     def mock(self, *options: str) -> Iterator[MockProcess]:

@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    with running_postgresql() as server, tempfile.TemporaryDirectory(prefix="batchwire-scaling-") as folder:
+    with running_postgresql(fsync=True) as server, tempfile.TemporaryDirectory(prefix="batchwire-scaling-") as folder:
         runs = [
             run(new_database(server), Path(folder) / str(workers), workers, arguments.seconds)
             for workers in arguments.workers

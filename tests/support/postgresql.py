@@ -19,10 +19,21 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 
 class PostgreSQL:
-    """A PostgreSQL server that runs while its context lasts."""
+    """A PostgreSQL server that runs while its context lasts.
+
+    Args:
+        fsync: False makes a new database take 50 ms instead of hundreds. Data then survives a
+            crash of the server, but not of the machine.
+    """
+
+    def __init__(self, *, fsync: bool = True) -> None:
+        self._fsync = fsync
 
     def __enter__(self) -> Self:
         self._server = _new_server()
+        if not self._fsync:
+            asyncio.run(run_apart(self.url, "ALTER SYSTEM SET fsync = off"))
+            asyncio.run(run_apart(self.url, "SELECT pg_reload_conf()"))
         return self
 
     def __exit__(
@@ -58,9 +69,9 @@ def _new_server() -> Any:
 
 
 @contextmanager
-def running_postgresql() -> Iterator[str]:
+def running_postgresql(*, fsync: bool = False) -> Iterator[str]:
     """Run a server. Yield the URL of its database `postgres`."""
-    with PostgreSQL() as server:
+    with PostgreSQL(fsync=fsync) as server:
         yield server.url
 
 
