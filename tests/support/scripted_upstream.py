@@ -41,7 +41,7 @@ class ScriptedUpstream:
         calls: bodies in order of arrival.
         times: number of calls of each body.
         in_flight, most_in_flight: number of concurrent calls, now and at most so far.
-        cut: number of cancelled calls.
+        cancelled: number of cancelled calls.
         open: calls wait while it is cleared.
         asked: number of calls of `models`.
     """
@@ -54,7 +54,7 @@ class ScriptedUpstream:
         self.times: Counter[bytes] = Counter()
         self.in_flight = 0
         self.most_in_flight = 0
-        self.cut = 0
+        self.cancelled = 0
         self.asked = 0
         self.open = asyncio.Event()
         self.open.set()
@@ -76,7 +76,7 @@ class ScriptedUpstream:
             await self.open.wait()
             return await self.answer(body, nth)
         except asyncio.CancelledError:
-            self.cut += 1
+            self.cancelled += 1
             raise
         finally:
             self.in_flight -= 1

@@ -276,18 +276,18 @@ class TestPushback:
         async with queue_of(upstream) as queue:
             _, lines = a_run(range(1, 16 * FIRST_LIMIT))
             queue.push(lines)
-            for wanted in (FIRST_LIMIT, 2 * FIRST_LIMIT, 4 * FIRST_LIMIT, 8 * FIRST_LIMIT):
-                await until(lambda wanted=wanted: upstream.in_flight == wanted)  # type: ignore[misc]  # a lambda's default
+            for calls in (FIRST_LIMIT, 2 * FIRST_LIMIT, 4 * FIRST_LIMIT, 8 * FIRST_LIMIT):
+                await until(lambda calls=calls: upstream.in_flight == calls)  # type: ignore[misc]  # a lambda's default
                 upstream.open.set()
                 upstream.open = asyncio.Event()
 
 
 class TestCircuitBreaker:
     async def test_one_call_at_a_time_probes_an_upstream_that_is_down(self) -> None:
-        async def gone(_body: bytes, _nth: int) -> Reply | NoReply:
+        async def refuse(_body: bytes, _nth: int) -> Reply | NoReply:
             return NoReply(NoReplyKind.UNREACHABLE, "")
 
-        upstream = ScriptedUpstream(gone)
+        upstream = ScriptedUpstream(refuse)
         async with queue_of(upstream) as queue:
             run, lines = a_run(range(1, 101))
             queue.push(lines)
@@ -296,10 +296,10 @@ class TestCircuitBreaker:
             assert not run.finished
 
     async def test_another_upstream_takes_the_lines_of_one_that_is_down(self) -> None:
-        async def gone(_body: bytes, _nth: int) -> Reply | NoReply:
+        async def refuse(_body: bytes, _nth: int) -> Reply | NoReply:
             return NoReply(NoReplyKind.UNREACHABLE, "")
 
-        async with queue_of(ScriptedUpstream(gone), ScriptedUpstream(fine)) as queue:
+        async with queue_of(ScriptedUpstream(refuse), ScriptedUpstream(fine)) as queue:
             run, lines = a_run(range(1, 101))
             queue.push(lines)
             await until(lambda: run.settled)

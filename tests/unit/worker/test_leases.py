@@ -26,13 +26,13 @@ class Store:
 
     async def renew(self, worker: str, ttl_s: float) -> int:
         if not self.reachable:
-            raise ConnectionError("the store is gone")
+            raise ConnectionError("the database is unreachable")
         self.renewed += 1
         return await self._store.renew(worker, ttl_s)
 
     async def held(self, worker: str) -> list[HeldTask]:
         if not self.reachable:
-            raise ConnectionError("the store is gone")
+            raise ConnectionError("the database is unreachable")
         return await self._store.held(worker)
 
 

@@ -123,7 +123,7 @@ async def test_closing_cancels_all_calls() -> None:
     queue.push(lines)
     await until(lambda: upstream.in_flight == 4)
     await queue.close()
-    assert (upstream.in_flight, upstream.cut, len(upstream.calls)) == (0, 4, 4)
+    assert (upstream.in_flight, upstream.cancelled, len(upstream.calls)) == (0, 4, 4)
 
 
 class TestDemand:
@@ -137,25 +137,25 @@ class TestDemand:
             assert queue.demand == 0
 
     async def test_a_low_backlog_is_reported(self) -> None:
-        hungry = asyncio.Event()
+        reported = asyncio.Event()
         upstream = ScriptedUpstream()
-        queue = ModelQueue(QUICK, lambda: True, hungry.set)
+        queue = ModelQueue(QUICK, lambda: True, reported.set)
         queue.lanes.append(Lane(upstream, queue, 2))
         run, lines = a_run(range(1, 11))
         queue.push(lines)
         await until(lambda: run.settled)
-        assert hungry.is_set()
+        assert reported.is_set()
         await queue.close()
 
     async def test_a_low_backlog_is_not_reported_after_a_claim_that_found_no_shard(self) -> None:
-        hungry = asyncio.Event()
-        queue = ModelQueue(QUICK, lambda: True, hungry.set)
+        reported = asyncio.Event()
+        queue = ModelQueue(QUICK, lambda: True, reported.set)
         queue.lanes.append(Lane(ScriptedUpstream(), queue, 2))
         queue.queue_empty = True
         run, lines = a_run(range(1, 11))
         queue.push(lines)
         await until(lambda: run.settled)
-        assert not hungry.is_set()
+        assert not reported.is_set()
         await queue.close()
 
     async def test_shards_are_assumed_to_be_as_long_as_the_last(self) -> None:

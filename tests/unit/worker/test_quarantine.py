@@ -104,10 +104,10 @@ async def test_a_line_whose_process_was_killed_once_may_still_succeed(env: Envir
 async def test_a_line_that_waits_for_its_retry_is_not_the_suspect(env: Environment) -> None:
     batch = await quarantined(env)
     upstream = ScriptedUpstream()
-    gone = True
+    down = True
 
     async def unreachable(body: bytes, nth: int) -> Reply | NoReply:
-        return NoReply(NoReplyKind.UNREACHABLE, "refused") if gone else await fine(body, nth)
+        return NoReply(NoReplyKind.UNREACHABLE, "refused") if down else await fine(body, nth)
 
     upstream.answer = unreachable
     runner = quarantine_runner(env, upstream)
@@ -124,7 +124,7 @@ async def test_a_line_that_waits_for_its_retry_is_not_the_suspect(env: Environme
     looking = asyncio.create_task(look())
     await crash(env, runner, lambda: waits)
     await looking
-    gone = False
+    down = False
     await go(quarantine_runner(env, upstream))
     assert await finalized(env, batch) == (list(range(1, LINES + 1)), [])
 
@@ -176,5 +176,5 @@ async def test_a_run_whose_shard_was_taken_over_is_aborted(env: Environment) -> 
     await env.store.release_worker("apart", crashed=False)
     (task,) = await env.store.claim(ClaimRequest("other", RUN_KINDS, ttl_s=TTL, quarantined=True))
     await running
-    assert upstream.cut == 1
+    assert upstream.cancelled == 1
     assert await env.store.segments_of(task) == []

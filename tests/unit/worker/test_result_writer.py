@@ -48,7 +48,7 @@ class FlakyQueue:
     async def record(self, reports: Sequence[ShardReport]) -> set[Task]:
         if self.failures_before:
             self.failures_before -= 1
-            raise ConnectionError("the store is gone")
+            raise ConnectionError("the database is unreachable")
         lost = await self._queue.record(reports)
         then, self.then = self.then, lambda: None
         then()

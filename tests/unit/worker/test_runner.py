@@ -123,7 +123,7 @@ class TestFollowing:
             runner.follow(task.id, BatchStatus.CANCELLING)
             assert (run.stopped, bool(run.in_flight)) == (True, True)
             await until(lambda: run.settled)
-            assert upstream.cut
+            assert upstream.cancelled
 
     @pytest.mark.parametrize("status", [BatchStatus.FINALIZING, BatchStatus.CANCELLED, None])
     async def test_a_batch_that_has_left_in_progress_cancels_the_run(
@@ -135,7 +135,7 @@ class TestFollowing:
             await until(lambda: upstream.in_flight)
             run = runner.runs[task.id]
             runner.follow(task.id, status)
-            await until(lambda: run.settled and upstream.cut)
+            await until(lambda: run.settled and upstream.cancelled)
 
     async def test_a_batch_in_progress_changes_nothing(self, env: Environment) -> None:
         async with running(env, blocked()) as runner:
@@ -152,7 +152,7 @@ class TestFollowing:
             await until(lambda: upstream.in_flight)
             allowed = False
             runner.suspend()
-            await until(lambda: upstream.cut and not upstream.in_flight)
+            await until(lambda: upstream.cancelled and not upstream.in_flight)
             allowed = True
             upstream.open.set()
             runner.share({})

@@ -152,7 +152,7 @@ class TestEnds:
             queue.push(more)
             await until(lambda: other.settled)
             assert finished(other) == list(range(101, 120))
-            assert upstream.cut == 4
+            assert upstream.cancelled == 4
             await until(lambda: queue.lanes[0].in_flight == 0)
 
     async def test_a_stopped_run_finishes_its_calls_and_starts_no_more(self) -> None:

@@ -141,7 +141,7 @@ class TestEarlyEnds:
         await env.store.cancel_batch("acme", batch.id)
         batch = await env.ended(batch)
         output, errors = await env.files(batch)
-        assert (batch.status, len(output), len(errors), upstream.cut) == (S.CANCELLED, 0, 10, 4)
+        assert (batch.status, len(output), len(errors), upstream.cancelled) == (S.CANCELLED, 0, 10, 4)
 
     async def test_calls_are_cancelled_at_the_deadline_and_finished_lines_are_kept(self, env: Environment) -> None:
         async def half(asked: bytes, nth: int) -> Reply | NoReply:
@@ -234,7 +234,7 @@ class TestTakeovers:
         await until(lambda: hung.in_flight == 2)
         await env.harness.advance(1000)
         (taken,) = await env.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=30.0))
-        await until(lambda: hung.cut == 2)
+        await until(lambda: hung.cancelled == 2)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         env.forget(running)
@@ -279,7 +279,7 @@ class TestTakeovers:
         batch = await env.batch(data_of(5))
         await until(lambda: upstream.in_flight == 5)
         queue.reachable = False
-        await until(lambda: upstream.cut == 5)
+        await until(lambda: upstream.cancelled == 5)
         assert await env.store.claim(ClaimRequest("w2", [TaskKind.RUN], ttl_s=30.0)) == []
         upstream.open.set()
         queue.reachable = True
@@ -298,7 +298,7 @@ class TestTakeovers:
         upstream.answer = last_hangs
         env.start(env.worker([Route(upstream)], ttl_s=2.0, heartbeat_s=0.5, queue=queue))
         batch = await env.batch(data_of(5))
-        await until(lambda: upstream.cut == 1)
+        await until(lambda: upstream.cancelled == 1)
         queue.reachable = True
         assert (await env.ended(batch)).completed == 5
         assert sorted(map(number_of, upstream.calls)) == [1, 2, 3, 4, 5, 5]
@@ -313,7 +313,7 @@ class Unreachable:
 
     def __getattr__(self, name: str) -> object:
         if not self.reachable:
-            raise ConnectionError("the store is gone")
+            raise ConnectionError("the database is unreachable")
         return getattr(self._store, name)
 
 
