@@ -26,6 +26,7 @@ class Settings:
         root_certificates: trusted certificates in PEM. None means those that come with gRPC.
         metadata: metadata of every call.
         timeout: seconds that a unary call may take.
+        proxy: URL of the HTTP proxy. None means a direct connection.
         retry_policy: when to retry.
     """
 
@@ -35,6 +36,7 @@ class Settings:
     metadata: tuple[tuple[str, str | bytes], ...] = field(repr=False)  # holds the API key
     timeout: float
     retry_policy: RetryPolicy
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
 
 
 def resolve(
@@ -45,9 +47,15 @@ def resolve(
     root_certificates: bytes | None = None,
     timeout: float = DEFAULT_TIMEOUT_S,
     retry_policy: RetryPolicy | None = None,
+    proxy: str | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Settings:
-    """Return the settings: arguments first, then the environment, then defaults."""
+    """Return the settings: arguments first, then the environment, then defaults.
+
+    Raises ValueError if gRPC cannot use the proxy. It would connect without one.
+    """
+    if proxy is not None and not (proxy.startswith("http://") and urlsplit(proxy).hostname):
+        raise ValueError("proxy must be a URL that starts with http://, such as http://proxy:3128")
     named = target or environment.get("BATCHWIRE_TARGET") or DEFAULT_TARGET
     key = (api_key or environment.get("BATCHWIRE_API_KEY") or "").strip()
     address, scheme_secure = _split_scheme(named)
@@ -60,6 +68,7 @@ def resolve(
         metadata=(("authorization", f"Bearer {key}"),) if key else (),
         timeout=timeout,
         retry_policy=retry_policy or RetryPolicy(),
+        proxy=proxy,
     )
 
 

@@ -30,6 +30,9 @@ class AsyncClient:
         root_certificates: trusted certificates in PEM. Default: those that come with gRPC.
         timeout: seconds that a unary call may take. Uploads, downloads and streams have no limit.
         retry_policy: when to retry, and when to give up. Default: `RetryPolicy()`.
+        proxy: URL of an HTTP proxy, such as `"http://proxy:3128"`, through which to connect, unless
+            the environment variable `no_grpc_proxy` or `no_proxy` exempts the host. Default: connect
+            directly, whatever proxies the environment names.
 
     Attributes:
         files: upload, list, delete and download files.
@@ -47,6 +50,7 @@ class AsyncClient:
         root_certificates: bytes | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
         retry_policy: RetryPolicy | None = None,
+        proxy: str | None = None,
     ) -> None:
         settings = resolve(
             target,
@@ -55,6 +59,7 @@ class AsyncClient:
             root_certificates=root_certificates,
             timeout=timeout,
             retry_policy=retry_policy,
+            proxy=proxy,
         )
         calls = Calls(settings)
         self._channel = async_channel(settings)

@@ -10,6 +10,7 @@ import click
 from google.protobuf.message import Message
 from rich.console import Console
 
+from batchwire_client._cli.exit_codes import USAGE, CliError
 from batchwire_client._cli.output import columns, description, json_line
 from batchwire_client._cli.progress import Display, display_on
 from batchwire_client._sync.client import Client
@@ -24,18 +25,23 @@ class CliContext:
     Attributes:
         target: address of the server. None means that of the environment, else the default.
         api_key: the API key. None means that of the environment, else none.
+        proxy: URL of the HTTP proxy; None connects directly.
         json: whether stdout has one JSON object per line and nothing else.
         console: the console on stderr.
     """
 
     target: str | None
     api_key: str | None
+    proxy: str | None
     json: bool
     console: Console = field(default_factory=lambda: Console(stderr=True))
 
     def client(self) -> Client:
-        """Return a client of the server."""
-        return Client(self.target, api_key=self.api_key)
+        """Return a client of the server. Raises CliError if gRPC cannot use the proxy."""
+        try:
+            return Client(self.target, api_key=self.api_key, proxy=self.proxy)
+        except ValueError as error:
+            raise CliError(str(error), USAGE) from error
 
     def display(self) -> Display:
         """Return a display of progress on stderr."""

@@ -58,9 +58,10 @@ def _errors_as_cli_error() -> Iterator[None]:
     help="gRPC address of the server; https://HOST:PORT for TLS. Default: $BATCHWIRE_TARGET, else 127.0.0.1:50051.",
 )
 @click.option("--api-key", metavar="KEY", help="API key. Default: $BATCHWIRE_API_KEY, else none.")
+@click.option("--proxy", metavar="URL", help="HTTP proxy, such as http://proxy:3128. Default: connect directly.")
 @click.option("--json", is_flag=True, help="Print JSON to stdout, one object per line, and nothing else.")
 @click.pass_context
-def program(ctx: click.Context, target: str | None, api_key: str | None, *, json: bool) -> None:
+def program(ctx: click.Context, target: str | None, api_key: str | None, proxy: str | None, *, json: bool) -> None:
     """Run OpenAI-compatible batches on a Batchwire server.
 
     A batch is a file of requests, one JSON object per line. `run` uploads the file, creates the
@@ -72,7 +73,7 @@ def program(ctx: click.Context, target: str | None, api_key: str | None, *, json
     The other commands do the same step by step. Options of this page go before the command, as in
     `batchwire --json list`. Results go to stdout, progress and errors to stderr.
     """  # noqa: D301 - click needs the backspace character that keeps lines as they are
-    ctx.obj = CliContext(target, api_key, json)
+    ctx.obj = CliContext(target, api_key, proxy, json)
 
 
 for command in (run, upload, create, watch, results, cancel, retry, list_, get, download, models):

@@ -22,6 +22,12 @@ def test_a_refused_call_exits_with_3_and_prints_its_reason(batchwire: Batchwire)
     assert result.stderr == "Error: no batch batch_x (BATCH_NOT_FOUND)\n"
 
 
+def test_a_proxy_that_grpc_cannot_use_exits_with_2() -> None:
+    result = CliRunner().invoke(program, ["--proxy", "https://proxy:3128", "models"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: proxy must be a URL that starts with http://")
+
+
 def test_an_unreachable_server_exits_with_4() -> None:
     result = CliRunner().invoke(program, ["--target", "127.0.0.1:1", "models"])
     assert result.exit_code == 4
