@@ -16,6 +16,9 @@ DOMAIN = "batchwire.dev"
 DETAILS_KEY = "grpc-status-details-bin"
 """Key of the trailing metadata in which gRPC expects the `google.rpc.Status` of an error."""
 
+COMPONENT_KEY = "batchwire-component"
+"""Key of the trailing metadata that names the component that an UNAVAILABLE is about."""
+
 CODES: dict[Reason, grpc.StatusCode] = {
     Reason.MISSING_REQUIRED_PARAMETER: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.INVALID_VALUE: grpc.StatusCode.INVALID_ARGUMENT,

@@ -13,7 +13,7 @@ import grpc
 from grpc import aio
 
 from batchwire_server.api.auth import Context, act_for, key_of, trusted_tenant
-from batchwire_server.api.errors import CODES, DETAILS_KEY, status_details
+from batchwire_server.api.errors import CODES, COMPONENT_KEY, DETAILS_KEY, status_details
 from batchwire_server.api.sanitize import checked, checked_stream
 from batchwire_server.core.errors import BatchwireError, OutOfReachError
 from batchwire_server.core.trusted_header import TrustedHeader
@@ -39,7 +39,7 @@ async def translated(context: Context, method: str) -> AsyncIterator[None]:
     except OutOfReachError as error:
         log.warning("%s answered UNAVAILABLE: %s", method, error)
         message = f"The server's {error.component} cannot be used at the moment. Please try again later."
-        await context.abort(grpc.StatusCode.UNAVAILABLE, message)
+        await context.abort(grpc.StatusCode.UNAVAILABLE, message, ((COMPONENT_KEY, str(error.component)),))
     except aio.AbortError:
         raise
     except Exception:

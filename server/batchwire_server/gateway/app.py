@@ -80,8 +80,9 @@ class Gateway:
             failure = from_rpc(error, context.request_id)
             if failure.status >= 500:
                 # A traceback would show the gateway's code, but the fault is the api's.
-                text = "request %s failed: the api answered %s: %s"
-                log.error(text, context.request_id, error.code().name, error.details())  # noqa: TRY400 - see above
+                text = "request %s failed: %s from the api at %s: %s"
+                api = self._options.api
+                log.error(text, context.request_id, error.code().name, api, error.details())  # noqa: TRY400 - see above
             await self._send_error(failure, scope, body, send)
         except Exception:
             log.exception("request %s failed in the gateway", context.request_id)

@@ -17,6 +17,7 @@ from google.rpc.status_pb2 import Status
 
 ERROR_DOMAIN = "batchwire.dev"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
+COMPONENT_KEY = "batchwire-component"
 
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
@@ -109,14 +110,15 @@ BY_REASON: Mapping[v1.ErrorReason.ValueType, ReasonRow] = {
 WITHOUT_CODE = frozenset({(v1.ERROR_REASON_INVALID_VALUE, "purpose")})
 
 _FAULT = "The server had an error while processing your request. Sorry about that!"
-_BUSY = "The server is overloaded or not ready yet. Please try again in a moment."
+_UNREACHABLE = "The api cannot be reached, or it is not ready. Please try again in a moment."
+_COMPONENT = "The server's {component} cannot be used just now. Please try again in a moment."
 _LATE = "The server took too long to process your request."
 _MISSING = "The server does not offer this operation."
 
 BY_CODE: Mapping[grpc.StatusCode, CodeRow] = {
     grpc.StatusCode.OK: CodeRow(500, SERVER_ERROR, _FAULT),  # never an error; completes the table
     # The api cancels calls when it shuts down. A caller that cancels gets no reply.
-    grpc.StatusCode.CANCELLED: CodeRow(503, SERVER_ERROR, _BUSY),
+    grpc.StatusCode.CANCELLED: CodeRow(503, SERVER_ERROR, _UNREACHABLE),
     grpc.StatusCode.UNKNOWN: CodeRow(500, SERVER_ERROR, _FAULT),
     grpc.StatusCode.INVALID_ARGUMENT: CodeRow(400),
     grpc.StatusCode.DEADLINE_EXCEEDED: CodeRow(504, SERVER_ERROR, _LATE),
@@ -129,7 +131,7 @@ BY_CODE: Mapping[grpc.StatusCode, CodeRow] = {
     grpc.StatusCode.OUT_OF_RANGE: CodeRow(400),
     grpc.StatusCode.UNIMPLEMENTED: CodeRow(501, SERVER_ERROR, _MISSING),
     grpc.StatusCode.INTERNAL: CodeRow(500, SERVER_ERROR, _FAULT),
-    grpc.StatusCode.UNAVAILABLE: CodeRow(503, SERVER_ERROR, _BUSY),
+    grpc.StatusCode.UNAVAILABLE: CodeRow(503, SERVER_ERROR, _UNREACHABLE),
     grpc.StatusCode.DATA_LOSS: CodeRow(500, SERVER_ERROR, _FAULT),
     grpc.StatusCode.UNAUTHENTICATED: CodeRow(401),
 }
@@ -173,13 +175,21 @@ def from_rpc(error: grpc.aio.AioRpcError, request_id: str) -> ApiError:
         return ApiError(
             row.status, message, type=code.type, param=param, code=error_code, headers=headers, reason=reason
         )
-    message = f"{code.message} (request id: {request_id})" if code.message else error.details() or ""
+    text = code.message
+    if error.code() is grpc.StatusCode.UNAVAILABLE and (component := _component(error)):
+        text = _COMPONENT.format(component=component)
+    message = f"{text} (request id: {request_id})" if text else error.details() or ""
     return ApiError(code.status, message, type=code.type, param=param, headers=dict(_fill(code.headers, metadata)))
 
 
 def internal_error(request_id: str) -> ApiError:
     """Return the error for a fault of the gateway itself."""
     return ApiError(500, f"{_FAULT} (request id: {request_id})", type=SERVER_ERROR)
+
+
+def _component(error: grpc.aio.AioRpcError) -> str | None:
+    """Return the component that the api cannot use, or None if the api did not answer."""
+    return next((str(value) for key, value in error.trailing_metadata() if key == COMPONENT_KEY), None)
 
 
 def _error_info(error: grpc.aio.AioRpcError) -> ErrorInfo:

@@ -26,5 +26,8 @@ class GatewayOptions:
     token: str = ""
     """Secret by which an api in the same process recognizes this gateway."""
 
+    api: str = ""
+    """Address of the api, for the log."""
+
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     """Prometheus registry of the gateway's metrics."""

@@ -54,7 +54,7 @@ async def running_gateway(settings: Settings, api: str, token: str = "") -> Asyn
         raise ListenError(f"cannot listen at {settings.http_listen}: {error.strerror}") from error
     async with aio.insecure_channel(api, options=CHANNEL_OPTIONS) as channel:
         config = uvicorn.Config(
-            create_app(channel, GatewayOptions(tenant_header=settings.trusted_header, token=token)),
+            create_app(channel, GatewayOptions(tenant_header=settings.trusted_header, token=token, api=api)),
             http="httptools",
             loop="none",
             lifespan="off",

@@ -48,10 +48,13 @@ async def test_internal_error_reveals_only_the_request_id(
     assert reply.headers["x-request-id"] in caplog.text
 
 
-async def test_unreachable_api_is_a_503(gateway: RunningGateway) -> None:
+async def test_unreachable_api_is_a_503_that_says_so(gateway: RunningGateway, caplog: pytest.LogCaptureFixture) -> None:
     await gateway.grpc_server.stop(None)
     reply = await gateway.http.get("/v1/models")
     assert (reply.status_code, reply.json()["error"]["type"]) == (503, "server_error")
+    assert reply.json()["error"]["message"].startswith("The api cannot be reached")
+    assert "UNAVAILABLE from the api at" in caplog.text
+    assert "127.0.0.1" in caplog.text
     assert "127.0.0.1" not in reply.text
 
 

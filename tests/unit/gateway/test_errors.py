@@ -10,6 +10,7 @@ from batchwire_server.gateway.dialects import OPENAI
 from batchwire_server.gateway.errors import (
     BY_CODE,
     BY_REASON,
+    COMPONENT_KEY,
     ERROR_DOMAIN,
     STATUS_DETAILS_KEY,
     ApiError,
@@ -101,5 +102,17 @@ def test_refusal_renders_like_an_error_of_the_api() -> None:
     }
 
 
+def test_an_unavailable_component_is_named() -> None:
+    trailing = grpc.aio.Metadata((COMPONENT_KEY, "database"))
+    error = from_rpc(
+        grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), trailing, "at db:5432"), "r"
+    )
+    assert error.status == 503
+    assert error.message.startswith("The server's database cannot be used just now.")
+    assert "db:5432" not in error.message
+    assert from_rpc(failed(grpc.StatusCode.UNAVAILABLE), "r").message.startswith("The api cannot be reached")
+
+
 def test_error_domain_and_metadata_key_are_those_of_the_server() -> None:
     assert (ERROR_DOMAIN, STATUS_DETAILS_KEY) == (api_errors.DOMAIN, api_errors.DETAILS_KEY)
+    assert COMPONENT_KEY == api_errors.COMPONENT_KEY
