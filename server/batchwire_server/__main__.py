@@ -10,9 +10,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-# No process forks, so gRPC need not support it, nor log about it.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
 import click
 from pydantic import ValidationError
 
@@ -20,7 +17,16 @@ from batchwire_server.core.errors import OutOfReachError
 from batchwire_server.roles import process
 from batchwire_server.roles.errors import StartError
 from batchwire_server.service.api_keys import DEFAULT_TENANT
-from batchwire_server.settings import ECHO, Settings, documentation, effective, load, unknown_variables
+from batchwire_server.settings import (
+    ECHO,
+    Settings,
+    documentation,
+    effective,
+    ignored_with_warning,
+    load,
+    prepare_environment,
+    unknown_variables,
+)
 
 _OPTIONS = {
     "data_dir": click.option(
@@ -75,6 +81,8 @@ def _load(config: Path | None, options: dict[str, Any]) -> Settings:
     """Read the settings. Raises click.UsageError if they are invalid."""
     for name, near in unknown_variables(os.environ).items():
         click.echo(f"Warning: ignoring the environment variable {name}. Did you mean {near}?", err=True)
+    for name, advice in ignored_with_warning(os.environ).items():
+        click.echo(f"Warning: ignoring the environment variable {name}: {advice}.", err=True)
     overrides = {name: value for name, value in options.items() if value is not None and value != ()}
     try:
         return load(config, overrides)
@@ -117,6 +125,7 @@ def _run(module: str, settings: Settings, *args: Any, function: str = "run", **o
 @click.version_option(package_name="batchwire-server")
 def main() -> None:
     """Batchwire: an OpenAI-compatible Batch API in front of your own inference servers."""
+    prepare_environment(os.environ)
 
 
 @main.command()
@@ -159,7 +168,8 @@ def worker(
 ) -> None:
     """Run a worker."""
     if settings_from_stdin:
-        settings = Settings.model_validate_json(os.fdopen(os.dup(0), "rb", buffering=0).readline())
+        with os.fdopen(os.dup(0), "rb", buffering=0) as stdin:
+            settings = Settings.model_validate_json(stdin.readline())
     else:
         settings = _with_upstreams(_load(config, options))
     _run("worker", settings, name, migrate=migrate, until_stdin_ends=settings_from_stdin, isolated=isolated)

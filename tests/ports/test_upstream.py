@@ -228,6 +228,33 @@ class TestHttpCalls:
 
 
 class TestHttpFailures:
+    async def test_its_own_proxy_gets_all_requests_whatever_no_proxy_says(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("NO_PROXY", "*")
+        upstream = HttpUpstream("near", "http://127.0.0.1:9", None, timeout=20.0, proxy=server.url)
+        answered(await upstream.call("/v1/chat/completions", b"{}"))
+        await upstream.close()
+        assert server.requests[0].startswith(b"POST http://127.0.0.1:9/v1/chat/completions ")
+
+    @pytest.mark.parametrize(("no_proxy", "calls"), [("other.invalid", 1), ("gpu.invalid", 0), (".invalid", 0)])
+    async def test_without_its_own_a_proxy_of_the_environment_counts_unless_exempted(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch, no_proxy: str, calls: int
+    ) -> None:
+        monkeypatch.setenv("HTTP_PROXY", server.url)
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        upstream = HttpUpstream("gpu", "http://gpu.invalid", None, timeout=20.0)
+        result = await upstream.call("/v1/chat/completions", b"{}")
+        await upstream.close()
+        assert (len(server.requests), isinstance(result, Reply)) == (calls, calls == 1)
+
+    async def test_a_proxy_that_is_down_makes_it_unreachable(self) -> None:
+        upstream = HttpUpstream("gpu", "http://gpu.invalid", None, timeout=20.0, proxy="http://127.0.0.1:1")
+        result = await upstream.call("/v1/chat/completions", b"{}")
+        await upstream.close()
+        assert isinstance(result, NoReply)
+        assert result.kind is NoReplyKind.UNREACHABLE
+
     async def test_a_refused_connection_is_unreachable(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ from batchwire_server.core.errors import BlobNotFoundError, OutOfReachError
 from batchwire_server.core.health import Component
 from batchwire_server.core.ports import BlobStore, ChangeFeed, GarbageStore, WebhookSender
 from batchwire_server.roles.errors import DataDirError, UnusableDatabaseError
-from batchwire_server.settings import ECHO, Settings, UpstreamSettings, secret
+from batchwire_server.settings import ECHO, Settings, UpstreamSettings, proxy_variable, secret
+
+log = logging.getLogger(__name__)
 
 SAMPLE_FILES = 5
 """Number of files whose blobs are looked for at the start."""
@@ -118,7 +121,12 @@ async def open_blobs(settings: Settings, rows: GarbageStore) -> AsyncIterator[Bl
 
 def _http_upstream(settings: UpstreamSettings) -> HttpUpstream:
     name = settings.name or urlsplit(settings.base_url).netloc or settings.base_url
-    return HttpUpstream(name, settings.base_url, secret(settings.api_key_env), settings.timeout)
+    if settings.proxy:
+        address = urlsplit(settings.proxy).netloc.rpartition("@")[2]  # without user and password
+        log.info("upstream %s is called through the proxy %s", name, address)
+    elif variable := proxy_variable(settings.base_url):
+        log.info("upstream %s is called through the proxy of %s, unless NO_PROXY exempts it", name, variable)
+    return HttpUpstream(name, settings.base_url, secret(settings.api_key_env), settings.timeout, settings.proxy)
 
 
 @asynccontextmanager

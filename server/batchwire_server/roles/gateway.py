@@ -17,7 +17,12 @@ from batchwire_server.roles.errors import ListenError
 from batchwire_server.roles.process import RPC_GRACE_S, announce, stop_on_signals
 from batchwire_server.settings import Settings
 
-CHANNEL_OPTIONS = (("grpc.max_receive_message_length", 64 * 1024 * 1024),)
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    # gRPC would take proxies from the environment. The api is in the installation's own network.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.address_http_proxy_enabled_addresses", ""),
+)
 SOCKET_BACKLOG = 2048
 
 
@@ -61,6 +66,7 @@ async def running_gateway(settings: Settings, api: str, token: str = "") -> Asyn
             access_log=False,
             proxy_headers=False,  # any caller can send a header that names an address
             log_config=None,
+            workers=1,  # or uvicorn would read WEB_CONCURRENCY
             timeout_graceful_shutdown=RPC_GRACE_S,
         )
         server = _Uvicorn(config)

@@ -8,6 +8,7 @@ overrides the defaults. Nested settings are `BATCHWIRE_LIMITS__MAX_LINES` in the
 from __future__ import annotations
 
 from batchwire_server.settings.documentation import documentation, effective, unknown_variables
+from batchwire_server.settings.libraries import ignored_with_warning, prepare_environment, proxy_variable
 from batchwire_server.settings.schema import ECHO, Settings, UpstreamSettings
 from batchwire_server.settings.sources import load, secret
 
@@ -17,7 +18,10 @@ __all__ = [
     "UpstreamSettings",
     "documentation",
     "effective",
+    "ignored_with_warning",
     "load",
+    "prepare_environment",
+    "proxy_variable",
     "secret",
     "unknown_variables",
 ]

@@ -8,6 +8,7 @@ from dataclasses import fields
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import (
@@ -31,6 +32,9 @@ DATABASES = {
 
 OBJECT_STORES = ("s3", "gs", "az")
 """Schemes of the URLs of object stores."""
+
+PROXIES = ("http", "https", "socks5", "socks5h")
+"""Schemes of the URLs of proxies. With socks5h, the proxy resolves host names."""
 
 PREFIX = "BATCHWIRE_"
 """Prefix of the environment variables."""
@@ -75,11 +79,23 @@ class UpstreamSettings(Section):
         0, ge=0, description="Tokens per minute and model, as the `usage` of responses counts them. 0: unlimited."
     )
     timeout: float = Field(600.0, gt=0, description="Timeout of a request, in seconds.")
+    proxy: str = Field(
+        "",
+        description="URL of the proxy for its requests, such as `http://proxy:3128`. Empty: the proxy of the environment, if any.",
+    )
 
     @field_validator("base_url")
     @classmethod
     def _is_url(cls, value: str) -> str:
         return check_url(value)
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_proxy(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and not (parts.scheme in PROXIES and parts.hostname):
+            raise ValueError(f"a proxy is a URL that starts with {', '.join(f'{scheme}://' for scheme in PROXIES)}")
+        return value
 
     @field_validator("api_key_env")
     @classmethod

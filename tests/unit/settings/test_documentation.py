@@ -34,6 +34,11 @@ def test_secrets_are_masked(name: str, given: object, shown: str) -> None:
     assert effective(load(overrides={name: given}))[name] == shown
 
 
+def test_the_password_of_a_proxy_is_masked() -> None:
+    upstreams = [{"base_url": "http://gpu-1", "proxy": "http://user:secret@proxy:3128"}]
+    assert effective(load(overrides={"upstreams": upstreams}))["upstreams[].proxy"] == "http://***@proxy:3128"
+
+
 @pytest.mark.parametrize(
     ("name", "near"),
     [

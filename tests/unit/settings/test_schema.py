@@ -20,6 +20,8 @@ from pydantic import ValidationError
         ({"upstream": "gpu-1:8000"}, "starts with http://"),
         ({"upstreams": [{"base_url": "gpu-1"}]}, "starts with http://"),
         ({"upstreams": [{"base_url": "http://x", "api_key_env": "NO_SUCH_KEY"}]}, "NO_SUCH_KEY is not set"),
+        ({"upstreams": [{"base_url": "http://x", "proxy": "proxy:3128"}]}, "starts with http://, https://, socks5://"),
+        ({"upstreams": [{"base_url": "http://x", "proxy": "http://"}]}, "starts with http://, https://, socks5://"),
         ({"trusted_header": "x-tenant"}, "must be set together"),
         ({"trusted_peers": "10.0.0.0/8"}, "must be set together"),
         ({"trusted_header": "authorization", "trusted_peers": "10.0.0.0/8"}, "has another meaning"),

@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 import msgspec
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import DetailedPyreqwestError, PyreqwestError, RequestTimeoutError
+from pyreqwest.proxy import ProxyBuilder
 from pyreqwest.response import Response
 
-from batchwire_server.core.errors import UnknownModelsError
+from batchwire_server.core.errors import OutOfReachError, UnknownModelsError
+from batchwire_server.core.health import Component
 from batchwire_server.core.records import Model
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply
 
@@ -100,9 +102,13 @@ class HttpUpstream:
         base_url: such as `http://gpu-1:8000/v1`.
         api_key: sent as a bearer token, unless None.
         timeout: seconds for a whole call.
+        proxy: URL of the proxy of all requests. Empty means the proxies that the environment names.
+
+    Raises:
+        OutOfReachError: no HTTP client can be made with this proxy, or without trusted certificates.
     """
 
-    def __init__(self, name: str, base_url: str, api_key: str | None, timeout: float) -> None:
+    def __init__(self, name: str, base_url: str, api_key: str | None, timeout: float, proxy: str = "") -> None:
         self._name = name
         self._base_url = normal_base_url(base_url)
         builder = (
@@ -119,7 +125,16 @@ class HttpUpstream:
             .timeout(timedelta(seconds=timeout))
             .default_headers({"authorization": f"Bearer {api_key}"} if api_key else {})
         )
-        self._client: Client = builder.build()
+        if proxy:
+            builder = builder.proxy(ProxyBuilder.all(proxy))
+        try:
+            self._client: Client = builder.build()
+        except DetailedPyreqwestError as error:
+            cause = (error.details["causes"] or [{"message": str(error)}])[-1]["message"]
+            raise OutOfReachError(
+                Component.UPSTREAMS,
+                f"no HTTP client for upstream {name}: {cause}; check its proxy, SSL_CERT_FILE and SSL_CERT_DIR",
+            ) from error
 
     @property
     def name(self) -> str:
