@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +16,9 @@ from pathlib import Path
 import pytest
 import requests
 from batchwire_client import Backoff, Client, RetryPolicy, ServerUnavailable
+from batchwire_server.adapters.upstreams.openai_http import HttpUpstream
 from batchwire_server.adapters.webhooks import HttpWebhooks
+from batchwire_server.core.results import NoReply, Reply
 
 from bench.upstream import MODEL, MockUpstream
 from tests.support.invariants import ENDS
@@ -235,6 +240,39 @@ def test_a_server_without_trusted_certificates_says_so(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "check its proxy, SSL_CERT_FILE and SSL_CERT_DIR" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """Return a new certificate for localhost, and the context of a server that has it."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    options = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-addext", "basicConstraints=critical,CA:FALSE"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", "req", "-x509", *options, *names, *files], capture_output=True, check=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return certificate, context
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="OpenSSL is not installed on this machine")
+async def test_upstreams_are_trusted_by_ssl_cert_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, context = self_signed(tmp_path)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+        writer.close()
+
+    results = []
+    async with await asyncio.start_server(answer, "localhost", 0, ssl=context) as server:
+        url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+        for trusted in (False, True):
+            if trusted:
+                monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+            upstream = HttpUpstream("gpu", url, None, timeout=20.0)
+            results.append(await upstream.call("/v1/chat/completions", b""))
+            await upstream.close()
+    assert [type(result) for result in results] == [NoReply, Reply]
 
 
 async def test_webhooks_take_no_proxy(proxy: RefusingProxy, monkeypatch: pytest.MonkeyPatch) -> None:
