@@ -31,8 +31,8 @@ class Client:
         timeout: seconds that a unary call may take. Uploads, downloads and streams have no limit.
         retry_policy: when to retry, and when to give up. Default: `RetryPolicy()`.
         proxy: URL of an HTTP proxy, such as `"http://proxy:3128"`, through which to connect, unless
-            the environment variable `no_grpc_proxy` or `no_proxy` exempts the host. Default: connect
-            directly, whatever proxies the environment names.
+            the environment variable `no_grpc_proxy` or `no_proxy` exempts the host. Default: no
+            proxy, whatever the environment names.
 
     Attributes:
         files: upload, list, delete and download files.

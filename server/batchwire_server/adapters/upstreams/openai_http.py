@@ -105,7 +105,7 @@ class HttpUpstream:
         proxy: URL of the proxy of all requests. Empty means the proxies that the environment names.
 
     Raises:
-        OutOfReachError: no HTTP client can be made with this proxy, or without trusted certificates.
+        OutOfReachError: no HTTP client can be made with this proxy or without trusted certificates.
     """
 
     def __init__(self, name: str, base_url: str, api_key: str | None, timeout: float, proxy: str = "") -> None:
