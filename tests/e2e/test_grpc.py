@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from tests.support.lines import chat_file
 from tests.support.server import Server, wait_until
 
-SERVICES = {"FileService", "UploadService", "BatchService", "ModelService"}
+SERVICES = {"FileService", "UploadService", "BatchService", "ModelService", "WebhookService"}
 
 
 @pytest.fixture(scope="module")

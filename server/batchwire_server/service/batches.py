@@ -18,7 +18,7 @@ from batchwire_server.core.errors import (
     missing_parameter,
     unsupported_value,
 )
-from batchwire_server.core.lifecycle import BatchStatus
+from batchwire_server.core.lifecycle import TERMINAL, BatchStatus
 from batchwire_server.core.limits import Limits
 from batchwire_server.core.lines import STRICT
 from batchwire_server.core.ports import BatchStore, FileStore, IdempotencyKey, Page
@@ -31,7 +31,7 @@ MAX_METADATA_KEY = 64
 MAX_METADATA_VALUE = 512
 MAX_NAME = 255
 
-_NOT_CANCELLABLE = {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED}
+_NOT_CANCELLABLE = TERMINAL - {BatchStatus.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)
