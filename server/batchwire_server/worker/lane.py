@@ -15,6 +15,7 @@ from batchwire_server.core.ports import Upstream
 from batchwire_server.core.results import NoReply, NoReplyKind, Reply, read_result
 from batchwire_server.core.scheduling.adaptive import AdaptiveLimit
 from batchwire_server.core.scheduling.breaker import CircuitBreaker
+from batchwire_server.core.scheduling.line_states import LineState
 from batchwire_server.core.scheduling.pacing import Pacing
 from batchwire_server.core.scheduling.retry import RetryPolicy, decide
 from batchwire_server.worker.shard_run import LineCall
@@ -138,14 +139,17 @@ class Lane:
                     result = NoReply(NoReplyKind.BROKEN, str(error))
                 try:
                     self._apply(me, line, result, era, expected)
-                except Exception:  # a line without a result would keep its shard from ending
+                except Exception:
                     log.exception(
-                        "the answer of upstream %s to line %d of batch %s could not be processed; it gets an error line",
+                        "the answer of upstream %s to line %d of batch %s could not be processed",
                         self._upstream.name,
                         line.number,
                         run.batch.id,
                     )
-                    run.finish(me, line, NoReply(NoReplyKind.BROKEN, "the answer could not be taken"), None)
+                    # A line without a result would keep its shard from ending, and one with two
+                    # results would be in the output twice.
+                    if line.state is LineState.IN_FLIGHT:
+                        run.finish(me, line, NoReply(NoReplyKind.BROKEN, "the answer could not be processed"), None)
         finally:
             self.in_flight -= 1
             queue.pump()

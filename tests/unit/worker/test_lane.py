@@ -57,6 +57,18 @@ async def test_a_slot_takes_the_next_line_the_moment_its_call_ends() -> None:
         await until(lambda: run.settled)
 
 
+async def test_a_line_whose_progress_cannot_be_reported_has_one_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_run: ShardRun) -> None:
+        raise RuntimeError("no progress")
+
+    async with queue_of(ScriptedUpstream()) as queue:
+        run, lines = a_run(range(1, 21))
+        monkeypatch.setattr(run, "_on_progress", fail)
+        queue.push(lines)
+        await until(lambda: run.settled)
+        assert finished(run) == list(range(1, 21))
+
+
 class TestPacing:
     async def test_pacing_bounds_the_calls_and_a_timer_goes_on(self) -> None:
         upstream = ScriptedUpstream()
