@@ -49,11 +49,13 @@ _OPTIONS = {
     "auth": click.option(
         "--auth",
         type=click.Choice(["auto", "open"]),
-        help="When keys are required. open: once there is a key. auto: also if other machines can reach the server.",
+        help="open: accept requests without a key until the first key is created. "
+        "auto: the same if only this machine can reach the server; otherwise always require a key.",
     ),
     "workers": click.option("--workers", type=int, help="Number of worker processes."),
 }
-_STORES = ("data_dir", "database", "blobs")
+_DATABASE = ("data_dir", "database")
+_STORES = (*_DATABASE, "blobs")
 _MIGRATE = click.option(
     "--migrate", is_flag=True, help="First apply missing migrations, as the command `migrate` does."
 )
@@ -157,7 +159,7 @@ def gateway(config: Path | None, **options: Any) -> None:
 @_options(*_STORES, "upstream")
 @_MIGRATE
 @click.option(
-    "--name", help="Name under which the worker holds leases, before a random suffix. Default: the host name."
+    "--name", help="Prefix of the worker's lease holder name; a random suffix follows. Default: the host name."
 )
 @click.option(
     "--settings-from-stdin", is_flag=True, hidden=True, help="Read all settings as JSON from the standard input."
@@ -176,7 +178,7 @@ def worker(
 
 
 @main.command()
-@_options("data_dir", "database")
+@_options(*_DATABASE)
 @click.option("--check", is_flag=True, help="Change nothing. The exit status says what is needed.")
 def migrate(config: Path | None, *, check: bool, **options: Any) -> None:
     """Create or migrate the schema of the database.
@@ -206,7 +208,7 @@ def keys() -> None:
 
 
 @keys.command()
-@_options(*_STORES)
+@_options(*_DATABASE)
 @click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Tenant that the key acts for.")
 @click.option("--name", default="", help="Label shown by `keys list`.")
 def create(config: Path | None, tenant: str, name: str, **options: Any) -> None:
@@ -219,7 +221,7 @@ def create(config: Path | None, tenant: str, name: str, **options: Any) -> None:
 
 
 @keys.command("list")
-@_options(*_STORES)
+@_options(*_DATABASE)
 def list_keys(config: Path | None, **options: Any) -> None:
     """List all keys.
 
@@ -232,7 +234,7 @@ def list_keys(config: Path | None, **options: Any) -> None:
 
 
 @keys.command()
-@_options(*_STORES)
+@_options(*_DATABASE)
 @click.argument("key_id")
 def revoke(config: Path | None, key_id: str, **options: Any) -> None:
     """Revoke a key by its id. Takes effect at once."""

@@ -41,7 +41,7 @@ class AsyncFiles:
             filename: name of the stored file. Default: the name of the source, else
                 "requests.jsonl".
             purpose: purpose of the file. Input files of batches have the purpose "batch".
-            expires_after: seconds after its creation when the file is deleted, 3600 to 2592000.
+            expires_after: lifetime of the file in seconds, 3600 to 2592000.
                 Default: 30 days for the purpose "batch", never for others.
             sha256: SHA-256 of the content in hexadecimal. The server refuses other content.
             progress: called with the bytes sent so far and the total, which is None if unknown.

@@ -42,7 +42,7 @@ class AsyncUploads:
             size: number of bytes of the whole file, at least 1.
             purpose: purpose of the file.
             mime_type: media type. The server does not store it.
-            expires_after: seconds after its creation when the file is deleted, 3600 to 2592000.
+            expires_after: lifetime of the file in seconds, 3600 to 2592000.
 
         Raises:
             InvalidRequest: The server refuses an argument.
@@ -116,7 +116,7 @@ class AsyncUploads:
             parallel: number of parts to send at the same time.
             filename: name of the stored file. Default: the name of `path`.
             purpose: purpose of the file.
-            expires_after: seconds after its creation when the file is deleted, 3600 to 2592000.
+            expires_after: lifetime of the file in seconds, 3600 to 2592000.
             progress: called with the bytes sent so far and the total.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Watching a batch until it ends, and downloading its files: for `run` and `watch`."""
+"""Watches a batch until it ends and downloads its files, for `run` and `watch`."""
 
 from __future__ import annotations
 

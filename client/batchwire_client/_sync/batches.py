@@ -46,8 +46,8 @@ class Batches:
                 to "336h".
             metadata: key-value pairs attached to the batch: at most 16, with keys of up to 64 and
                 values of up to 512 characters.
-            output_expires_after: seconds after their creation when the output and the error file
-                are deleted, 3600 to 2592000. Default: 30 days.
+            output_expires_after: lifetime of the output and the error file in seconds, 3600 to
+                2592000. Default: 30 days.
 
         Raises:
             InvalidRequest: The server refuses an argument.
@@ -109,7 +109,7 @@ class Batches:
     def watch(self, batch_id: str, *, repeats: bool = False) -> Iterator[v1.Batch]:
         """Yield the current state of a batch, then its state after each change, until it has ended.
 
-        The last snapshot has a terminal status. A broken or silent connection is open_source again.
+        The last snapshot has a terminal status. A broken or silent connection is opened again.
 
         Args:
             batch_id: id of the batch.

@@ -1,6 +1,6 @@
 """Calls over gRPC: channel, retries, streams that resume, uploads, errors.
 
-What differs between asyncio and threads stands in `async_*` and `sync_*`, under the same names.
+The code for asyncio is in `async_*` and the code for threads in `sync_*`, under the same names.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 _MASKED_DETAILS = "Internal error from Core"
-"""What gRPC reports for a write to a call that has ended, in place of the server's status."""
+"""The details that gRPC reports for a write to an ended call, in place of the server's status."""
 
 _FINAL_STATUS_TIMEOUT_S = 1.0
 

@@ -53,7 +53,7 @@ class SilenceGuard:
     """Cancels a call if the reader waits longer than `limit` seconds for its next message.
 
     A blocking read has no timeout, so a thread measures it. The guard measures only the time that
-    the reader waits: a slow reader does not make the server silent.
+    the reader waits, so a slow reader does not trip it.
     """
 
     def __init__(self, call: Stream[Any], limit: float) -> None:

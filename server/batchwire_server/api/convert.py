@@ -139,7 +139,7 @@ def batch_message(batch: Batch) -> v1.Batch:
 
 
 def line_rules(rules: v1.LineRules) -> LineRules:
-    """Return the exceptions from OpenAI's rules for lines that a request allows."""
+    """Return the exceptions to OpenAI's rules for lines that a request allows."""
     return LineRules(
         default_target=rules.default_target,
         single_model=rules.single_model,

@@ -41,7 +41,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the upstreams serve, as far as is known.
+    """The models that the upstreams serve, as far as is known.
 
     Attributes:
         models: models by name.

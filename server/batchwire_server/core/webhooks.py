@@ -43,7 +43,7 @@ PREFIX = "whsec_"
 
 
 def secret_of(key: bytes) -> str:
-    """Return a key in the form that its owner gets."""
+    """Encode a signing key as the secret that its owner receives."""
     return PREFIX + base64.b64encode(key).decode()
 
 

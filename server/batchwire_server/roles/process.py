@@ -1,4 +1,4 @@
-"""What every process of the server needs: event loop, logging, signals and the ready line."""
+"""Setup of every server process: event loop, logging, signals and the ready line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import uvloop
 Result = TypeVar("Result")
 
 RPC_GRACE_S = 5
-"""Seconds that RPCs and HTTP requests in flight have to end when their server stops."""
+"""Grace period in seconds for RPCs and HTTP requests in flight when their server stops."""
 
 GC_THRESHOLDS = (20_000, 20, 20)
 QUIET_LOGGERS = ("alembic", "aiosqlite", "asyncio", "uvicorn")

@@ -41,7 +41,7 @@ class BatchSpec:
     Attributes:
         output_lifetime: seconds for which output and error file are kept. None means the default.
         replace_model: model that every line is sent to, in place of its own.
-        line_rules: exceptions from OpenAI's rules for lines. None means no exceptions.
+        line_rules: exceptions to OpenAI's rules for lines. None means no exceptions.
         require_input_file: refuse the call if the input file does not exist, not fail the batch.
         retry_of: id of the batch whose failed lines are to run again.
     """
@@ -114,8 +114,8 @@ class Batches:
     async def create(self, tenant: str, spec: BatchSpec, idempotency_key: str = "") -> Batch:
         """Create a batch, or return the one that an earlier call with the same key created.
 
-        Raises BatchwireError. A missing input file is no error here. It fails the batch, unless the
-        spec has `require_input_file`.
+        Raises BatchwireError. A missing input file is not an error here. It fails the batch, unless
+        the spec has `require_input_file`.
         """
         once = IdempotencyKey(idempotency_key, spec.fingerprint) if idempotency_key else None
         source = await self.get(tenant, spec.retry_of) if spec.retry_of else None

@@ -152,7 +152,7 @@ class Files:
             after: id of the last file of the page before. Empty means the first page.
 
         Raises:
-            BatchwireError: the limit is out of range, or `after` is no file of the tenant.
+            BatchwireError: the limit is out of range, or `after` is not a file of the tenant.
         """
         page = await self._store.list_files(
             tenant,

@@ -127,12 +127,14 @@ class LimitSettings(Section):
         ge=1,
         description="Seconds for which input, output and error files are kept, unless the caller sets an expiry.",
     )
-    upload_lifetime: int = Field(3600, ge=1, description="Seconds after its creation in which an upload accepts parts.")
+    upload_lifetime: int = Field(
+        3600, ge=1, description="Seconds for which an upload accepts parts after its creation."
+    )
     result_lifetime: int = Field(
         3600, ge=0, description="Seconds after the end of a batch in which its results can be streamed."
     )
     batch_lifetime: int = Field(
-        0, ge=0, description="Seconds after its end for which a batch and its idempotency key are kept. 0: for ever."
+        0, ge=0, description="Seconds for which an ended batch and its idempotency key are kept. 0: for ever."
     )
     private_webhooks: bool = Field(False, description="Allow webhooks to private addresses and over plain HTTP.")
 
@@ -153,9 +155,9 @@ class WorkSettings(Section):
     cancel_grace: float = Field(
         600.0,
         ge=0,
-        description="Seconds that requests in flight have to end after their batch is cancelled.",
+        description="Grace period in seconds for requests in flight after their batch is cancelled.",
     )
-    drain_grace: float = Field(20.0, ge=0, description="Seconds that requests in flight have to end after SIGTERM.")
+    drain_grace: float = Field(20.0, ge=0, description="Grace period in seconds for requests in flight after SIGTERM.")
     delivery_timeout: float = Field(15.0, gt=0, description="Timeout of a webhook delivery, in seconds.")
     sweep_interval: float = Field(
         60.0, gt=0, description="Seconds between two sweeps, which delete what is no longer needed."
@@ -176,9 +178,13 @@ class WorkSettings(Section):
         description="Attempts per line. Requests that the upstream refuses with 429, or never receives, do not count.",
     )
     retry_base: float = Field(
-        0.5, gt=0, description="Seconds before the first retry of a line. The delay doubles with each retry."
+        0.5,
+        gt=0,
+        description="Maximum backoff before a line's first retry, in seconds. It doubles with each retry; jitter shortens it by up to half.",
     )
-    retry_cap: float = Field(60.0, gt=0, description="Maximum delay before a retry, in seconds.")
+    retry_cap: float = Field(
+        60.0, gt=0, description="Maximum backoff before a retry, in seconds. A Retry-After may exceed it, up to 300."
+    )
 
     @model_validator(mode="after")
     def _renews_before_expiry(self) -> Self:
@@ -221,7 +227,7 @@ class Settings(BaseSettings):
         description="Request header in which an authenticating proxy names the tenant. Empty: none.",
     )
     trusted_peers: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Networks whose `trusted_header` is believed, such as `10.0.0.5/32`."
+        (), description="Networks whose `trusted_header` is trusted, such as `10.0.0.5/32`."
     )
     workers: int = Field(1, ge=0, description="Number of worker processes of `serve`.")
     upstream: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -261,7 +267,7 @@ class Settings(BaseSettings):
             or name.startswith(("grpc-", "batchwire-"))
         ):
             raise ValueError(
-                f"{value!r} is no valid header name, or has another meaning; choose a name such as x-tenant"
+                f"{value!r} is not a valid header name, or has another meaning; choose a name such as x-tenant"
             )
         return name
 

@@ -1,1 +1,1 @@
-"""What a worker does: validates, runs, finalizes and sweeps."""
+"""The worker: claims tasks and runs them."""

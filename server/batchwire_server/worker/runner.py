@@ -45,7 +45,7 @@ class Runner:
         queue, blobs, catalog: the adapters that it works with.
         policy: how failed calls are retried.
         flush_interval_s: seconds between writes of finished lines.
-        cancel_grace_s: seconds that calls in flight may go on after their batch was cancelled.
+        cancel_grace_s: seconds that calls in flight may continue after their batch was cancelled.
         may_call: returns whether the worker's leases are valid.
         on_demand: called when more shards may be claimed.
 
@@ -225,7 +225,7 @@ class Runner:
         """Stop all runs, and write what has finished. The pending lines are left to other workers.
 
         Args:
-            grace_s: seconds that lines in flight may go on, and that failed writes are retried.
+            grace_s: seconds that lines in flight may continue, and that failed writes are retried.
         """
         end = time.monotonic() + grace_s
         for run in self.runs.values():
@@ -241,8 +241,8 @@ class Runner:
     def suspend(self) -> None:
         """Cancel the calls in flight, because the leases were not renewed in time.
 
-        Finished lines are kept. They count, and the lines go on, if the shards still belong to this
-        worker once the leases are renewed.
+        Finished lines are kept. They count, and the other lines are called again, if the shards
+        still belong to this worker once the leases are renewed.
         """
         for run in self.runs.values():
             run.cancel_calls()

@@ -90,7 +90,7 @@ class Worker:
 
         Args:
             stop: ends the worker.
-            grace_s: seconds that work in progress may go on after that.
+            grace_s: seconds that work in progress may continue after that.
         """
         # Leases of this name belong to a process that has ended without releasing them.
         await self._queue.release_worker(self._name, crashed=True)

@@ -26,7 +26,7 @@ from pydantic import ValidationError
         ({"trusted_peers": "10.0.0.0/8"}, "must be set together"),
         ({"trusted_header": "authorization", "trusted_peers": "10.0.0.0/8"}, "has another meaning"),
         ({"trusted_header": "grpc-x", "trusted_peers": "10.0.0.0/8"}, "has another meaning"),
-        ({"trusted_header": "x tenant", "trusted_peers": "10.0.0.0/8"}, "no valid header name"),
+        ({"trusted_header": "x tenant", "trusted_peers": "10.0.0.0/8"}, "not a valid header name"),
         ({"work": {"lease_ttl": 9, "heartbeat": 5}}, "at least twice the heartbeat"),
     ],
 )

@@ -58,8 +58,8 @@ def watch(ctx: click.Context, batch_id: str, output: Path | None, errors: Path |
     With --output, also download its output and its error file. A broken connection is opened
     again. Ctrl-C leaves the batch running.
 
-    Prints one line with the batch's status and counts; with --json, the batch after each change,
-    the last time when it has ended.
+    At the end, prints one line with the batch's status and counts. With --json, prints the batch
+    after each change instead, the last time when it has ended.
     """
     context: CliContext = ctx.obj
     if errors and not output:

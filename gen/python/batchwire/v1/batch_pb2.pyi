@@ -160,10 +160,10 @@ class Batch(_message.Message):
     status: Global___BatchStatus.ValueType
     """The current state."""
     output_file_id: _builtins.str
-    """The id of the output file. Unset before the batch has ended, and if no line got a 2xx answer."""
+    """The id of the output file. Unset before the batch has ended, and if no line got a 2xx response."""
     error_file_id: _builtins.str
-    """The id of the error file. Unset before the batch has ended, if validation failed, and if every
-    line got a 2xx answer.
+    """The id of the error file. Unset before the batch has ended, if validation did not succeed, and
+    if every line got a 2xx response.
     """
     input_file_name: _builtins.str
     """The name of the input file. Unset if the file did not exist when the batch was created."""
@@ -191,8 +191,8 @@ class Batch(_message.Message):
 
     @_builtins.property
     def finalizing_at(self) -> _timestamp_pb2.Timestamp:
-        """When the last line had ended, or the completion window had, and the server began to write the
-        files. Unset if that has not happened, and if the batch was cancelled.
+        """When all lines or the completion window had ended, and the server began to write the files.
+        Unset if that has not happened, and if the batch was cancelled.
         """
 
     @_builtins.property
@@ -221,7 +221,7 @@ class Batch(_message.Message):
 
     @_builtins.property
     def usage(self) -> Global___Usage:
-        """The tokens used so far, summed over the answers that report usage."""
+        """The tokens used so far, summed over the responses that report usage."""
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -331,10 +331,10 @@ class RequestCounts(_message.Message):
     total: _builtins.int
     """All lines of the input that are not blank."""
     completed: _builtins.int
-    """Lines with a 2xx answer. They are in the output file."""
+    """Lines with a 2xx response. They are in the output file."""
     failed: _builtins.int
-    """Lines with another answer, with none, or that never ran because the batch expired or was
-    cancelled. They are in the error file.
+    """Lines with another response or with none. Includes lines that never ran because the batch
+    expired or was cancelled. They are in the error file.
     """
     def __init__(
         self,
@@ -354,7 +354,7 @@ Global___RequestCounts: _TypeAlias = RequestCounts  # noqa: Y015
 @_typing.final
 class Usage(_message.Message):
     """Tokens used by the lines of a batch. The names are those of OpenAI's Responses API, for every
-    endpoint. An answer that does not report a number counts as zero.
+    endpoint. A response that does not report a number counts as zero.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -367,16 +367,16 @@ class Usage(_message.Message):
     input_tokens: _builtins.int
     """Tokens of the prompts."""
     output_tokens: _builtins.int
-    """Tokens of the answers."""
+    """Tokens of the responses."""
     total_tokens: _builtins.int
-    """Tokens of prompts and answers together, as the upstreams report it."""
+    """Tokens of prompts and responses together, as the upstreams report them."""
     @_builtins.property
     def input_tokens_details(self) -> Global___InputTokensDetails:
-        """Which of the `input_tokens` were of a special kind. Always set."""
+        """A breakdown of `input_tokens`. Always set."""
 
     @_builtins.property
     def output_tokens_details(self) -> Global___OutputTokensDetails:
-        """Which of the `output_tokens` were of a special kind. Always set."""
+        """A breakdown of `output_tokens`. Always set."""
 
     def __init__(
         self,
@@ -450,11 +450,11 @@ class BatchError(_message.Message):
     PARAM_FIELD_NUMBER: _builtins.int
     LINE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """What is wrong, for programs: "invalid_json_line", "duplicate_custom_id", "model_not_found" and
-    others. New codes may be added.
+    """The kind of error, for programs: "invalid_json_line", "duplicate_custom_id",
+    "model_not_found" and others. New codes may be added.
     """
     message: _builtins.str
-    """What is wrong, for people. The text may change."""
+    """The description of the error, for people. The text may change."""
     param: _builtins.str
     """The field at fault, such as "custom_id" or "body.model". Unset if the whole line or the whole
     file is at fault.

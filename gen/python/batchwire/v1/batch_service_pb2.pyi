@@ -108,7 +108,7 @@ class CreateBatchRequest(_message.Message):
 
     @_builtins.property
     def line_rules(self) -> Global___LineRules:
-        """Exceptions from OpenAI's rules for the lines of an input. Unset: none."""
+        """Exceptions to OpenAI's rules for the lines of an input. Unset: none."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ Global___CreateBatchRequest: _TypeAlias = CreateBatchRequest  # noqa: Y015
 
 @_typing.final
 class LineRules(_message.Message):
-    """LineRules are exceptions from OpenAI's rules for the lines of an input."""
+    """LineRules are exceptions to OpenAI's rules for the lines of an input."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

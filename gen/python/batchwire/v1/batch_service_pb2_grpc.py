@@ -91,7 +91,7 @@ class BatchServiceServicer:
         - MISSING_REQUIRED_PARAMETER: `input_file_id`, `endpoint` or `completion_window` is empty,
         and `retry_of` too.
         - INVALID_VALUE: `endpoint`, `completion_window` or `output_expires_after` is not allowed,
-        the input file has another purpose than "batch", or a field differs from the retried batch.
+        the input file's purpose is not "batch", or a field differs from the retried batch.
         - ABOVE_MAX_LENGTH: `metadata`, `idempotency_key` or another string is too long.
         - FILE_NOT_FOUND: the input file does not exist, and `require_input_file` is set.
         - IDEMPOTENCY_KEY_REUSED: `idempotency_key` was used before with other fields.
@@ -117,7 +117,7 @@ class BatchServiceServicer:
     def ListBatches(self, request, context):
         """Lists batches, newest first.
 
-        Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no batch).
+        Errors: INVALID_VALUE (`limit` is out of range, or `after` is not the id of a batch).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

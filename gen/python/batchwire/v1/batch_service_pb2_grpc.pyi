@@ -50,7 +50,7 @@ class BatchServiceStub:
       - MISSING_REQUIRED_PARAMETER: `input_file_id`, `endpoint` or `completion_window` is empty,
         and `retry_of` too.
       - INVALID_VALUE: `endpoint`, `completion_window` or `output_expires_after` is not allowed,
-        the input file has another purpose than "batch", or a field differs from the retried batch.
+        the input file's purpose is not "batch", or a field differs from the retried batch.
       - ABOVE_MAX_LENGTH: `metadata`, `idempotency_key` or another string is too long.
       - FILE_NOT_FOUND: the input file does not exist, and `require_input_file` is set.
       - IDEMPOTENCY_KEY_REUSED: `idempotency_key` was used before with other fields.
@@ -68,7 +68,7 @@ class BatchServiceStub:
     ListBatches: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.ListBatchesRequest, _batch_service_pb2.ListBatchesResponse]
     """Lists batches, newest first.
 
-    Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no batch).
+    Errors: INVALID_VALUE (`limit` is out of range, or `after` is not the id of a batch).
     """
     CancelBatch: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.CancelBatchRequest, _batch_pb2.Batch]
     """Cancels a batch and returns it as it is now, usually in BATCH_STATUS_CANCELLING. Lines that
@@ -132,7 +132,7 @@ class BatchServiceAsyncStub(BatchServiceStub):
       - MISSING_REQUIRED_PARAMETER: `input_file_id`, `endpoint` or `completion_window` is empty,
         and `retry_of` too.
       - INVALID_VALUE: `endpoint`, `completion_window` or `output_expires_after` is not allowed,
-        the input file has another purpose than "batch", or a field differs from the retried batch.
+        the input file's purpose is not "batch", or a field differs from the retried batch.
       - ABOVE_MAX_LENGTH: `metadata`, `idempotency_key` or another string is too long.
       - FILE_NOT_FOUND: the input file does not exist, and `require_input_file` is set.
       - IDEMPOTENCY_KEY_REUSED: `idempotency_key` was used before with other fields.
@@ -150,7 +150,7 @@ class BatchServiceAsyncStub(BatchServiceStub):
     ListBatches: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ListBatchesRequest, _batch_service_pb2.ListBatchesResponse]  # type: ignore[assignment]
     """Lists batches, newest first.
 
-    Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no batch).
+    Errors: INVALID_VALUE (`limit` is out of range, or `after` is not the id of a batch).
     """
     CancelBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.CancelBatchRequest, _batch_pb2.Batch]  # type: ignore[assignment]
     """Cancels a batch and returns it as it is now, usually in BATCH_STATUS_CANCELLING. Lines that
@@ -217,7 +217,7 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
           - MISSING_REQUIRED_PARAMETER: `input_file_id`, `endpoint` or `completion_window` is empty,
             and `retry_of` too.
           - INVALID_VALUE: `endpoint`, `completion_window` or `output_expires_after` is not allowed,
-            the input file has another purpose than "batch", or a field differs from the retried batch.
+            the input file's purpose is not "batch", or a field differs from the retried batch.
           - ABOVE_MAX_LENGTH: `metadata`, `idempotency_key` or another string is too long.
           - FILE_NOT_FOUND: the input file does not exist, and `require_input_file` is set.
           - IDEMPOTENCY_KEY_REUSED: `idempotency_key` was used before with other fields.
@@ -247,7 +247,7 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_batch_service_pb2.ListBatchesResponse, _abc.Awaitable[_batch_service_pb2.ListBatchesResponse]]:
         """Lists batches, newest first.
 
-        Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no batch).
+        Errors: INVALID_VALUE (`limit` is out of range, or `after` is not the id of a batch).
         """
 
     @_abc_1.abstractmethod

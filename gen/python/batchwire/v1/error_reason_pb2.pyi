@@ -154,8 +154,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": { "webhook_endpoint_id": "whe_abc" } }
     """
     ERROR_REASON_WEBHOOK_UNREACHABLE: _ErrorReason.ValueType  # 21
-    """The webhook endpoint did not answer a sample event, or its name leads to an address that is not
-    allowed. FAILED_PRECONDITION.
+    """The webhook endpoint did not answer a sample event, or its name resolves to an address that is
+    not allowed. FAILED_PRECONDITION.
 
         { "reason": "WEBHOOK_UNREACHABLE", "domain": "batchwire.dev", "metadata": {} }
     """
@@ -317,8 +317,8 @@ ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND: ErrorReason.ValueType  # 20
       "metadata": { "webhook_endpoint_id": "whe_abc" } }
 """
 ERROR_REASON_WEBHOOK_UNREACHABLE: ErrorReason.ValueType  # 21
-"""The webhook endpoint did not answer a sample event, or its name leads to an address that is not
-allowed. FAILED_PRECONDITION.
+"""The webhook endpoint did not answer a sample event, or its name resolves to an address that is
+not allowed. FAILED_PRECONDITION.
 
     { "reason": "WEBHOOK_UNREACHABLE", "domain": "batchwire.dev", "metadata": {} }
 """

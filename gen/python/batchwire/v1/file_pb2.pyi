@@ -90,7 +90,7 @@ class File(_message.Message):
     characters. It is for display only and need not be unique.
     """
     purpose: _builtins.str
-    """What the file is for: "batch" for the input of a batch, "batch_output" for the files that a
+    """The purpose of the file: "batch" for the input of a batch, "batch_output" for the files that a
     batch leaves, or another purpose that UploadFileSpec allows.
     """
     status: Global___FileStatus.ValueType

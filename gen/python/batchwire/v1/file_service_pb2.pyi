@@ -73,7 +73,7 @@ class UploadFileSpec(_message.Message):
     allows other names.
     """
     purpose: _builtins.str
-    """What the file is for: "batch" for the input of a batch. "assistants", "evals", "fine-tune",
+    """The purpose of the file: "batch" for the input of a batch. "assistants", "evals", "fine-tune",
     "user_data" and "vision" are allowed too; such files are only stored.
     """
     bytes: _builtins.int

@@ -110,7 +110,7 @@ class FileServiceServicer:
     def ListFiles(self, request, context):
         """Lists files, by default the newest first.
 
-        Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no file).
+        Errors: INVALID_VALUE (`limit` is out of range, or `after` is not the id of a file).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

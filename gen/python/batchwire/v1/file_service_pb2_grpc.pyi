@@ -66,7 +66,7 @@ class FileServiceStub:
     ListFiles: _grpc.UnaryUnaryMultiCallable[_file_service_pb2.ListFilesRequest, _file_service_pb2.ListFilesResponse]
     """Lists files, by default the newest first.
 
-    Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no file).
+    Errors: INVALID_VALUE (`limit` is out of range, or `after` is not the id of a file).
     """
     DeleteFile: _grpc.UnaryUnaryMultiCallable[_file_service_pb2.DeleteFileRequest, _file_service_pb2.DeleteFileResponse]
     """Deletes one file. Batches that were created from it are not affected.
@@ -126,7 +126,7 @@ class FileServiceAsyncStub(FileServiceStub):
     ListFiles: _aio.UnaryUnaryMultiCallable[_file_service_pb2.ListFilesRequest, _file_service_pb2.ListFilesResponse]  # type: ignore[assignment]
     """Lists files, by default the newest first.
 
-    Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no file).
+    Errors: INVALID_VALUE (`limit` is out of range, or `after` is not the id of a file).
     """
     DeleteFile: _aio.UnaryUnaryMultiCallable[_file_service_pb2.DeleteFileRequest, _file_service_pb2.DeleteFileResponse]  # type: ignore[assignment]
     """Deletes one file. Batches that were created from it are not affected.
@@ -201,7 +201,7 @@ class FileServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_file_service_pb2.ListFilesResponse, _abc.Awaitable[_file_service_pb2.ListFilesResponse]]:
         """Lists files, by default the newest first.
 
-        Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no file).
+        Errors: INVALID_VALUE (`limit` is out of range, or `after` is not the id of a file).
         """
 
     @_abc_1.abstractmethod

@@ -139,7 +139,7 @@ class WebhookServiceServicer:
     def ListWebhookEndpoints(self, request, context):
         """Lists endpoints, newest first.
 
-        Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no endpoint).
+        Errors: INVALID_VALUE (`limit` is out of range, or `after` is not the id of an endpoint).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,12 +187,12 @@ class WebhookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TestWebhookEndpoint(self, request, context):
-        """Posts a sample event to an endpoint, once, and returns the status of the answer. The event
-        names a batch that does not exist.
+        """Posts a sample event to an endpoint, once, and returns the status of the response. The
+        event names a batch that does not exist.
 
         Errors:
         - WEBHOOK_ENDPOINT_NOT_FOUND: no endpoint has this id.
-        - INVALID_VALUE: `event_type` is no type of event.
+        - INVALID_VALUE: `event_type` is not an event type.
         - WEBHOOK_UNREACHABLE: the endpoint did not answer, or has an address that is not allowed.
 
         Not idempotent: each call posts an event with an id of its own. A retry does no harm.

@@ -69,7 +69,7 @@ class WebhookServiceStub:
     ListWebhookEndpoints: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.ListWebhookEndpointsRequest, _webhook_service_pb2.ListWebhookEndpointsResponse]
     """Lists endpoints, newest first.
 
-    Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no endpoint).
+    Errors: INVALID_VALUE (`limit` is out of range, or `after` is not the id of an endpoint).
     """
     UpdateWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.UpdateWebhookEndpointRequest, _webhook_pb2.WebhookEndpoint]
     """Changes an endpoint. Fields that are empty in the request keep their values.
@@ -101,12 +101,12 @@ class WebhookServiceStub:
     signs.
     """
     TestWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.TestWebhookEndpointRequest, _webhook_service_pb2.TestWebhookEndpointResponse]
-    """Posts a sample event to an endpoint, once, and returns the status of the answer. The event
-    names a batch that does not exist.
+    """Posts a sample event to an endpoint, once, and returns the status of the response. The
+    event names a batch that does not exist.
 
     Errors:
       - WEBHOOK_ENDPOINT_NOT_FOUND: no endpoint has this id.
-      - INVALID_VALUE: `event_type` is no type of event.
+      - INVALID_VALUE: `event_type` is not an event type.
       - WEBHOOK_UNREACHABLE: the endpoint did not answer, or has an address that is not allowed.
 
     Not idempotent: each call posts an event with an id of its own. A retry does no harm.
@@ -157,7 +157,7 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     ListWebhookEndpoints: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.ListWebhookEndpointsRequest, _webhook_service_pb2.ListWebhookEndpointsResponse]  # type: ignore[assignment]
     """Lists endpoints, newest first.
 
-    Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no endpoint).
+    Errors: INVALID_VALUE (`limit` is out of range, or `after` is not the id of an endpoint).
     """
     UpdateWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.UpdateWebhookEndpointRequest, _webhook_pb2.WebhookEndpoint]  # type: ignore[assignment]
     """Changes an endpoint. Fields that are empty in the request keep their values.
@@ -189,12 +189,12 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     signs.
     """
     TestWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.TestWebhookEndpointRequest, _webhook_service_pb2.TestWebhookEndpointResponse]  # type: ignore[assignment]
-    """Posts a sample event to an endpoint, once, and returns the status of the answer. The event
-    names a batch that does not exist.
+    """Posts a sample event to an endpoint, once, and returns the status of the response. The
+    event names a batch that does not exist.
 
     Errors:
       - WEBHOOK_ENDPOINT_NOT_FOUND: no endpoint has this id.
-      - INVALID_VALUE: `event_type` is no type of event.
+      - INVALID_VALUE: `event_type` is not an event type.
       - WEBHOOK_UNREACHABLE: the endpoint did not answer, or has an address that is not allowed.
 
     Not idempotent: each call posts an event with an id of its own. A retry does no harm.
@@ -260,7 +260,7 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_webhook_service_pb2.ListWebhookEndpointsResponse, _abc.Awaitable[_webhook_service_pb2.ListWebhookEndpointsResponse]]:
         """Lists endpoints, newest first.
 
-        Errors: INVALID_VALUE (`limit` is out of range, or `after` is the id of no endpoint).
+        Errors: INVALID_VALUE (`limit` is out of range, or `after` is not the id of an endpoint).
         """
 
     @_abc_1.abstractmethod
@@ -316,12 +316,12 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.TestWebhookEndpointRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_service_pb2.TestWebhookEndpointResponse, _abc.Awaitable[_webhook_service_pb2.TestWebhookEndpointResponse]]:
-        """Posts a sample event to an endpoint, once, and returns the status of the answer. The event
-        names a batch that does not exist.
+        """Posts a sample event to an endpoint, once, and returns the status of the response. The
+        event names a batch that does not exist.
 
         Errors:
           - WEBHOOK_ENDPOINT_NOT_FOUND: no endpoint has this id.
-          - INVALID_VALUE: `event_type` is no type of event.
+          - INVALID_VALUE: `event_type` is not an event type.
           - WEBHOOK_UNREACHABLE: the endpoint did not answer, or has an address that is not allowed.
 
         Not idempotent: each call posts an event with an id of its own. A retry does no harm.

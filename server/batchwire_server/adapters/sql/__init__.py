@@ -1,6 +1,6 @@
 """The stores in SQL: SQLite embedded, or PostgreSQL to scale out.
 
-The statements are the same for both. What differs is in `sqlite.py` and `postgresql.py`.
+The statements are the same for both. The differences are in `sqlite.py` and `postgresql.py`.
 """
 
 from __future__ import annotations

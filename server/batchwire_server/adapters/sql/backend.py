@@ -30,7 +30,7 @@ class Backend(ABC):
 
     Args:
         url: of the database.
-        command_timeout_s: time limit of a statement; None means none. SQLite ignores it.
+        command_timeout_s: time limit of a statement; None means no limit. SQLite ignores it.
     """
 
     clock: str

@@ -17,8 +17,8 @@ from batchwire_server.core.ports import ChangeFeed
 CONNECT_TIMEOUT_S = 10
 
 IDLE_TIMEOUT_MS = 10_000
-"""PostgreSQL ends a transaction that is idle for this long: a process that stands still within one
-holds locks that others wait for."""
+"""PostgreSQL ends a transaction that is idle for this long: a process that hangs within one holds
+locks that others wait for."""
 
 # Only a transaction that has changed something has an id.
 _CHANGED = "WHERE pg_current_xact_id_if_assigned() IS NOT NULL"

@@ -1,4 +1,4 @@
-"""What the core needs from outside: database, blob store, upstreams, webhooks, notifications.
+"""The ports of the core: database, blob store, upstreams, webhooks, notifications.
 
 Each port has a module of its own. One object implements all store ports in practice; the ports
 divide it by duty. Every method may raise `OutOfReachError` when its adapter cannot reach what is

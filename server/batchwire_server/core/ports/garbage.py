@@ -39,8 +39,8 @@ class GarbageStore(Protocol):
     async def prune(self, limit: int, *, upload_lifetime: int, batch_lifetime: int) -> bool:
         """Delete rows that are kept for reading alone, at most `limit` of each kind.
 
-        Uploads that ended `upload_lifetime` seconds ago, and batches that ended `batch_lifetime`
-        seconds ago (0: never). Returns whether there may be more.
+        Uploads whose `expires_at` is `upload_lifetime` seconds ago, and batches that ended
+        `batch_lifetime` seconds ago (0: never). Returns whether there may be more.
         """
 
     async def referenced(self, keys: Collection[str]) -> set[str]:

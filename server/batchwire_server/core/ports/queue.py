@@ -21,7 +21,7 @@ CRASH_DELAY_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """What a worker asks of the queue.
+    """A worker's request for tasks.
 
     Attributes:
         worker: the holder of the leases.
@@ -106,7 +106,7 @@ class TaskLeasing(Protocol):
     async def release_worker(self, worker: str, *, crashed: bool) -> int:
         """Release all tasks of a worker and of the workers below it (`worker/…`); return the count.
 
-        With `crashed`, each task's crashes grow by one. A task that is no shard is then delayed
+        With `crashed`, each task's crashes grow by one. A task that is not a shard is then delayed
         by `CRASH_DELAY_MS` once it has crashed `QUARANTINE_AFTER_CRASHES` times.
         """
 

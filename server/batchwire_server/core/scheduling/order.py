@@ -1,8 +1,8 @@
 """The order in which the lines of one model are called.
 
-Tenants take turns. The lines of one tenant run in the order in which they came. A line that has to
-wait before its next call stands apart, in a heap by due time. The caller passes the times: seconds
-of any monotonic clock.
+Tenants take turns. The lines of one tenant run in the order in which they came. A line that must
+wait before its next call is in a separate heap, ordered by due time. The caller passes the times:
+seconds of any monotonic clock.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class FairQueue(Generic[LineT]):
             self.size += len(lines)
 
     def push_front(self, tenant: str, line: LineT) -> None:
-        """Add a line that is the tenant's next."""
+        """Add a line at the front of its tenant's queue."""
         self._of(tenant).appendleft(line)
         self.size += 1
 

@@ -24,7 +24,7 @@ class RetryPolicy:
     Attributes:
         max_attempts: calls that the upstream accepted, after which a failure is final.
         base_s: seconds before the first retry; each further retry waits twice as long.
-        cap_s: the longest delay in seconds.
+        cap_s: the longest backoff in seconds; a Retry-After may exceed it.
     """
 
     max_attempts: int = 5

@@ -1,4 +1,4 @@
-"""What several dialects use: schemas, statuses, errors as text, empty ids, metadata."""
+"""Parts that several dialects share: schemas, statuses, errors as text, empty ids, metadata."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def status_override(*, queued: str | None = None, **names: str) -> Computed:
     Args:
         queued: status of a batch in progress of which no line has ended yet. None means that the
             dialect does not distinguish it from other batches in progress.
-        **names: the dialect's status by the protocol's, where they differ.
+        **names: maps a status of the protocol to the dialect's, where they differ.
     """
     statuses = {number: names.get(name, name) for number, name in enum_names(v1.BatchStatus.DESCRIPTOR).items()}
     waiting = queued or statuses[v1.BATCH_STATUS_IN_PROGRESS]
@@ -53,7 +53,7 @@ def status_override(*, queued: str | None = None, **names: str) -> Computed:
 
 
 def encode_metadata(values: dict[str, Any]) -> dict[str, Any]:
-    """Return a request's JSON with each metadata value that is no string encoded as one."""
+    """Return a request's JSON with each metadata value that is not a string encoded as one."""
     metadata = values.get("metadata")
     if not isinstance(metadata, dict):
         return values

@@ -27,7 +27,7 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _check_window(values: dict[str, Any]) -> dict[str, Any]:
-    """Refuse windows outside its documented range. The api refuses text that is no window."""
+    """Refuse windows outside its documented range. The api refuses text that is not a window."""
     window = values.get("completion_window")
     match = re.fullmatch(r"([0-9]{1,9})([smhd])", window) if isinstance(window, str) else None
     if match and not 24 * 3600 <= int(match[1]) * _UNIT_S[match[2]] <= 336 * 3600:

@@ -78,7 +78,7 @@ def fill(message: Message, values: Mapping[str, Any]) -> None:
     """Fill a message from a JSON object. Absent fields keep their values; maps merge.
 
     Raises:
-        ApiError: a value has the wrong type, is out of range, or is no name of its enum.
+        ApiError: a value has the wrong type, is out of range, or is not a name of its enum.
     """
     _fill(message, values, "")
 
@@ -92,7 +92,7 @@ def parse_text(message: Message, name: str, text: str) -> None:
         text: the value.
 
     Raises:
-        ApiError: the text is no value of the field's type.
+        ApiError: the text is not a value of the field's type.
     """
     match = _NAME.fullmatch(name)
     if match is None or not text:
@@ -154,7 +154,7 @@ def _scalar(field: FieldDescriptor, value: Any, param: str) -> Any:
 
 
 def _expect(param: str, expected: type, value: Any) -> Any:
-    if type(value) is not expected:  # not isinstance: a bool is no integer in JSON
+    if type(value) is not expected:  # not isinstance: a bool is not an integer in JSON
         raise _wrong_type(param, expected, value)
     return value
 

@@ -1,4 +1,4 @@
-"""Decode requests as a dialect means them: defaults, headers and bodies of its own."""
+"""Decodes requests of a dialect: its defaults, headers and bodies."""
 
 from __future__ import annotations
 

@@ -24,11 +24,11 @@ _EXTENDED_FILENAME = re.compile(r"filename\*\s*=\s*\"?([\w-]+)'[^']*'([^;\"\s]+)
 
 
 class MalformedFormError(Exception):
-    """The body is no well-formed multipart form. The message tells the caller why."""
+    """The body is not a well-formed multipart form. The message tells the caller why."""
 
 
 class NotAFormError(MalformedFormError):
-    """The body is no multipart form at all."""
+    """The body is not a multipart form at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _sniff_boundary(head: bytearray) -> bytes | None:
     """Return the boundary in a body's first line, or None while the line is incomplete."""
     line, end, _ = bytes(head).lstrip(b"\r\n").partition(b"\r\n")
     if not b"--".startswith(line[:2]) or len(line) > _MAX_FIRST_LINE_BYTES or (end and len(line) <= 2):
-        raise NotAFormError("The body is no multipart form.")
+        raise NotAFormError("The body is not a multipart form.")
     return line[2:].rstrip(b" \t") if end else None
 
 

@@ -10,7 +10,7 @@ STEP = 100
 """The most files, uploads and batches of one step."""
 
 UPLOAD_LIFETIME_S = 86400
-"""Seconds that an ended upload is kept, so that callers can read it and repeat its last call."""
+"""Seconds that an upload is kept after `expires_at`, for callers that read it or repeat a call."""
 
 
 class Sweeper:
