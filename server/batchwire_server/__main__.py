@@ -54,8 +54,7 @@ _OPTIONS = {
     ),
     "workers": click.option("--workers", type=int, help="Number of worker processes."),
 }
-_DATABASE = ("data_dir", "database")
-_STORES = (*_DATABASE, "blobs")
+_STORES = ("data_dir", "database", "blobs")
 _MIGRATE = click.option(
     "--migrate", is_flag=True, help="First apply missing migrations, as the command `migrate` does."
 )
@@ -178,7 +177,7 @@ def worker(
 
 
 @main.command()
-@_options(*_DATABASE)
+@_options("data_dir", "database")
 @click.option("--check", is_flag=True, help="Change nothing. The exit status says what is needed.")
 def migrate(config: Path | None, *, check: bool, **options: Any) -> None:
     """Create or migrate the schema of the database.
@@ -208,7 +207,7 @@ def keys() -> None:
 
 
 @keys.command()
-@_options(*_DATABASE)
+@_options(*_STORES)
 @click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Tenant that the key acts for.")
 @click.option("--name", default="", help="Label shown by `keys list`.")
 def create(config: Path | None, tenant: str, name: str, **options: Any) -> None:
@@ -221,7 +220,7 @@ def create(config: Path | None, tenant: str, name: str, **options: Any) -> None:
 
 
 @keys.command("list")
-@_options(*_DATABASE)
+@_options(*_STORES)
 def list_keys(config: Path | None, **options: Any) -> None:
     """List all keys.
 
@@ -234,7 +233,7 @@ def list_keys(config: Path | None, **options: Any) -> None:
 
 
 @keys.command()
-@_options(*_DATABASE)
+@_options(*_STORES)
 @click.argument("key_id")
 def revoke(config: Path | None, key_id: str, **options: Any) -> None:
     """Revoke a key by its id. Takes effect at once."""
